@@ -1,0 +1,64 @@
+//! Who acts: every change and every audit row names one.
+
+use super::{
+    account::AccountKind,
+    assignment::Assignment,
+    id::{AccountId, ConnectionId, SessionId, TokenId},
+};
+
+/// The principal behind a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A person (or a machine identity) with a session: what they hold decides.
+    Account(AccountActor),
+    /// A SCIM bearer: speaks SCIM for one connection and nothing else.
+    Scim { connection: ConnectionId, token: TokenId },
+    /// An identity provider, speaking through a verified SAML response.
+    Saml { connection: ConnectionId },
+    /// Whoever may run the command line on the host.
+    HostOperator,
+    /// A job of the gateway itself.
+    System,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountActor {
+    pub account: AccountId,
+    pub kind: AccountKind,
+    pub session: SessionId,
+    /// Live assignments of the account, of every organization.
+    pub assignments: Vec<Assignment>,
+}
+
+impl Actor {
+    /// The word in audit rows.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "account",
+            Self::Scim { .. } => "scim_token",
+            Self::Saml { .. } => "saml_idp",
+            Self::HostOperator => "host_operator",
+            Self::System => "system",
+        }
+    }
+
+    /// The id in audit rows: of the account, the token or the connection.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        match self {
+            Self::Account(actor) => Some(actor.account.to_string()),
+            Self::Scim { token, .. } => Some(token.to_string()),
+            Self::Saml { connection } => Some(connection.to_string()),
+            Self::HostOperator | Self::System => None,
+        }
+    }
+
+    #[must_use]
+    pub fn account_id(&self) -> Option<AccountId> {
+        match self {
+            Self::Account(actor) => Some(actor.account),
+            Self::Scim { .. } | Self::Saml { .. } | Self::HostOperator | Self::System => None,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A connection: one identity provider, speaking SCIM, SAML or both for one organization.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    id::{ConnectionId, OrganizationId, TenantId},
+    name::Slug,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    Admin,
+    SelfService,
+}
+
+/// Whose facts count when a person is known by both protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authority {
+    /// While a live SCIM resource exists, SAML updates only its own facts.
+    #[default]
+    ScimElseSaml,
+    Scim,
+    Saml,
+    Union,
+}
+
+/// Whether an unknown person's first sign-in makes an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jit {
+    Off,
+    Create,
+    CreatePending,
+}
+
+/// What a SAML response without any groups attribute means for rule-held assignments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingGroups {
+    #[default]
+    Keep,
+    Empty,
+    RefuseSignIn,
+}
+
+/// How deviations from SCIM are met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    #[default]
+    Tolerant,
+    Strict,
+}
+
+/// A member id in a group request that names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownMembers {
+    #[default]
+    Refuse,
+    Skip,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScimSettings {
+    pub enabled: bool,
+    pub dialect: Dialect,
+    pub unknown_members: UnknownMembers,
+}
+
+/// Which SAML value finds the account of a SCIM resource: `scim` is `userName` or `externalId`, `saml` is `NameID` or an attribute name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correlation {
+    pub scim: String,
+    pub saml: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamlSettings {
+    pub enabled: bool,
+    /// The identity provider's entity ID, compared exactly.
+    pub idp_entity_id: String,
+    /// Where HTTP-Redirect AuthnRequests go.
+    pub sso_url: Option<String>,
+    pub jit: Option<Jit>,
+    pub idp_initiated: bool,
+    pub correlate: Option<Correlation>,
+    /// Take the subject from this attribute instead of NameID.
+    pub subject_attribute: Option<String>,
+    pub missing_groups: MissingGroups,
+    /// Splits groups that come as one string.
+    pub group_delimiter: Option<String>,
+    pub skew_secs: i64,
+    pub name_id_format: Option<String>,
+    pub session_ttl_secs: i64,
+}
+
+impl Default for ScimSettings {
+    fn default() -> Self {
+        Self { enabled: false, dialect: Dialect::default(), unknown_members: UnknownMembers::default() }
+    }
+}
+
+impl Default for SamlSettings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            idp_entity_id: String::new(),
+            sso_url: None,
+            jit: None,
+            idp_initiated: false,
+            correlate: None,
+            subject_attribute: None,
+            missing_groups: MissingGroups::default(),
+            group_delimiter: None,
+            skew_secs: 60,
+            name_id_format: None,
+            session_ttl_secs: 8 * 3600,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    pub id: ConnectionId,
+    pub tenant: TenantId,
+    pub organization: OrganizationId,
+    pub slug: Slug,
+    pub audience: Audience,
+    pub authority: Authority,
+    pub enabled: bool,
+    /// Owner-class roles may be named by its rules.
+    pub allow_owner_grants: bool,
+    pub scim: ScimSettings,
+    pub saml: SamlSettings,
+    /// Identity name → SAML attribute name.
+    pub attributes: BTreeMap<String, String>,
+    /// Raised by every change of the connection, its certificates and its published mapping.
+    pub version: i64,
+}
+
+impl Connection {
+    /// `off` once SCIM is on, unless the connection says otherwise.
+    #[must_use]
+    pub fn jit(&self) -> Jit {
+        self.saml.jit.unwrap_or(if self.scim.enabled { Jit::Off } else { Jit::Create })
+    }
+}

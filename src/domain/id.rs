@@ -1,0 +1,131 @@
+//! Identifiers: UUIDs, each kind a type of its own, so that an account is never passed where a role is meant.
+
+use std::{cmp::Ordering, fmt, hash, marker::PhantomData};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// An identifier of one kind of thing. New ones are version 7 (RFC 9562), so that they sort by their making.
+pub struct Id<Kind> {
+    value: Uuid,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an identifier: a UUID such as 0190f2b4-6c1e-7b3a-9d55-2f1d3c4b5a69 was expected")]
+pub struct IdError(String);
+
+impl<Kind> Id<Kind> {
+    #[must_use]
+    pub fn new(value: Uuid) -> Self {
+        Self { value, kind: PhantomData }
+    }
+
+    /// Reads the hyphenated lower-case form, the only one the product writes.
+    ///
+    /// # Errors
+    /// When the text is anything else.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        let refused = || IdError(text.chars().take(64).collect());
+        let value = Uuid::parse_str(text).map_err(|_| refused())?;
+        let id = Self::new(value);
+        if id.to_string() == text { Ok(id) } else { Err(refused()) }
+    }
+}
+
+impl<Kind> Clone for Id<Kind> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<Kind> Copy for Id<Kind> {}
+impl<Kind> PartialEq for Id<Kind> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+impl<Kind> Eq for Id<Kind> {}
+impl<Kind> PartialOrd for Id<Kind> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<Kind> Ord for Id<Kind> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.cmp(&other.value)
+    }
+}
+impl<Kind> hash::Hash for Id<Kind> {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
+    }
+}
+impl<Kind> fmt::Display for Id<Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.hyphenated().fmt(f)
+    }
+}
+impl<Kind> fmt::Debug for Id<Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl<Kind> Serialize for Id<Kind> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de, Kind> Deserialize<'de> for Id<Kind> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The kinds; they are never made, only named.
+pub mod kind {
+    pub enum Tenant {}
+    pub enum Organization {}
+    pub enum Scope {}
+    pub enum Role {}
+    pub enum Account {}
+    pub enum Group {}
+    pub enum Connection {}
+    pub enum Rule {}
+    pub enum Assignment {}
+    pub enum Certificate {}
+    pub enum Token {}
+    pub enum Session {}
+    pub enum Event {}
+}
+
+pub type TenantId = Id<kind::Tenant>;
+pub type OrganizationId = Id<kind::Organization>;
+/// A context or resource below an organization.
+pub type ScopeId = Id<kind::Scope>;
+pub type RoleId = Id<kind::Role>;
+pub type AccountId = Id<kind::Account>;
+pub type GroupId = Id<kind::Group>;
+pub type ConnectionId = Id<kind::Connection>;
+pub type RuleId = Id<kind::Rule>;
+pub type AssignmentId = Id<kind::Assignment>;
+pub type CertificateId = Id<kind::Certificate>;
+pub type TokenId = Id<kind::Token>;
+pub type SessionId = Id<kind::Session>;
+/// An audit or outbox row.
+pub type EventId = Id<kind::Event>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written_and_in_no_other_form() {
+        let text = "0190f2b4-6c1e-7b3a-9d55-2f1d3c4b5a69";
+        let id = AccountId::parse(text).unwrap();
+        assert_eq!(id.to_string(), text);
+        assert!(AccountId::parse(&text.to_uppercase()).is_err());
+        assert!(AccountId::parse(&text.replace('-', "")).is_err());
+        assert!(AccountId::parse("7").is_err());
+    }
+}

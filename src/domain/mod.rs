@@ -1,0 +1,15 @@
+//! The values everything else speaks of. Pure: no `async`, no clock, no SQL, no HTTP.
+
+pub mod account;
+pub mod actor;
+pub mod assignment;
+pub mod catalogue;
+pub mod connection;
+pub mod id;
+pub mod identity;
+pub mod model;
+pub mod name;
+pub mod organization;
+pub mod role;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,147 @@
+//! The tree of organizations of one tenant: one root, at most 16 levels.
+
+use std::collections::BTreeMap;
+
+use super::{
+    id::{OrganizationId, ScopeId},
+    name::{Slug, Title},
+};
+
+/// The root is level 1.
+pub const MAX_DEPTH: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    pub id: OrganizationId,
+    /// `None` for the root alone.
+    pub parent: Option<OrganizationId>,
+    pub slug: Slug,
+    pub name: Title,
+}
+
+/// A context or resource below an organization, in which a role can be held without reaching any further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceScope {
+    pub id: ScopeId,
+    pub organization: OrganizationId,
+    pub kind: String,
+    pub name: Title,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    #[error("the organizations have {0} roots; there must be exactly one")]
+    Roots(usize),
+    #[error("organization {0} hangs below one that does not exist, or below itself")]
+    Detached(OrganizationId),
+    #[error("organization {0} lies deeper than {MAX_DEPTH} levels")]
+    TooDeep(OrganizationId),
+}
+
+/// Every organization of a tenant; that it is a tree is checked once, when it is made.
+#[derive(Debug, Clone)]
+pub struct OrganizationTree {
+    nodes: BTreeMap<OrganizationId, Organization>,
+    by_slug: BTreeMap<String, OrganizationId>,
+    root: OrganizationId,
+}
+
+impl OrganizationTree {
+    /// # Errors
+    /// When the organizations are no tree with one root, or a deeper one than allowed.
+    pub fn new(organizations: Vec<Organization>) -> Result<Self, TreeError> {
+        let roots: Vec<_> = organizations.iter().filter(|o| o.parent.is_none()).map(|o| o.id).collect();
+        let [root] = roots[..] else { return Err(TreeError::Roots(roots.len())) };
+        let by_slug = organizations.iter().map(|o| (o.slug.as_str().to_owned(), o.id)).collect();
+        let nodes: BTreeMap<_, _> = organizations.into_iter().map(|o| (o.id, o)).collect();
+        let tree = Self { nodes, by_slug, root };
+        for id in tree.nodes.keys() {
+            let line: Vec<_> = tree.line(*id).take(MAX_DEPTH + 1).collect();
+            if line.len() > MAX_DEPTH {
+                return Err(TreeError::TooDeep(*id));
+            }
+            if line.last() != Some(&root) {
+                return Err(TreeError::Detached(*id));
+            }
+        }
+        Ok(tree)
+    }
+
+    #[must_use]
+    pub fn root(&self) -> OrganizationId {
+        self.root
+    }
+
+    #[must_use]
+    pub fn find(&self, id: OrganizationId) -> Option<&Organization> {
+        self.nodes.get(&id)
+    }
+
+    #[must_use]
+    pub fn find_slug(&self, slug: &str) -> Option<&Organization> {
+        self.nodes.get(self.by_slug.get(slug)?)
+    }
+
+    /// In the order of their ids, which is the order of their making.
+    pub fn iter(&self) -> impl Iterator<Item = &Organization> {
+        self.nodes.values()
+    }
+
+    /// The organization itself, its parent, and so on up to the root; nothing for an unknown one.
+    pub fn line(&self, id: OrganizationId) -> impl Iterator<Item = OrganizationId> + '_ {
+        let mut next = self.nodes.get(&id);
+        std::iter::from_fn(move || {
+            let here = next?;
+            next = here.parent.and_then(|parent| self.nodes.get(&parent));
+            Some(here.id)
+        })
+    }
+
+    /// Whether `inner` is `outer` or lies anywhere below it.
+    #[must_use]
+    pub fn is_within(&self, inner: OrganizationId, outer: OrganizationId) -> bool {
+        self.line(inner).any(|id| id == outer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn organization(id: u128, parent: Option<u128>) -> Organization {
+        Organization {
+            id: OrganizationId::new(Uuid::from_u128(id)),
+            parent: parent.map(|p| OrganizationId::new(Uuid::from_u128(p))),
+            slug: Slug::parse(&format!("o{id}")).unwrap(),
+            name: Title::parse("name", &format!("O {id}")).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_line_leads_to_the_root() {
+        let tree = OrganizationTree::new(vec![
+            organization(1, None),
+            organization(2, Some(1)),
+            organization(3, Some(2)),
+            organization(4, Some(1)),
+        ])
+        .unwrap();
+        let id = |n| OrganizationId::new(Uuid::from_u128(n));
+        assert_eq!(tree.line(id(3)).collect::<Vec<_>>(), [id(3), id(2), id(1)]);
+        assert!(tree.is_within(id(3), id(2)) && tree.is_within(id(2), id(2)));
+        assert!(!tree.is_within(id(4), id(2)) && !tree.is_within(id(1), id(2)) && !tree.is_within(id(9), id(1)));
+    }
+
+    #[test]
+    fn what_is_no_tree_is_refused() {
+        assert_eq!(OrganizationTree::new(vec![]).unwrap_err(), TreeError::Roots(0));
+        assert_eq!(OrganizationTree::new(vec![organization(1, None), organization(2, None)]).unwrap_err(), TreeError::Roots(2));
+        assert!(OrganizationTree::new(vec![organization(1, None), organization(2, Some(9))]).is_err());
+        assert!(OrganizationTree::new(vec![organization(1, None), organization(2, Some(3)), organization(3, Some(2))]).is_err());
+        let chain = |depth: u128| (1..=depth).map(|n| organization(n, (n > 1).then(|| n - 1))).collect();
+        assert!(OrganizationTree::new(chain(16)).is_ok());
+        assert!(OrganizationTree::new(chain(17)).is_err());
+    }
+}
