@@ -65,7 +65,7 @@ pub enum UnknownMembers {
     Skip,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScimSettings {
     pub enabled: bool,
@@ -100,12 +100,6 @@ pub struct SamlSettings {
     pub skew_secs: i64,
     pub name_id_format: Option<String>,
     pub session_ttl_secs: i64,
-}
-
-impl Default for ScimSettings {
-    fn default() -> Self {
-        Self { enabled: false, dialect: Dialect::default(), unknown_members: UnknownMembers::default() }
-    }
 }
 
 impl Default for SamlSettings {
