@@ -132,7 +132,7 @@ impl IdSource {
     }
 
     /// RFC 9562 version 7: the time, a 12-bit counter (method 1 of its section 6.2), then bits of the seed stepped on.
-    pub fn next<Kind>(&mut self) -> Id<Kind> {
+    pub fn make<Kind>(&mut self) -> Id<Kind> {
         if self.counter == 1 << 12 {
             self.counter = 0;
             self.at_ms += 1;
@@ -156,11 +156,11 @@ mod tests {
     #[test]
     fn new_ids_are_version_7_distinct_and_in_order() {
         let mut source = IdSource::new(crate::domain::time::Timestamp::from_millis(1_772_500_000_000), [7; 16]);
-        let ids: Vec<AccountId> = (0..10_000).map(|_| source.next()).collect();
+        let ids: Vec<AccountId> = (0..10_000).map(|_| source.make()).collect();
         assert!(ids.is_sorted() && ids.windows(2).all(|pair| pair[0] != pair[1]));
         assert_eq!(ids[0].value.get_version_num(), 7);
         let mut other = IdSource::new(crate::domain::time::Timestamp::from_millis(1_772_500_000_000), [8; 16]);
-        assert_ne!(other.next::<kind::Account>(), ids[0]);
+        assert_ne!(other.make::<kind::Account>(), ids[0]);
     }
 
     #[test]
