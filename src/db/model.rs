@@ -41,15 +41,10 @@ pub struct Versions {
 }
 
 /// `None` when there is no such connection.
-pub async fn read_versions(
-    source: impl Into<Target<'_>>,
-    tenant: TenantId,
-    connection: ConnectionId,
-) -> Result<Option<Versions>, DbError> {
+pub async fn read_versions(source: impl Into<Target<'_>>, tenant: TenantId, connection: ConnectionId) -> Result<Option<Versions>, DbError> {
     let sql = "select connection.version, connection.mapping_version, tenant.model_version
         from connection join tenant on tenant.id = connection.tenant
         where connection.tenant = $1 and connection.id = $2";
-    let row: Option<(i64, i64, i64)> =
-        source.into().query(sql).bind(tenant.to_string()).bind(connection.to_string()).optional().await?;
+    let row: Option<(i64, i64, i64)> = source.into().query(sql).bind(tenant.to_string()).bind(connection.to_string()).optional().await?;
     Ok(row.map(|(connection, mapping, model)| Versions { connection, mapping, model }))
 }

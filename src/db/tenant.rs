@@ -88,7 +88,8 @@ pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Resu
 
 /// Writes name, preset and settings, and raises the model's version; false when there is no such tenant.
 pub async fn update_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<bool, DbError> {
-    let sql = "update tenant set name = $2, preset = $3, preset_version = $4, settings = $5, model_version = model_version + 1 where id = $1";
+    let sql =
+        "update tenant set name = $2, preset = $3, preset_version = $4, settings = $5, model_version = model_version + 1 where id = $1";
     let written = tx
         .query(sql)
         .bind(tenant.id.to_string())
@@ -110,7 +111,6 @@ pub async fn raise_model_version(tx: &mut Tx, tenant: TenantId) -> Result<i64, D
 
 /// The last lock in the order of locks, and only taken by what touches an owner.
 pub async fn lock_owner_floor(tx: &mut Tx, tenant: TenantId) -> Result<(), DbError> {
-    let row: Option<(String,)> =
-        tx.lock("select tenant from owner_floor where tenant = $1").bind(tenant.to_string()).optional().await?;
+    let row: Option<(String,)> = tx.lock("select tenant from owner_floor where tenant = $1").bind(tenant.to_string()).optional().await?;
     row.map(drop).ok_or_else(|| DbError::corrupt("a tenant's owner floor", "it is not there"))
 }
