@@ -45,9 +45,9 @@ impl TryFrom<AccountColumns> for AccountRow {
                 user_name: row.user_name,
                 email: row.email,
                 display_name: row.display_name,
-                kind: column::word("account.kind", &row.kind, AccountKind::parse)?,
+                kind: column::word("account.kind", &row.kind)?,
                 home_organization: column::optional_id("account.home_organization", row.home_organization.as_deref())?,
-                status: column::word("account.status", &row.status, SignInStatus::parse)?,
+                status: column::word("account.status", &row.status)?,
             },
             profile_connection: column::optional_id("account.profile_connection", row.profile_connection.as_deref())?,
             has_local_credential: row.has_local_credential,
@@ -207,7 +207,7 @@ pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) ->
         .await?;
     rows.into_iter()
         .map(|(id, status, has_local_credential)| {
-            let active = column::word("account.status", &status, SignInStatus::parse)? == SignInStatus::Active;
+            let active = column::word::<SignInStatus>("account.status", &status)? == SignInStatus::Active;
             Ok(OwnerRow { account: column::id("account.id", &id)?, usable: active, has_local_credential })
         })
         .collect()

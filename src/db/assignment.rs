@@ -61,7 +61,7 @@ fn assemble(rows: Vec<AssignmentColumns>) -> Result<BTreeMap<AccountId, Vec<Assi
                     role: column::id("assignment.role", &row.role)?,
                     organization: column::id("assignment.organization", &row.organization)?,
                     resource_scope: column::id_or_empty("assignment.resource_scope", &row.resource_scope)?,
-                    reach: column::word("assignment.reach", &row.reach, Reach::parse)?,
+                    reach: column::word("assignment.reach", &row.reach)?,
                 },
                 origins: vec![origin],
             }),

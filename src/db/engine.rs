@@ -220,9 +220,39 @@ fn repeat(sql: &str, rows: usize) -> SqlStr {
     AssertSqlSafe(text).into_sql_str()
 }
 
-enum Target<'t> {
+/// Where a statement runs. What only reads takes `impl Into<Target<'_>>` and is asked with `db` or, inside a transaction, `&mut *tx`.
+pub enum Target<'t> {
     Tx(&'t mut Tx),
     Pool(&'t Db),
+}
+
+impl<'t> From<&'t mut Tx> for Target<'t> {
+    fn from(tx: &'t mut Tx) -> Self {
+        Self::Tx(tx)
+    }
+}
+
+impl<'t> From<&'t Db> for Target<'t> {
+    fn from(db: &'t Db) -> Self {
+        Self::Pool(db)
+    }
+}
+
+impl Target<'_> {
+    /// The same place for one statement more.
+    pub fn again(&mut self) -> Target<'_> {
+        match self {
+            Self::Tx(tx) => Target::Tx(tx),
+            Self::Pool(db) => Target::Pool(db),
+        }
+    }
+
+    pub fn query(&mut self, sql: &'static str) -> Query<'_> {
+        match self {
+            Self::Tx(tx) => tx.query(sql),
+            Self::Pool(db) => db.query(sql),
+        }
+    }
 }
 
 enum Values {

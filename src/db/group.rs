@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
 use crate::domain::{
     id::{AccountId, ConnectionId, GroupId, TenantId},
@@ -23,28 +25,10 @@ pub struct GroupRow {
     pub changed_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MemberKind {
     User,
     Group,
-}
-
-impl MemberKind {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "User",
-            Self::Group => "Group",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "User" => Some(Self::User),
-            "Group" => Some(Self::Group),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +160,7 @@ pub async fn insert_members(tx: &mut Tx, tenant: TenantId, group: GroupId, membe
                 .bind(tenant.to_string())
                 .bind(group.to_string())
                 .bind(&row.member)
-                .bind(row.kind.as_str())
+                .bind(column::to_word(row.kind))
                 .bind(row.display.as_deref());
         }
         added.extend(query.all::<(String,)>().await?.into_iter().map(|(member,)| member));
@@ -206,7 +190,7 @@ pub async fn delete_members(tx: &mut Tx, tenant: TenantId, group: GroupId, membe
 }
 
 fn member_row((member, kind, display): (String, String, Option<String>)) -> Result<MemberRow, DbError> {
-    Ok(MemberRow { member, kind: column::word("group_member.kind", &kind, MemberKind::parse)?, display })
+    Ok(MemberRow { member, kind: column::word("group_member.kind", &kind)?, display })
 }
 
 /// Every member, for the few requests that speak of all of them (replace, remove by a filter, delete).

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
@@ -12,32 +13,14 @@ use crate::domain::{
     time::Timestamp,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ScimState {
     /// Only SAML speaks of this person.
     None,
     Live,
     /// A tombstone: deleted over SCIM, kept so that nobody inherits its grants.
     Deleted,
-}
-
-impl ScimState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Live => "live",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "none" => Some(Self::None),
-            "live" => Some(Self::Live),
-            "deleted" => Some(Self::Deleted),
-            _ => None,
-        }
-    }
 }
 
 /// The SCIM resource as it was last written.
@@ -114,7 +97,7 @@ impl TryFrom<IdentityColumns> for IdentityRow {
     fn try_from(row: IdentityColumns) -> Result<Self, DbError> {
         let scim = match (row.scim_document, row.scim_created_at_ms, row.scim_changed_at_ms) {
             (Some(document), Some(created), Some(changed)) => Some(ScimFacts {
-                document: column::json("identity.scim_document", &document)?,
+                document: column::document("identity.scim_document", &document)?,
                 version: row.scim_version,
                 created_at: Timestamp::from_millis(created),
                 changed_at: Timestamp::from_millis(changed),
@@ -123,8 +106,8 @@ impl TryFrom<IdentityColumns> for IdentityRow {
         };
         let saml = match (row.saml_document, row.saml_seen_at_ms) {
             (Some(document), Some(seen)) => Some(SamlFacts {
-                attributes: column::json("identity.saml_document", &document)?,
-                groups: row.saml_groups.map(|groups| column::json("identity.saml_groups", &groups)).transpose()?,
+                attributes: column::document("identity.saml_document", &document)?,
+                groups: row.saml_groups.map(|groups| column::document("identity.saml_groups", &groups)).transpose()?,
                 correlation_key: row.saml_correlation_key,
                 seen_at: Timestamp::from_millis(seen),
             }),
@@ -135,7 +118,7 @@ impl TryFrom<IdentityColumns> for IdentityRow {
             account: column::id("identity.account", &row.account)?,
             subject: row.subject,
             active: row.active,
-            scim_state: column::word("identity.scim_state", &row.scim_state, ScimState::parse)?,
+            scim_state: column::word("identity.scim_state", &row.scim_state)?,
             scim,
             saml,
             mapping_version: row.mapping_version,
@@ -220,16 +203,16 @@ fn bind_facts<'t>(query: Query<'t>, tenant: TenantId, row: &IdentityRow, keys: O
         .bind(row.account.to_string())
         .bind(row.subject.clone())
         .bind(row.active)
-        .bind(row.scim_state.as_str())
-        .bind(row.scim.as_ref().map(|facts| column::to_json(&facts.document)))
+        .bind(column::to_word(row.scim_state))
+        .bind(row.scim.as_ref().map(|facts| column::to_document(&facts.document)))
         .bind(keys.map(|keys| fold(&keys.user_name)))
         .bind(keys.and_then(|keys| keys.external_id.clone()))
         .bind(keys.and_then(|keys| keys.display_name.as_deref().map(fold)))
         .bind(row.scim.as_ref().map_or(0, |facts| facts.version))
         .bind(row.scim.as_ref().map(|facts| facts.created_at.millis()))
         .bind(row.scim.as_ref().map(|facts| facts.changed_at.millis()))
-        .bind(row.saml.as_ref().map(|facts| column::to_json(&facts.attributes)))
-        .bind(row.saml.as_ref().and_then(|facts| facts.groups.as_ref()).map(column::to_json))
+        .bind(row.saml.as_ref().map(|facts| column::to_document(&facts.attributes)))
+        .bind(row.saml.as_ref().and_then(|facts| facts.groups.as_ref()).map(column::to_document))
         .bind(row.saml.as_ref().and_then(|facts| facts.correlation_key.clone()))
         .bind(row.saml.as_ref().map(|facts| facts.seen_at.millis()))
         .bind(row.mapping_version)
@@ -305,10 +288,7 @@ pub async fn list_candidates(
         .await?;
     rows.into_iter()
         .map(|(account, state)| {
-            Ok(Candidate {
-                account: column::id("identity.account", &account)?,
-                state: column::word("identity.scim_state", &state, ScimState::parse)?,
-            })
+            Ok(Candidate { account: column::id("identity.account", &account)?, state: column::word("identity.scim_state", &state)? })
         })
         .collect()
 }
@@ -466,7 +446,7 @@ impl TryFrom<UserColumns> for UserRow {
         Ok(Self {
             id: column::id("identity.account", &row.account)?,
             scim: ScimFacts {
-                document: column::json("identity.scim_document", row.scim_document.as_deref().ok_or_else(missing)?)?,
+                document: column::document("identity.scim_document", row.scim_document.as_deref().ok_or_else(missing)?)?,
                 version: row.scim_version,
                 created_at: column::time(row.scim_created_at_ms).ok_or_else(missing)?,
                 changed_at: column::time(row.scim_changed_at_ms).ok_or_else(missing)?,
