@@ -6,6 +6,8 @@
 pub mod access;
 pub mod action;
 pub mod diff;
+#[cfg(test)]
+mod fixture;
 pub mod invariant;
 pub mod mapping;
 pub mod permission;

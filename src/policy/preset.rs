@@ -343,3 +343,109 @@ impl PresetRole {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::{
+        access, action,
+        fixture::{ROOT, by_hand, holding, id, person, tenant},
+    };
+
+    /// The preset with one value changed: `path` is a JSON pointer.
+    fn spoiled(key: &str, path: &str, value: Value) -> PresetError {
+        let text = std::fs::read_to_string(format!("{}/presets/{key}.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let mut file: Value = serde_json::from_str(&text).unwrap();
+        *file.pointer_mut(path).unwrap() = value;
+        Preset::parse(&file.to_string()).unwrap_err()
+    }
+
+    #[test]
+    fn all_five_load_and_say_what_each_thing_is_for() {
+        let keys: Vec<_> = Preset::all().iter().map(|preset| preset.key.as_str()).collect();
+        assert_eq!(keys, ["owner-member", "org-admin", "dashboard", "delegated-user-management", "idaas"]);
+        for preset in Preset::all() {
+            assert!(!preset.description.is_empty(), "{}", preset.key);
+            assert!(preset.catalogue.iter().all(|entity| !entity.description.is_empty()), "{}", preset.key);
+            assert!(preset.roles.iter().all(|role| !role.description.is_empty()), "{}", preset.key);
+        }
+        assert!(Preset::find("idaas").is_some() && Preset::find("nothing").is_none());
+        assert_eq!(Preset::find("idaas").unwrap().catalogue.iter().count(), 61);
+    }
+
+    #[test]
+    fn roles_name_one_another_by_id_once_they_have_ids() {
+        let model = tenant("idaas", vec![]);
+        let managed = &model.role_named("Help Desk Administrator").unwrap().managed_roles;
+        let id_of = |name: &str| model.role_named(name).unwrap().id.to_string();
+        assert_eq!(managed, &ManagedRoles::Only(vec![id_of("Auditor"), id_of("Help Desk Administrator"), "@none".to_owned()]));
+    }
+
+    #[test]
+    fn labels_of_the_preset_are_those_of_the_actions_an_entity_has() {
+        let catalogue = &Preset::find("org-admin").unwrap().catalogue;
+        assert_eq!(catalogue.find("account_verification").unwrap().labels, BTreeMap::from([("write".into(), "WRITE".into())]));
+        assert_eq!(Preset::find("idaas").unwrap().catalogue.find("verify_user").unwrap().labels["*"], "All");
+    }
+
+    #[test]
+    fn a_preset_that_contradicts_itself_is_refused_with_the_place() {
+        let cases = [
+            (spoiled("dashboard", "/roles/1/permissions/0", json!("organisations:*")), "role editor_organizations names organisations:*"),
+            (spoiled("dashboard", "/roles/1/permissions", json!([])), "role editor_organizations has no permission"),
+            (spoiled("dashboard", "/roles/1/key", json!("editor_users")), "role editor_users is named twice"),
+            (spoiled("dashboard", "/roles/1/name", json!("EDITOR - users")), "is named twice"),
+            (spoiled("dashboard", "/roles/0/owner_class", json!(false)), "nobody could administer"),
+            (spoiled("dashboard", "/roles/1/managed_roles", json!(["nobody"])), "managed_roles names nobody"),
+            (spoiled("dashboard", "/roles/1/managed_groups", json!("some")), "managed_groups names some"),
+            (spoiled("dashboard", "/entities/0/key", json!("users")), "entity users is named twice"),
+            (spoiled("dashboard", "/entities/0/scope_kind", json!("planet")), "entity organizations names planet"),
+            (spoiled("dashboard", "/entities/0/opens/read", json!(["mapping.publish"])), "organizations:read opens what is an owner's"),
+            (spoiled("dashboard", "/entities/0/opens", json!({"fly": ["logs.read"]})), "organizations:fly"),
+            (spoiled("dashboard", "/settings/default_mapping_apply", json!("sometimes")), "default_mapping_apply names sometimes"),
+            (spoiled("dashboard", "/settings/owner_only", json!(["moon:read"])), "settings.owner_only names moon:read"),
+            (spoiled("org-admin", "/settings/gate/guards/0", json!("moon")), "settings.gate.guards names moon"),
+            (spoiled("owner-member", "/roles/1/permissions", json!(["idp_certificates:rotate"])), "which is an owner's alone"),
+            (spoiled("owner-member", "/roles/3/scope", json!("moon")), "role sign_in_administrator"),
+        ];
+        for (error, expected) in cases {
+            assert!(error.to_string().contains(expected), "{error} does not say {expected:?}");
+        }
+        let unreadable = [spoiled("dashboard", "/entities/0/opens/read", json!(["moon.read"])), spoiled("dashboard", "/version", json!("x"))];
+        assert!(unreadable.iter().all(|error| matches!(error, PresetError::Form { .. })));
+    }
+
+    /// The whole table: who may do what with each role of each preset, held at the root. Review every change of it.
+    #[test]
+    fn every_role_opens_exactly_these_capabilities() {
+        let mut table = String::new();
+        for preset in Preset::all() {
+            let model = tenant(&preset.key, vec![]);
+            let roles: Vec<_> = preset.roles.iter().map(|role| model.role_named(&role.name).unwrap()).collect();
+            writeln!(table, "{}", preset.key).unwrap();
+            for (number, role) in roles.iter().enumerate() {
+                writeln!(table, "  {} {}", char::from(b'a' + u8::try_from(number).unwrap()), role.name).unwrap();
+            }
+            let header: String = (b'a'..).take(roles.len()).map(|letter| format!(" {}", char::from(letter))).collect();
+            writeln!(table, "  {:32}{header}", "").unwrap();
+            for &capability in action::CAPABILITIES {
+                let cells: String = roles
+                    .iter()
+                    .map(|role| {
+                        let mut held = holding(role.id, ROOT);
+                        held.resource_scope = role.scope_kind.as_ref().map(|_| id(600));
+                        let actor = person(by_hand([held]));
+                        if access::permit(&actor, &model, capability, id(ROOT)).is_ok() { " x" } else { " ·" }
+                    })
+                    .collect();
+                writeln!(table, "  {:32}{cells}", action::name(capability)).unwrap();
+            }
+            table.push('\n');
+        }
+        insta::assert_snapshot!(table);
+    }
+}
