@@ -1,4 +1,4 @@
-"""scim2_tester.py BASE TOKEN: runs scim2-tester against a SCIM server.
+"""run_scim2_tester.py BASE TOKEN: runs scim2-tester against a SCIM server.
 
 Prints a line of JSON, {"failures": […], "deviations": […], "skipped": […]}, then `N passed, M failed`; ends with 1 when something failed.
 What breaks a MUST of the RFCs fails; a deviation breaks a SHOULD, and is shown without counting as failed.
