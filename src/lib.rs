@@ -10,5 +10,6 @@
 pub mod db;
 pub mod domain;
 pub mod policy;
+pub mod provision;
 pub mod saml;
 pub mod scim;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Db, DbError, Tx, column};
 use crate::domain::{
-    account::{Account, AccountKind, SignInStatus},
+    account::{Account, SignInStatus},
     id::{AccountId, ConnectionId, OrganizationId, TenantId},
     name::fold,
     time::Timestamp,

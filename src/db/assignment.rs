@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
 use crate::domain::{
-    assignment::{Assignment, Holding, Origin, OriginRow, Reach},
+    assignment::{Assignment, Holding, Origin, OriginRow},
     id::{AccountId, AssignmentId, TenantId},
     time::Timestamp,
 };

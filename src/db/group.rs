@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
-use crate::domain::{
-    id::{AccountId, ConnectionId, GroupId, TenantId},
-    identity::GroupRef,
-    name::fold,
-    time::Timestamp,
+use crate::{
+    domain::{
+        id::{AccountId, ConnectionId, GroupId, TenantId},
+        identity::GroupRef,
+        name::fold,
+        time::Timestamp,
+    },
+    scim::group::MemberKind,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +24,6 @@ pub struct GroupRow {
     pub version: i64,
     pub created_at: Timestamp,
     pub changed_at: Timestamp,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum MemberKind {
-    User,
-    Group,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +155,7 @@ pub async fn insert_members(tx: &mut Tx, tenant: TenantId, group: GroupId, membe
                 .bind(tenant.to_string())
                 .bind(group.to_string())
                 .bind(&row.member)
-                .bind(column::to_word(row.kind))
+                .bind(row.kind.as_str())
                 .bind(row.display.as_deref());
         }
         added.extend(query.all::<(String,)>().await?.into_iter().map(|(member,)| member));
@@ -190,7 +185,7 @@ pub async fn delete_members(tx: &mut Tx, tenant: TenantId, group: GroupId, membe
 }
 
 fn member_row((member, kind, display): (String, String, Option<String>)) -> Result<MemberRow, DbError> {
-    Ok(MemberRow { member, kind: column::word("group_member.kind", &kind)?, display })
+    Ok(MemberRow { member, kind: MemberKind::parse(&kind).ok_or_else(|| DbError::corrupt("group_member.kind", &kind))?, display })
 }
 
 /// Every member, for the few requests that speak of all of them (replace, remove by a filter, delete).
@@ -272,20 +267,19 @@ pub async fn groups_of(
 }
 
 /// The users below these groups, through nested groups too.
-pub async fn users_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId], limit: i64) -> Result<Vec<AccountId>, DbError> {
+pub async fn users_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId]) -> Result<Vec<AccountId>, DbError> {
     let mut found = Vec::new();
     for chunk in groups.chunks(SET_LIMIT) {
         let mut query = tx
             .query_set(
                 "with recursive downward (id) as (
-                     select id from directory_group where tenant = $1 and id in ({$3})
+                     select id from directory_group where tenant = $1 and id in ({$2})
                      union select m.member from downward join group_member m on m.tenant = $1 and m.directory_group = downward.id and m.kind = 'Group'
                  )
-                 select distinct m.member from downward join group_member m on m.tenant = $1 and m.directory_group = downward.id and m.kind = 'User' order by m.member limit $2",
+                 select distinct m.member from downward join group_member m on m.tenant = $1 and m.directory_group = downward.id and m.kind = 'User' order by m.member",
                 chunk.len(),
             )
-            .bind(tenant.to_string())
-            .bind(limit);
+            .bind(tenant.to_string());
         for group in chunk {
             query = query.bind(group.to_string());
         }
