@@ -165,3 +165,142 @@ pub fn check_role(role: &Role, catalogue: &Catalogue, settings: &Settings) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::{
+        domain::assignment::Reach,
+        policy::{
+            diff::withdraw_all,
+            fixture::{BY_HAND, EU, OKTA, ROOT, by_hand, custom_role, holding, id, rule, stored, tenant},
+        },
+    };
+
+    const OWNER: u128 = 101;
+    const MEMBER: u128 = 103;
+    const ALONE: OwnerFacts = OwnerFacts { other_owners: 0, other_usable: 0, usable_before: true, usable_after: true };
+
+    fn model() -> RoleModel {
+        tenant("owner-member", vec![])
+    }
+
+    fn synced() -> Origin {
+        Origin::ScimRule { connection: id(OKTA), rule: rule(1) }
+    }
+
+    #[test]
+    fn an_owner_assignment_is_an_owner_class_role_at_the_root() {
+        let model = model();
+        assert!(is_owner_assignment(&model, &holding(id(OWNER), ROOT)));
+        assert!(!is_owner_assignment(&model, &holding(id(OWNER), EU)));
+        assert!(!is_owner_assignment(&model, &holding(id(MEMBER), ROOT)));
+        assert!(!is_owner_assignment(&model, &Holding { resource_scope: Some(id(600)), ..holding(id(OWNER), ROOT) }));
+        assert!(is_owner(&model, &by_hand([holding(id(OWNER), ROOT)])) && !is_owner(&model, &by_hand([holding(id(OWNER), EU)])));
+    }
+
+    #[test]
+    fn the_last_owner_assignment_stays_by_retention_and_somebody_hears_of_it() {
+        let held = holding(id(OWNER), ROOT);
+        let member = holding(id(MEMBER), ROOT);
+        let current = stored([(held, synced()), (member, synced())]);
+        let facts = OwnerFacts { usable_after: false, ..ALONE };
+        let kept = retain_last_owner(withdraw_all(&current, id(OKTA)), &current, facts, &model());
+        assert_eq!(apply(&kept.plan, &current), BTreeSet::from([(held, Origin::Retention)]));
+        assert_eq!(kept.alarms, [Alarm::LastOwnerRetained { holding: held }, Alarm::BelowFloor { usable: 0, min_owners: 2 }]);
+    }
+
+    #[test]
+    fn of_two_owner_assignments_the_one_that_reaches_further_stays() {
+        let wide = holding(id(OWNER), ROOT);
+        let narrow = Holding { reach: Reach::Organization, ..wide };
+        let current = stored([(narrow, synced()), (wide, synced())]);
+        let kept = retain_last_owner(withdraw_all(&current, id(OKTA)), &current, ALONE, &model());
+        assert_eq!(apply(&kept.plan, &current), BTreeSet::from([(wide, Origin::Retention)]));
+    }
+
+    #[test]
+    fn with_another_owner_or_another_cause_nothing_is_retained() {
+        let held = holding(id(OWNER), ROOT);
+        let current = stored([(held, synced())]);
+        let facts = OwnerFacts { other_owners: 1, other_usable: 2, ..ALONE };
+        let plain = retain_last_owner(withdraw_all(&current, id(OKTA)), &current, facts, &model());
+        assert!(apply(&plain.plan, &current).is_empty() && plain.alarms.is_empty());
+        let current = stored([(held, synced()), (held, BY_HAND)]);
+        let plain = retain_last_owner(withdraw_all(&current, id(OKTA)), &current, ALONE, &model());
+        assert_eq!(apply(&plain.plan, &current), BTreeSet::from([(held, BY_HAND)]));
+    }
+
+    #[test]
+    fn a_sync_that_goes_below_the_floor_is_done_and_alarms() {
+        let current = stored([(holding(id(OWNER), ROOT), synced())]);
+        let facts = OwnerFacts { other_owners: 1, other_usable: 1, ..ALONE };
+        let done = retain_last_owner(withdraw_all(&current, id(OKTA)), &current, facts, &model());
+        assert!(apply(&done.plan, &current).is_empty());
+        assert_eq!(done.alarms, [Alarm::BelowFloor { usable: 1, min_owners: 2 }]);
+        // A blocked sign-in alone is enough to alarm; being below the floor as before is not.
+        let blocked = retain_last_owner(Plan::default(), &current, OwnerFacts { usable_after: false, ..facts }, &model());
+        assert_eq!(blocked.alarms, [Alarm::BelowFloor { usable: 1, min_owners: 2 }]);
+        assert!(retain_last_owner(Plan::default(), &current, ALONE, &model()).alarms.is_empty());
+    }
+
+    #[test]
+    fn retention_ends_when_another_owner_or_another_cause_is_there() {
+        let held = holding(id(OWNER), ROOT);
+        let retained = stored([(held, Origin::Retention)]);
+        let again = retain_last_owner(Plan::default(), &retained, ALONE, &model());
+        assert!(again.plan.is_empty() && again.alarms.is_empty());
+        let other = OwnerFacts { other_owners: 1, other_usable: 1, ..ALONE };
+        assert!(apply(&retain_last_owner(Plan::default(), &retained, other, &model()).plan, &retained).is_empty());
+        let back = Plan { add: vec![(held, synced())], remove: vec![] };
+        assert!(brings_owner(&model(), &back, &retained) && !brings_owner(&model(), &Plan::default(), &retained));
+        let back = retain_last_owner(back, &retained, ALONE, &model());
+        assert_eq!(apply(&back.plan, &retained), BTreeSet::from([(held, synced())]));
+        let released = release_retention(&stored([(held, Origin::Retention), (held, BY_HAND)]));
+        assert_eq!(released.remove.len(), 1);
+    }
+
+    #[test]
+    fn only_plans_that_give_or_take_an_owner_touch_the_floor() {
+        let model = model();
+        let owner = stored([(holding(id(OWNER), ROOT), synced())]);
+        let member = stored([(holding(id(MEMBER), ROOT), synced()), (holding(id(OWNER), EU), synced())]);
+        assert!(touches_owners(&model, &withdraw_all(&owner, id(OKTA))));
+        assert!(!touches_owners(&model, &withdraw_all(&member, id(OKTA))));
+        assert!(touches_owners(&model, &Plan { add: vec![(holding(id(OWNER), ROOT), BY_HAND)], remove: vec![] }));
+    }
+
+    #[rstest]
+    #[case::above_the_floor(3, 2, 2, true)]
+    #[case::below_the_floor(2, 1, 2, false)]
+    #[case::far_below(3, 1, 2, false)]
+    #[case::the_last_one(1, 0, 2, false)]
+    #[case::the_last_one_whatever_is_set(1, 0, 0, false)]
+    #[case::one_is_enough_where_set(2, 1, 1, true)]
+    #[case::nothing_lost_while_below(1, 1, 2, true)]
+    #[case::gaining_while_below(0, 1, 2, true)]
+    #[case::none_yet(0, 0, 2, true)]
+    fn people_may_not_go_below_the_owner_floor(#[case] before: i64, #[case] after: i64, #[case] min_owners: i64, #[case] expected: bool) {
+        assert_eq!(person_may_leave(after, min_owners, before).is_ok(), expected);
+    }
+
+    #[test]
+    fn a_role_needs_a_permission_that_names_something_it_may_hold() {
+        let model = model();
+        let check = |permissions: &[&str]| check_role(&custom_role(900, "X", permissions), &model.catalogue, &model.settings);
+        assert!(check(&["administrators:read"]).is_ok() && check(&["*:*"]).is_ok());
+        assert!(check(&["administrators:read", "moon:read"]).is_ok(), "one that is left is enough when the catalogue shrinks");
+        assert_eq!(check(&[]), Err(RoleFault::NoPermission));
+        assert!(matches!(check(&["moon:read"]), Err(RoleFault::UnknownPermission(_))));
+        assert!(matches!(check(&["idp_certificates:rotate"]), Err(RoleFault::OwnerOnly(_))));
+        assert!(matches!(check(&["administrators:*"]), Err(RoleFault::OwnerOnly(_))), "an entity's star names its owner's pairs too");
+        assert!(matches!(check(&["access_policy:manage"]), Err(RoleFault::WrongScopeKind(_))));
+        for role in model.roles() {
+            assert_eq!(check_role(role, &model.catalogue, &model.settings), Ok(()), "{}", role.name);
+        }
+    }
+}

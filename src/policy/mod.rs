@@ -12,5 +12,7 @@ pub mod invariant;
 pub mod mapping;
 pub mod permission;
 pub mod preset;
+#[cfg(test)]
+mod properties;
 pub mod rule;
 pub mod template;
