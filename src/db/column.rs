@@ -36,8 +36,3 @@ pub(super) fn to_word<T: Serialize>(value: T) -> String {
         other => unreachable!("a variant without data is written as its name, not as {other:?}"),
     }
 }
-
-/// `None` where a key column holds the empty text.
-pub(super) fn or_empty<Kind>(id: Option<Id<Kind>>) -> String {
-    id.map(|id| id.to_string()).unwrap_or_default()
-}
