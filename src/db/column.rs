@@ -41,8 +41,3 @@ pub(super) fn to_word<T: Serialize>(value: T) -> String {
 pub(super) fn id_or_empty<Kind>(what: &'static str, text: &str) -> Result<Option<Id<Kind>>, DbError> {
     if text.is_empty() { Ok(None) } else { id(what, text).map(Some) }
 }
-
-/// The empty text for none, where the column is part of a key.
-pub(super) fn or_empty<Kind>(id: Option<Id<Kind>>) -> String {
-    id.map(|id| id.to_string()).unwrap_or_default()
-}
