@@ -109,7 +109,12 @@ impl IssuerKey {
         const END_OF_ISSUER: &str = "</saml:Issuer>";
         let at = xml.find(END_OF_ISSUER).map_or(0, |at| at + END_OF_ISSUER.len());
         let with_template = format!("{}{}{}", &xml[..at], self.template(id), &xml[at..]);
-        let signed = Crypto::sign_xml(with_template, &self.key_der)?;
+        self.sign_templated(&with_template)
+    }
+
+    /// Fills in the values of the first signature of a document.
+    pub(super) fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
+        let signed = Crypto::sign_xml(xml, &self.key_der)?;
         // libxml2 writes an XML declaration, which has no place inside another document.
         let body = signed.split_once("?>").map_or(signed.as_str(), |(_, body)| body);
         Ok(body.trim().to_owned())

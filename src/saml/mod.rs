@@ -17,6 +17,8 @@ pub mod request;
 mod scan;
 mod signature;
 mod structure;
+#[cfg(test)]
+mod tests;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
