@@ -7,8 +7,10 @@
 //! Arrows point downward only; `tests/layers.rs` keeps it so. `policy` stands above `scim` because the
 //! SCIM filter is the language of rules: one parser serves API filters, PATCH paths and conditions.
 
+pub mod config;
 pub mod db;
 pub mod domain;
+pub mod keys;
 pub mod policy;
 pub mod saml;
 pub mod scim;
