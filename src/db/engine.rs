@@ -26,6 +26,9 @@ pub enum DbError {
     /// Another transaction was in the way; the same work may succeed when it is done again.
     #[error("the database asks to try again")]
     Transient(#[source] sqlx::Error),
+    /// Somebody else has the name already. The transaction can only be given up.
+    #[error("a name that must be unique is taken")]
+    Taken(#[source] sqlx::Error),
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
     #[error("the database refused a statement")]
@@ -54,7 +57,9 @@ impl From<sqlx::Error> for DbError {
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "5" | "261" | "517"));
+        let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         match error {
+            _ if taken => Self::Taken(error),
             _ if transient => Self::Transient(error),
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Self::Unreachable(error),
             _ => Self::Statement(error),
@@ -215,9 +220,39 @@ fn repeat(sql: &str, rows: usize) -> SqlStr {
     AssertSqlSafe(text).into_sql_str()
 }
 
-enum Target<'t> {
+/// Where a statement runs. What only reads takes `impl Into<Target<'_>>` and is asked with `db` or, inside a transaction, `&mut *tx`.
+pub enum Target<'t> {
     Tx(&'t mut Tx),
     Pool(&'t Db),
+}
+
+impl<'t> From<&'t mut Tx> for Target<'t> {
+    fn from(tx: &'t mut Tx) -> Self {
+        Self::Tx(tx)
+    }
+}
+
+impl<'t> From<&'t Db> for Target<'t> {
+    fn from(db: &'t Db) -> Self {
+        Self::Pool(db)
+    }
+}
+
+impl Target<'_> {
+    /// The same place for one statement more.
+    pub fn again(&mut self) -> Target<'_> {
+        match self {
+            Self::Tx(tx) => Target::Tx(tx),
+            Self::Pool(db) => Target::Pool(db),
+        }
+    }
+
+    pub fn query(&mut self, sql: &'static str) -> Query<'_> {
+        match self {
+            Self::Tx(tx) => tx.query(sql),
+            Self::Pool(db) => db.query(sql),
+        }
+    }
 }
 
 enum Values {
