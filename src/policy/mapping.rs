@@ -130,27 +130,62 @@ pub enum Outcome {
 /// An effect that was held back. `rule: None` is the default mapping.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
-    Vetoed { rule: RuleId, by: RuleId, holding: Holding },
+    Vetoed {
+        rule: RuleId,
+        by: RuleId,
+        holding: Holding,
+    },
     /// The template gave nothing, or no slug of an organization that exists.
-    UnresolvedOrganization { rule: RuleId },
+    UnresolvedOrganization {
+        rule: RuleId,
+    },
     /// The organization lies outside the connection's subtree, and no owner at the root published the rule.
-    OutsideAnchor { rule: RuleId, organization: OrganizationId },
-    UnknownOrganization { rule: RuleId, organization: OrganizationId },
-    UnknownRole { rule: Option<RuleId>, role: RoleId },
+    OutsideAnchor {
+        rule: RuleId,
+        organization: OrganizationId,
+    },
+    UnknownOrganization {
+        rule: RuleId,
+        organization: OrganizationId,
+    },
+    UnknownRole {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// An owner-class role, and the connection does not allow owner grants.
-    OwnerGrantNotAllowed { rule: Option<RuleId>, role: RoleId },
+    OwnerGrantNotAllowed {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// An owner-class role by a condition on group names that people see.
-    OwnerGrantByDisplay { rule: RuleId, role: RoleId },
+    OwnerGrantByDisplay {
+        rule: RuleId,
+        role: RoleId,
+    },
     /// The role needs an account at home in the root organization.
-    RootOnly { rule: Option<RuleId>, role: RoleId },
+    RootOnly {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// The role is for machines.
-    MachineOnly { rule: Option<RuleId>, role: RoleId },
+    MachineOnly {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// The role is held in contexts or resources and none was named, or the other way round.
-    WrongScopeKind { rule: Option<RuleId>, role: RoleId },
+    WrongScopeKind {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// Another role of the same exclusive family ranks higher there.
-    Outranked { holding: Holding, by: RoleId },
+    Outranked {
+        holding: Holding,
+        by: RoleId,
+    },
     /// Rules name different home organizations; the home stays as it is.
-    ConflictingHomes { organizations: BTreeSet<OrganizationId> },
+    ConflictingHomes {
+        organizations: BTreeSet<OrganizationId>,
+    },
 }
 
 impl Mapping {
@@ -381,7 +416,9 @@ impl Evaluation<'_> {
         let refused = match (model.role(role), rule) {
             (None, _) => Note::UnknownRole { rule: id, role },
             (Some(known), _) if known.owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: id, role },
-            (Some(known), Some(rule)) if known.owner_class && rule.matches_by_display() => Note::OwnerGrantByDisplay { rule: rule.id, role },
+            (Some(known), Some(rule)) if known.owner_class && rule.matches_by_display() => {
+                Note::OwnerGrantByDisplay { rule: rule.id, role }
+            }
             (Some(known), _) if known.root_only && person.home != Some(model.organizations.root()) => Note::RootOnly { rule: id, role },
             (Some(known), _) if known.machine_only && person.kind != AccountKind::Machine => Note::MachineOnly { rule: id, role },
             (Some(known), _) if known.scope_kind.is_some() != holding.resource_scope.is_some() => Note::WrongScopeKind { rule: id, role },

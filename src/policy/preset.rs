@@ -268,14 +268,11 @@ impl Preset {
             if self.catalogue.resolve(permission).next().is_none() {
                 return Err(self.unknown(place(), permission.to_string()));
             }
-            let owners = |entity: &str, action: &str| self.settings.owner_only.iter().any(|pair| self.catalogue.covers(pair, entity, action));
+            let owners =
+                |entity: &str, action: &str| self.settings.owner_only.iter().any(|pair| self.catalogue.covers(pair, entity, action));
             let named = permission.entity.is_some() && !role.owner_class;
             if named && self.catalogue.resolve(permission).any(|(entity, action)| owners(&entity.key, action)) {
-                return Err(PresetError::NamesOwnerOnly {
-                    preset: self.key.clone(),
-                    role: role.key.clone(),
-                    pair: permission.to_string(),
-                });
+                return Err(PresetError::NamesOwnerOnly { preset: self.key.clone(), role: role.key.clone(), pair: permission.to_string() });
             }
         }
         let key = role.name_key();
@@ -415,7 +412,8 @@ mod tests {
         for (error, expected) in cases {
             assert!(error.to_string().contains(expected), "{error} does not say {expected:?}");
         }
-        let unreadable = [spoiled("dashboard", "/entities/0/opens/read", json!(["moon.read"])), spoiled("dashboard", "/version", json!("x"))];
+        let unreadable =
+            [spoiled("dashboard", "/entities/0/opens/read", json!(["moon.read"])), spoiled("dashboard", "/version", json!("x"))];
         assert!(unreadable.iter().all(|error| matches!(error, PresetError::Form { .. })));
     }
 

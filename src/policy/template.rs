@@ -127,7 +127,8 @@ impl TextFilter {
 /// Attribute names are compared without case (RFC 7643 §2.1).
 fn find<'a>(attributes: &'a Map<String, Value>, path: &[String]) -> Option<Vec<&'a Value>> {
     let (name, rest) = path.split_first()?;
-    let value = attributes.get(name).or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))?;
+    let value =
+        attributes.get(name).or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))?;
     let values: Vec<&Value> = value.as_array().map_or_else(|| vec![value], |values| values.iter().collect());
     if rest.is_empty() {
         return Some(values);
@@ -184,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_empty_or_many_resolves_to_nothing() {
-        for identity in [json!({}), json!({"a": ""}), json!({"a": ["x", "y"]}), json!({"a": {"b": "c"}}), json!({"a": true}), json!({"a": []})]
+        for identity in
+            [json!({}), json!({"a": ""}), json!({"a": ["x", "y"]}), json!({"a": {"b": "c"}}), json!({"a": true}), json!({"a": []})]
         {
             assert_eq!(resolve("{a}", identity.clone()), None, "{identity}");
         }
