@@ -2,4 +2,6 @@
 //!
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
+pub mod certificate;
+pub mod session;
 pub mod tenant_file;
