@@ -1,6 +1,7 @@
 //! The wiring: what every part of the program is handed. The only place that asks the machine for the time and for randomness.
 
 use std::{
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -8,9 +9,10 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
+    admin::{sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation},
     domain::{
@@ -31,6 +33,11 @@ pub struct App {
     pub keys: Keys,
     pub config: Arc<Config>,
     pub published: PublishedCache,
+    pub trusted: TrustedCache,
+    /// Written down by the jobs.
+    pub sign_in_log: SignInLog,
+    /// One for each core: a signature check cannot be cut short, so that no more of them may run at a time.
+    pub verifications: Arc<Semaphore>,
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
@@ -84,6 +91,9 @@ impl App {
             keys,
             config: Arc::new(config),
             published: PublishedCache::default(),
+            trusted: TrustedCache::default(),
+            sign_in_log: SignInLog::default(),
+            verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
         })

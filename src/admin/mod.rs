@@ -4,4 +4,7 @@
 
 pub mod certificate;
 pub mod session;
+pub mod sign_in_log;
 pub mod tenant_file;
+pub mod trusted;
+pub mod why;
