@@ -2,4 +2,8 @@
 //!
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
+pub mod change;
+pub mod current;
+pub mod listing;
+pub mod plan;
 pub mod tenant_file;
