@@ -349,6 +349,9 @@ impl Level<'_> {
             let mut element = seed.ok_or_else(nothing)?;
             merge(&mut element, new);
             let element = Value::Object(element);
+            if filter.is_some_and(|filter| !matches_element(filter, &element, attribute)) {
+                return Err(nothing());
+            }
             let marked = value::is_primary(&element);
             items.push(element);
             if marked {
@@ -364,7 +367,11 @@ impl Level<'_> {
         if op == Op::Replace && sub.is_none() {
             // RFC 7644 §3.5.2.3: "If the target location is a multi-valued attribute for which a value selection filter […] has been supplied,
             // the values selected by the filter SHALL be replaced."
-            items[chosen[0]] = Value::Object(new);
+            // As where the element is made, what selected it stays true of it, unless the value or the strict dialect says otherwise.
+            let seed = if self.tolerant() { filter.and_then(|filter| siblings(attribute, filter)) } else { None };
+            let mut element = seed.unwrap_or_default();
+            merge(&mut element, new);
+            items[chosen[0]] = Value::Object(element);
             let mut i = 0;
             items.retain(|_| {
                 i += 1;
