@@ -113,7 +113,7 @@ fn member(map: &Map<String, Value>) -> Result<Member, ScimError> {
     let part = |name: &str| map.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut address = part("$ref").map(|text| text.trim_end_matches('/').rsplit('/')).into_iter().flatten();
     let (id, collection) = (address.next(), address.next());
-    // RFC 7643 §4.2: `value` is "The identifier of the member"; `$ref` says the same with the kind.
+    // RFC 7643 §4.2: `value` is the member's id; `$ref` says the same with the kind.
     let value = part("value").or(id).ok_or_else(|| ScimError::value("A member needs its id in value."))?;
     let kind = match part("type") {
         Some(text) => Some(MemberKind::parse(text).ok_or_else(|| ScimError::value("A member's type is User or Group."))?),

@@ -2,6 +2,7 @@
 //! A group's membership is never loaded: its PATCH becomes set operations (`group`).
 
 mod edit;
+mod level;
 
 use std::mem;
 
