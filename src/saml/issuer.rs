@@ -264,3 +264,28 @@ impl Message {
 fn attribute(name: &str, value: Option<&str>) -> String {
     value.map_or_else(String::new, |value| format!(r#" {name}="{}""#, escape(value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_print() {
+        let key = IssuerKey::ec("idp.example", Timestamp::from_millis(0)).unwrap();
+        let printed = format!("{key:?}");
+        assert!(printed.contains(key.certificate().fingerprint()) && !printed.contains("key_der"), "{printed}");
+    }
+
+    #[test]
+    fn values_are_escaped_and_parts_can_be_left_out() {
+        let name_id = NameId { value: "a<b>&\"c".to_owned(), format: None };
+        let mut message = Message::new([1; 16], "i&i", "sp", "https://sp.example/acs?a&b", name_id, Timestamp::from_millis(0));
+        assert!(message.assertion().contains("<saml:NameID>a&lt;b&gt;&amp;&quot;c</saml:NameID>"));
+        assert!(message.response("").contains(r#"Destination="https://sp.example/acs?a&amp;b""#));
+        (message.name_id, message.authn_instant, message.not_on_or_after, message.recipient) = (None, None, None, None);
+        let bare = message.assertion();
+        for part in ["NameID", "AuthnStatement", "NotOnOrAfter", "Recipient", "AttributeStatement"] {
+            assert!(!bare.contains(part), "{part}");
+        }
+    }
+}

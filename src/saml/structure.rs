@@ -161,12 +161,14 @@ impl Rule {
 
     /// Named refusals for what messages really carry and this profile does not take.
     fn stranger(&self, ns: Ns, name: &str) -> Refusal {
-        let encrypted = |code| Refusal::new(Step::Decryption, code, format!("{name} is encrypted"));
+        let encrypted = |code, what: &str| Refusal::new(Step::Decryption, code, format!("{what} encrypted"));
         match (ns, name) {
-            (A, "EncryptedAssertion") => encrypted("encrypted_assertion")
+            (A, "EncryptedAssertion") => encrypted("encrypted_assertion", "the assertion is")
                 .cure("this connection has no decryption key: switch assertion encryption off at the identity provider"),
-            (A, "EncryptedID") => encrypted("encrypted_id").cure("let the identity provider send NameID unencrypted"),
-            (A, "EncryptedAttribute") => encrypted("encrypted_attribute").cure("let the identity provider send attributes unencrypted"),
+            (A, "EncryptedID") => encrypted("encrypted_id", "the NameID is").cure("let the identity provider send it unencrypted"),
+            (A, "EncryptedAttribute") => {
+                encrypted("encrypted_attribute", "an attribute is").cure("let the identity provider send attributes unencrypted")
+            }
             _ => refuse("unexpected_element", format!("element {name:.64} may not stand in {}", self.name)),
         }
     }

@@ -49,7 +49,7 @@ fn verify(xml: &str) -> Result<Assertion, Refusal> {
 }
 
 fn code(xml: &str) -> &'static str {
-    verify(xml).map(|_| "accepted").unwrap_or_else(|refusal| refusal.code())
+    verify(xml).map_or_else(|refusal| refusal.code(), |_| "accepted")
 }
 
 /// Signs after the assertion's XML was altered.
