@@ -28,7 +28,9 @@ pub struct OwnerFacts {
 /// Somebody must look.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Alarm {
-    #[error("the last owner assignment of the tenant was kept although its cause is gone; make another owner, or use `rolegate owner recover`")]
+    #[error(
+        "the last owner assignment of the tenant was kept although its cause is gone; make another owner, or use `rolegate owner recover`"
+    )]
     LastOwnerRetained { holding: Holding },
     #[error("the tenant has {usable} usable owners and should have {min_owners}; make another owner")]
     BelowFloor { usable: i64, min_owners: i64 },

@@ -132,27 +132,62 @@ pub enum Outcome {
 /// An effect that was held back. `rule: None` is the default mapping.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
-    Vetoed { rule: RuleId, by: RuleId, holding: Holding },
+    Vetoed {
+        rule: RuleId,
+        by: RuleId,
+        holding: Holding,
+    },
     /// The template gave nothing, or no slug of an organization that exists.
-    UnresolvedOrganization { rule: RuleId },
+    UnresolvedOrganization {
+        rule: RuleId,
+    },
     /// The organization lies outside the connection's subtree, and no owner at the root published the rule.
-    OutsideAnchor { rule: RuleId, organization: OrganizationId },
-    UnknownOrganization { rule: RuleId, organization: OrganizationId },
-    UnknownRole { rule: Option<RuleId>, role: RoleId },
+    OutsideAnchor {
+        rule: RuleId,
+        organization: OrganizationId,
+    },
+    UnknownOrganization {
+        rule: RuleId,
+        organization: OrganizationId,
+    },
+    UnknownRole {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// An owner-class role, and the connection does not allow owner grants.
-    OwnerGrantNotAllowed { rule: Option<RuleId>, role: RoleId },
+    OwnerGrantNotAllowed {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// An owner-class role by a condition on group names that people see.
-    OwnerGrantByDisplay { rule: RuleId, role: RoleId },
+    OwnerGrantByDisplay {
+        rule: RuleId,
+        role: RoleId,
+    },
     /// The role needs an account at home in the root organization.
-    RootOnly { rule: Option<RuleId>, role: RoleId },
+    RootOnly {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// The role is for machines.
-    MachineOnly { rule: Option<RuleId>, role: RoleId },
+    MachineOnly {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// The role is held in contexts or resources and none was named, or the other way round.
-    WrongScopeKind { rule: Option<RuleId>, role: RoleId },
+    WrongScopeKind {
+        rule: Option<RuleId>,
+        role: RoleId,
+    },
     /// Another role of the same exclusive family ranks higher there.
-    Outranked { holding: Holding, by: RoleId },
+    Outranked {
+        holding: Holding,
+        by: RoleId,
+    },
     /// Rules name different home organizations; the home stays as it is.
-    ConflictingHomes { organizations: BTreeSet<OrganizationId> },
+    ConflictingHomes {
+        organizations: BTreeSet<OrganizationId>,
+    },
 }
 
 impl Mapping {
@@ -218,7 +253,7 @@ pub fn evaluate(mapping: &Mapping, identity: &Identity, sight: &Sight) -> Desire
 
     let mut evaluation = Evaluation { sight, document: &document, source: identity.source, notes: BTreeSet::new() };
     desired.denied = denial(mapping, &matched, desired.matched);
-    desired.kind = evaluation.kind(&matched);
+    desired.kind = kind(&matched);
     desired.home_organization = evaluation.home(&matched);
     // What a rule says of the person counts at once for the roles that depend on it.
     let person = Person { kind: desired.kind.unwrap_or(sight.kind), home: desired.home_organization.or(sight.home) };
@@ -258,6 +293,11 @@ fn denial(mapping: &Mapping, matched: &[&Rule], granted: bool) -> Option<Denial>
     refusals.min_by(|a, b| (a.rule, &a.message).cmp(&(b.rule, &b.message))).or_else(|| refuses_unmatched.then(unmatched))
 }
 
+fn kind(matched: &[&Rule]) -> Option<AccountKind> {
+    let sets = |effect: &Effect| matches!(effect, Effect::SetKind(SettableKind::Machine));
+    matched.iter().flat_map(|rule| &rule.effects).any(sets).then_some(AccountKind::Machine)
+}
+
 #[derive(Clone, Copy)]
 struct Person {
     kind: AccountKind,
@@ -274,11 +314,6 @@ struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    fn kind(&self, matched: &[&Rule]) -> Option<AccountKind> {
-        let sets = |effect: &Effect| matches!(effect, Effect::SetKind(SettableKind::Machine));
-        matched.iter().flat_map(|rule| &rule.effects).any(sets).then_some(AccountKind::Machine)
-    }
-
     fn home(&mut self, matched: &[&Rule]) -> Option<OrganizationId> {
         let mut homes = BTreeSet::new();
         for rule in matched {
@@ -381,14 +416,20 @@ impl Evaluation<'_> {
     /// Whether a machine may give this person this role here; if not, notes why.
     fn may_hold(&mut self, rule: Option<&Rule>, holding: &Holding, person: Person) -> bool {
         let Sight { model, connection, .. } = *self.sight;
-        let (id, role) = (rule.map(|rule| rule.id), holding.role);
-        let refused = match (model.role(role), rule) {
-            (None, _) => Note::UnknownRole { rule: id, role },
-            (Some(known), _) if known.owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: id, role },
-            (Some(known), Some(rule)) if known.owner_class && rule.matches_by_display() => Note::OwnerGrantByDisplay { rule: rule.id, role },
-            (Some(known), _) if known.root_only && person.home != Some(model.organizations.root()) => Note::RootOnly { rule: id, role },
-            (Some(known), _) if known.machine_only && person.kind != AccountKind::Machine => Note::MachineOnly { rule: id, role },
-            (Some(known), _) if known.scope_kind.is_some() != holding.resource_scope.is_some() => Note::WrongScopeKind { rule: id, role },
+        let (by, named) = (rule.map(|rule| rule.id), holding.role);
+        let refused = match (model.role(named), rule) {
+            (None, _) => Note::UnknownRole { rule: by, role: named },
+            (Some(known), _) if known.owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: by, role: named },
+            (Some(known), Some(rule)) if known.owner_class && rule.matches_by_display() => {
+                Note::OwnerGrantByDisplay { rule: rule.id, role: named }
+            }
+            (Some(known), _) if known.root_only && person.home != Some(model.organizations.root()) => {
+                Note::RootOnly { rule: by, role: named }
+            }
+            (Some(known), _) if known.machine_only && person.kind != AccountKind::Machine => Note::MachineOnly { rule: by, role: named },
+            (Some(known), _) if known.scope_kind.is_some() != holding.resource_scope.is_some() => {
+                Note::WrongScopeKind { rule: by, role: named }
+            }
             (Some(_), _) => return true,
         };
         self.notes.insert(refused);
@@ -437,7 +478,7 @@ mod tests {
     use crate::{
         domain::{assignment::Reach, identity::GroupRef, role::Role},
         policy::fixture::{
-            EU, EU_WEST, NOW, OKTA, ROOT, US, connection, connection_id, custom_role, holding, id, identity, in_scope, organization, role_id,
+            EU, EU_WEST, NOW, OKTA, ROOT, US, connection, connection_id, custom_role, holding, id, identity, in_scope, organization,
             rule as rule_id, sight, tenant,
         },
     };
@@ -483,8 +524,8 @@ mod tests {
         Mapping { default: DefaultMapping { roles: vec![id(role)], apply, unmatched: Unmatched::Allow }, ..mapping(vec![]) }
     }
 
-    fn by_rule(role: u128, at: u128, rule: u128) -> (Holding, Origin) {
-        (holding(id(role), at), Origin::ScimRule { connection: id(OKTA), rule: rule_id(rule) })
+    fn by_rule(role: u128, at: u128, cause: u128) -> (Holding, Origin) {
+        (holding(id(role), at), Origin::ScimRule { connection: id(OKTA), rule: rule_id(cause) })
     }
 
     fn one(pair: (Holding, Origin)) -> BTreeSet<(Holding, Origin)> {
@@ -599,7 +640,8 @@ mod tests {
 
     #[test]
     fn whom_no_granting_rule_matches_is_refused_where_the_mapping_says_so() {
-        let strict = |rules| Mapping { default: DefaultMapping { unmatched: Unmatched::DenySignIn, ..Default::default() }, ..mapping(rules) };
+        let strict =
+            |rules| Mapping { default: DefaultMapping { unmatched: Unmatched::DenySignIn, ..Default::default() }, ..mapping(rules) };
         assert_eq!(evaluated(&strict(vec![])).denied.unwrap().rule, None);
         let veto_only = vec![rule(1, "active eq true", &[exclude(EDITORS, EU)])];
         assert!(evaluated(&strict(veto_only)).denied.is_some(), "a veto is no grant");
@@ -655,7 +697,7 @@ mod tests {
             r#"groups[display eq "The owners"]"#,
             r#"groups.display eq "The owners""#,
             r#"groups[value eq "owners" and not (display eq "x")]"#,
-            r#"active eq true or GROUPS.Display pr"#,
+            "active eq true or GROUPS.Display pr",
         ] {
             let shown = mapping(vec![rule(1, shown, &[grant(OWNER, ROOT), grant(EDITORS, EU)])]);
             let desired = evaluate(&shown, &person, &sight(&model, &connection));
@@ -676,7 +718,9 @@ mod tests {
             assert!(desired.wanted.is_empty());
             assert_eq!(desired.notes, BTreeSet::from([Note::RootOnly { rule: Some(rule_id(1)), role: id(CAPTAIN) }]));
         }
-        assert!(evaluate(&defaults(CAPTAIN, Apply::Always), &person, &Sight { home: None, ..sight(&model, &connection) }).wanted.is_empty());
+        assert!(
+            evaluate(&defaults(CAPTAIN, Apply::Always), &person, &Sight { home: None, ..sight(&model, &connection) }).wanted.is_empty()
+        );
     }
 
     #[test]
@@ -717,8 +761,13 @@ mod tests {
             let role = id::<crate::domain::id::kind::Role>(EDITORS);
             json!({"grant": {"role": role, "organization": {"template": text}, "reach": "subtree"}})
         };
-        let effects =
-            [grant(EDITORS, US), grant(EDITORS, EU_WEST), grant(EDITORS, 99), by_template("{custom.code | lower}"), by_template("{division}")];
+        let effects = [
+            grant(EDITORS, US),
+            grant(EDITORS, EU_WEST),
+            grant(EDITORS, 99),
+            by_template("{custom.code | lower}"),
+            by_template("{division}"),
+        ];
         let anchored = rule(1, "active eq true", &effects);
         let desired = evaluate(&mapping(vec![anchored.clone()]), &person, &sight(&model, &connection));
         assert_eq!(desired.wanted, one(by_rule(EDITORS, EU_WEST, 1)));

@@ -70,9 +70,16 @@ pub enum Effect {
         resource_scope: Option<ScopeId>,
     },
     /// A veto of what rules grant, never of what people, invitations or the default mapping gave.
-    Exclude { role: RoleId, organization: Place },
-    DenySignIn { message: String },
-    SetHomeOrganization { template: Template },
+    Exclude {
+        role: RoleId,
+        organization: Place,
+    },
+    DenySignIn {
+        message: String,
+    },
+    SetHomeOrganization {
+        template: Template,
+    },
     SetKind(SettableKind),
 }
 

@@ -83,7 +83,7 @@ impl Template {
             match part {
                 Part::Literal(literal) => resolved.push_str(literal),
                 Part::Value { path, filters } => {
-                    let value = single(find(identity, path)?)?;
+                    let value = single(&find(identity, path)?)?;
                     let value = filters.iter().fold(value, |value, filter| filter.apply(&value));
                     if value.is_empty() {
                         return None;
@@ -127,7 +127,8 @@ impl TextFilter {
 /// Attribute names are compared without case (RFC 7643 §2.1).
 fn find<'a>(attributes: &'a Map<String, Value>, path: &[String]) -> Option<Vec<&'a Value>> {
     let (name, rest) = path.split_first()?;
-    let value = attributes.get(name).or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))?;
+    let value =
+        attributes.get(name).or_else(|| attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))?;
     let values: Vec<&Value> = value.as_array().map_or_else(|| vec![value], |values| values.iter().collect());
     if rest.is_empty() {
         return Some(values);
@@ -136,8 +137,8 @@ fn find<'a>(attributes: &'a Map<String, Value>, path: &[String]) -> Option<Vec<&
 }
 
 /// Several values are no value: which one came first is chance.
-fn single(values: Vec<&Value>) -> Option<String> {
-    let [value] = values[..] else { return None };
+fn single(values: &[&Value]) -> Option<String> {
+    let [value] = values else { return None };
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -184,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_empty_or_many_resolves_to_nothing() {
-        for identity in [json!({}), json!({"a": ""}), json!({"a": ["x", "y"]}), json!({"a": {"b": "c"}}), json!({"a": true}), json!({"a": []})]
+        for identity in
+            [json!({}), json!({"a": ""}), json!({"a": ["x", "y"]}), json!({"a": {"b": "c"}}), json!({"a": true}), json!({"a": []})]
         {
             assert_eq!(resolve("{a}", identity.clone()), None, "{identity}");
         }
