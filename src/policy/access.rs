@@ -3,21 +3,25 @@
 //! A use case takes the grant as an argument, so a forgotten check does not compile. Tokens of SCIM, responses of identity
 //! providers and jobs pass nothing here: they act through `provision`, bounded by their connection.
 
-use std::{fmt, marker::PhantomData};
+use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use crate::domain::{
     actor::Actor,
     assignment::Assignment,
-    id::OrganizationId,
+    id::{GroupId, OrganizationId},
     model::{Capability, RoleModel},
 };
 
 use super::{
     action::{self, Action},
+    managed::manages,
     permission::{Verdict, acts_at, is_listed, judge},
 };
 
-pub use super::permission::{holds, permissions};
+pub use super::{
+    managed::Target,
+    permission::{holds, permissions},
+};
 
 /// The right of one actor to do one thing at one organization. Only `authorize` makes one.
 pub struct Grant<A> {
@@ -58,6 +62,8 @@ pub enum Denied {
     RootOnly { capability: Capability },
     #[error("{} is inert: the role that names it also needs {requires}", action::name(*.capability))]
     Gated { capability: Capability, requires: String },
+    #[error("{} of this account is out of reach: it holds a role or belongs to a group that your role does not manage", action::name(*.capability))]
+    OutOfReach { capability: Capability },
     #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
     NotAPerson { capability: Capability, actor: &'static str },
 }
@@ -70,6 +76,7 @@ impl Denied {
             | Self::OwnerOnly { capability }
             | Self::RootOnly { capability }
             | Self::Gated { capability, .. }
+            | Self::OutOfReach { capability }
             | Self::NotAPerson { capability, .. } => *capability,
         }
     }
@@ -82,6 +89,7 @@ impl Denied {
             Self::OwnerOnly { .. } => "owner_only",
             Self::RootOnly { .. } => "root_only",
             Self::Gated { .. } => "gate",
+            Self::OutOfReach { .. } => "out_of_reach",
             Self::NotAPerson { .. } => "not_a_person",
         }
     }
@@ -102,6 +110,31 @@ fn lever(opened_by: &[String]) -> String {
 pub fn authorize<A: Action>(actor: &Actor, model: &RoleModel, at: OrganizationId) -> Result<Grant<A>, Denied> {
     permit(actor, model, A::CAPABILITY, at)?;
     Ok(Grant { actor: actor.clone(), at, action: PhantomData })
+}
+
+/// Whether the actor may do `A` at the organization to this account: some role that opens it there must also manage
+/// every role and group of the account.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_over<A: Action>(
+    actor: &Actor,
+    model: &RoleModel,
+    at: OrganizationId,
+    target: &Target,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<Grant<A>, Denied> {
+    let grant = authorize::<A>(actor, model, at)?;
+    let reaches = match actor {
+        Actor::HostOperator => true,
+        Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => false,
+        Actor::Account(account) => {
+            let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
+            let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
+            opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
+        }
+    };
+    if reaches { Ok(grant) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
 }
 
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.

@@ -24,7 +24,10 @@ use crate::{
     scim::schema,
 };
 
-use super::rule::{Effect, Mode, Place, Rule, SettableKind};
+use super::{
+    invariant::{Ineligible, eligible},
+    rule::{Effect, Mode, Place, Rule, SettableKind},
+};
 
 /// A published version of a connection's rules and default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,10 +153,6 @@ pub enum Note {
         rule: RuleId,
         organization: OrganizationId,
     },
-    UnknownRole {
-        rule: Option<RuleId>,
-        role: RoleId,
-    },
     /// An owner-class role, and the connection does not allow owner grants.
     OwnerGrantNotAllowed {
         rule: Option<RuleId>,
@@ -164,20 +163,11 @@ pub enum Note {
         rule: RuleId,
         role: RoleId,
     },
-    /// The role needs an account at home in the root organization.
-    RootOnly {
+    /// The person cannot hold the role there, whoever gives it.
+    Ineligible {
         rule: Option<RuleId>,
         role: RoleId,
-    },
-    /// The role is for machines.
-    MachineOnly {
-        rule: Option<RuleId>,
-        role: RoleId,
-    },
-    /// The role is held in contexts or resources and none was named, or the other way round.
-    WrongScopeKind {
-        rule: Option<RuleId>,
-        role: RoleId,
+        why: Ineligible,
     },
     /// Another role of the same exclusive family ranks higher there.
     Outranked {
@@ -417,20 +407,12 @@ impl Evaluation<'_> {
     fn may_hold(&mut self, rule: Option<&Rule>, holding: &Holding, person: Person) -> bool {
         let Sight { model, connection, .. } = *self.sight;
         let (by, named) = (rule.map(|rule| rule.id), holding.role);
-        let refused = match (model.role(named), rule) {
-            (None, _) => Note::UnknownRole { rule: by, role: named },
-            (Some(known), _) if known.owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: by, role: named },
-            (Some(known), Some(rule)) if known.owner_class && rule.matches_by_display() => {
-                Note::OwnerGrantByDisplay { rule: rule.id, role: named }
-            }
-            (Some(known), _) if known.root_only && person.home != Some(model.organizations.root()) => {
-                Note::RootOnly { rule: by, role: named }
-            }
-            (Some(known), _) if known.machine_only && person.kind != AccountKind::Machine => Note::MachineOnly { rule: by, role: named },
-            (Some(known), _) if known.scope_kind.is_some() != holding.resource_scope.is_some() => {
-                Note::WrongScopeKind { rule: by, role: named }
-            }
-            (Some(_), _) => return true,
+        let owner_class = model.role(named).is_some_and(|role| role.owner_class);
+        let refused = match (eligible(model, holding, person.home, person.kind), rule) {
+            (Err(why), _) => Note::Ineligible { rule: by, role: named, why },
+            (Ok(()), _) if owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: by, role: named },
+            (Ok(()), Some(rule)) if owner_class && rule.matches_by_display() => Note::OwnerGrantByDisplay { rule: rule.id, role: named },
+            (Ok(()), _) => return true,
         };
         self.notes.insert(refused);
         false
@@ -526,6 +508,10 @@ mod tests {
 
     fn by_rule(role: u128, at: u128, cause: u128) -> (Holding, Origin) {
         (holding(id(role), at), Origin::ScimRule { connection: id(OKTA), rule: rule_id(cause) })
+    }
+
+    fn ineligible(role: u128, why: Ineligible) -> Note {
+        Note::Ineligible { rule: Some(rule_id(1)), role: id(role), why }
     }
 
     fn one(pair: (Holding, Origin)) -> BTreeSet<(Holding, Origin)> {
@@ -626,6 +612,16 @@ mod tests {
     }
 
     #[test]
+    fn of_several_vetoes_the_lowest_rule_is_named_whatever_their_order() {
+        let veto = |number| rule(number, "active eq true", &[exclude(EDITORS, EU)]);
+        let granting = rule(1, "active eq true", &[grant(EDITORS, EU)]);
+        let named = BTreeSet::from([Note::Vetoed { rule: rule_id(1), by: rule_id(5), holding: holding(id(EDITORS), EU) }]);
+        for rules in [vec![veto(5), veto(7), granting.clone()], vec![veto(7), granting, veto(5)]] {
+            assert_eq!(evaluated(&mapping(rules)).notes, named);
+        }
+    }
+
+    #[test]
     fn a_refusal_of_sign_in_beats_all_and_strips_nothing() {
         let deny = |message: &str| json!({"deny_sign_in": {"message": message}});
         let rules = vec![
@@ -716,7 +712,7 @@ mod tests {
         for home in [None, Some(organization(EU))] {
             let desired = at_home(home);
             assert!(desired.wanted.is_empty());
-            assert_eq!(desired.notes, BTreeSet::from([Note::RootOnly { rule: Some(rule_id(1)), role: id(CAPTAIN) }]));
+            assert_eq!(desired.notes, BTreeSet::from([ineligible(CAPTAIN, Ineligible::RootOnly)]));
         }
         assert!(
             evaluate(&defaults(CAPTAIN, Apply::Always), &person, &Sight { home: None, ..sight(&model, &connection) }).wanted.is_empty()
@@ -728,7 +724,7 @@ mod tests {
         let granting = rule(1, "active eq true", &[grant(ROBOT, EU)]);
         let desired = evaluated(&mapping(vec![granting.clone()]));
         assert!(desired.wanted.is_empty() && desired.kind.is_none());
-        assert_eq!(desired.notes, BTreeSet::from([Note::MachineOnly { rule: Some(rule_id(1)), role: id(ROBOT) }]));
+        assert_eq!(desired.notes, BTreeSet::from([ineligible(ROBOT, Ineligible::MachineOnly)]));
         let marking = rule(2, r#"groups.value eq "staff""#, &[json!({"set_kind": "machine"})]);
         let desired = evaluated(&mapping(vec![granting, marking]));
         assert_eq!(desired.kind, Some(AccountKind::Machine));
@@ -749,8 +745,8 @@ mod tests {
         assert!(desired.wanted.iter().any(|(held, _)| *held == in_scope(id(EASYPSK), EU, 600)));
         let desired = evaluated(&mapping(vec![rule(1, "active eq true", &[grant(EASYPSK, EU), scoped(EDITORS)])]));
         assert!(desired.wanted.is_empty());
-        let wrong = |role| Note::WrongScopeKind { rule: Some(rule_id(1)), role: id(role) };
-        assert_eq!(desired.notes, BTreeSet::from([wrong(EASYPSK), wrong(EDITORS)]));
+        let expected = [ineligible(EASYPSK, Ineligible::NeedsScope), ineligible(EDITORS, Ineligible::NeedsNoScope)];
+        assert_eq!(desired.notes, BTreeSet::from(expected));
     }
 
     #[test]
@@ -836,7 +832,7 @@ mod tests {
     #[test]
     fn a_role_that_is_no_more_is_noted() {
         let desired = evaluated(&mapping(vec![rule(1, "active eq true", &[grant(999, EU)])]));
-        assert_eq!(desired.notes, BTreeSet::from([Note::UnknownRole { rule: Some(rule_id(1)), role: id(999) }]));
+        assert_eq!(desired.notes, BTreeSet::from([ineligible(999, Ineligible::UnknownRole)]));
         assert!(desired.wanted.is_empty());
     }
 

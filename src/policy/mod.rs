@@ -9,6 +9,7 @@ pub mod diff;
 #[cfg(test)]
 mod fixture;
 pub mod invariant;
+pub mod managed;
 pub mod mapping;
 pub mod permission;
 pub mod preset;
