@@ -31,6 +31,11 @@ pub struct Grant<A> {
 }
 
 impl<A> Grant<A> {
+    /// For the decisions of this folder, after they have been made.
+    pub(super) fn new(actor: &Actor, at: OrganizationId) -> Self {
+        Self { actor: actor.clone(), at, action: PhantomData }
+    }
+
     /// Who acts: for the audit row.
     #[must_use]
     pub fn actor(&self) -> &Actor {
@@ -64,6 +69,8 @@ pub enum Denied {
     Gated { capability: Capability, requires: String },
     #[error("{} of this account is out of reach: it holds a role or belongs to a group that your role does not manage", action::name(*.capability))]
     OutOfReach { capability: Capability },
+    #[error("nobody changes their own roles, except to resign one: ask another administrator")]
+    SelfAssignment { capability: Capability },
     #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
     NotAPerson { capability: Capability, actor: &'static str },
 }
@@ -77,6 +84,7 @@ impl Denied {
             | Self::RootOnly { capability }
             | Self::Gated { capability, .. }
             | Self::OutOfReach { capability }
+            | Self::SelfAssignment { capability }
             | Self::NotAPerson { capability, .. } => *capability,
         }
     }
@@ -90,6 +98,7 @@ impl Denied {
             Self::RootOnly { .. } => "root_only",
             Self::Gated { .. } => "gate",
             Self::OutOfReach { .. } => "out_of_reach",
+            Self::SelfAssignment { .. } => "self_assignment",
             Self::NotAPerson { .. } => "not_a_person",
         }
     }
@@ -109,7 +118,7 @@ fn lever(opened_by: &[String]) -> String {
 /// With the reason, and what would help.
 pub fn authorize<A: Action>(actor: &Actor, model: &RoleModel, at: OrganizationId) -> Result<Grant<A>, Denied> {
     permit(actor, model, A::CAPABILITY, at)?;
-    Ok(Grant { actor: actor.clone(), at, action: PhantomData })
+    Ok(Grant::new(actor, at))
 }
 
 /// Whether the actor may do `A` at the organization to this account: some role that opens it there must also manage
@@ -193,7 +202,7 @@ fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&
 }
 
 /// Whether what the assignment holds opens the capability; that it acts at the place has been asked before.
-fn opens(model: &RoleModel, assignment: &Assignment, capability: Capability) -> Verdict {
+pub(super) fn opens(model: &RoleModel, assignment: &Assignment, capability: Capability) -> Verdict {
     let Some(role) = model.role(assignment.holding.role) else { return Verdict::NotNamed };
     if role.owner_class {
         // An owner-class role opens every capability within its reach; what is done at the root only, even an owner does there.

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod action;
+pub mod assigning;
 pub mod diff;
 #[cfg(test)]
 mod fixture;
