@@ -104,13 +104,15 @@ pub enum Note {
 }
 
 impl Desired {
-    /// What two identities of one account want together (`authority = union`). Sign-in is refused only if both refuse,
-    /// the home stays unless they agree or one alone speaks.
+    /// What two identities of one account want together (`authority = union`). A rule that refuses either refuses both; that no
+    /// rule matches counts only of both. The home stays unless they agree or one alone speaks.
     #[must_use]
     pub fn union(mut self, other: Self, mapping: &Mapping, model: &RoleModel) -> Self {
         self.wanted.extend(other.wanted);
         self.notes.extend(outrank(&mut self.wanted, mapping, model));
-        self.denied = self.denied.and(other.denied);
+        let (first, second) = (self.denied.take(), other.denied);
+        let by_rule = [&first, &second].into_iter().flatten().filter(|denial| denial.rule.is_some()).min_by_key(|denial| denial.rule);
+        self.denied = by_rule.cloned().or(first.and(second));
         self.matched |= other.matched;
         self.home_organization = match (self.home_organization, other.home_organization) {
             (Some(one), Some(another)) if one != another => {

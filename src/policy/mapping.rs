@@ -721,7 +721,12 @@ mod tests {
         let both = of("a").union(of("b"), &by_group, &model);
         assert_eq!(both, of("b").union(of("a"), &by_group, &model));
         assert_eq!(both.wanted, BTreeSet::from([by_rule(GOLD, EU, 2), by_rule(EDITORS, US, 2)]));
-        assert!(both.denied.is_none() && both.matched);
+        assert_eq!(both.denied.unwrap().rule, Some(rule_id(3)), "a rule that refuses one refuses both");
+        assert!(both.matched);
+        let strict = Mapping { default: DefaultMapping { unmatched: Unmatched::DenySignIn, ..Default::default() }, ..by_group.clone() };
+        let of = |group: &str| evaluate(&strict, &identity(json!({}), &[group]), &sight(&model, &connection));
+        assert!(of("a").union(of("nobody"), &strict, &model).denied.is_none(), "one that is matched is enough");
+        assert_eq!(of("no one").union(of("nobody"), &strict, &model).denied.unwrap().rule, None);
         assert!(both.trace.values().all(|outcome| *outcome == Outcome::Matched));
     }
 
