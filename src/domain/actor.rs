@@ -3,8 +3,19 @@
 use super::{
     account::AccountKind,
     assignment::Assignment,
-    id::{AccountId, ConnectionId, SessionId, TokenId},
+    id::{AccountId, ConnectionId, IdSource, SessionId, TokenId},
+    time::Timestamp,
 };
+
+/// What every change carries along: who makes it, when, under which request, and where its new identifiers come from.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    pub actor: Actor,
+    pub now: Timestamp,
+    pub ids: IdSource,
+    /// The request's id, in logs and in audit rows.
+    pub correlation: String,
+}
 
 /// The principal behind a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

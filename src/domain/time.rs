@@ -15,7 +15,7 @@ pub struct TimeError(String);
 
 impl Timestamp {
     #[must_use]
-    pub fn from_millis(at_ms: i64) -> Self {
+    pub const fn from_millis(at_ms: i64) -> Self {
         Self(at_ms)
     }
 

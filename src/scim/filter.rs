@@ -14,7 +14,7 @@ use super::{
     path::AttrPath,
 };
 
-pub(super) use evaluate::matches_element;
+pub use evaluate::matches_element;
 pub(super) use parse::Parser;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -294,7 +294,7 @@ mod tests {
             ("userName eq bjensen", 12),
             ("userName eq \"a", 12),
             ("userName is \"a\"", 9),
-            ("userName eq \"a\" xor title pr", 15),
+            ("userName eq \"a\" xor title pr", 16),
             ("(title pr", 9),
             ("title pr)", 8),
             ("emails[type eq \"work\"", 21),

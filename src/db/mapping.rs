@@ -1,0 +1,56 @@
+//! Published mappings, every version kept. What a mapping says is known to `policy`; here it is a document.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    column,
+    engine::{DbError, Target, Tx},
+};
+use crate::domain::{
+    id::{AccountId, ConnectionId, TenantId},
+    time::Timestamp,
+};
+
+pub async fn find_mapping<Mapping: DeserializeOwned>(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    connection: ConnectionId,
+    version: i64,
+) -> Result<Option<Mapping>, DbError> {
+    let sql = "select document from mapping where tenant = $1 and connection = $2 and version = $3";
+    let row: Option<(String,)> =
+        source.into().query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(version).optional().await?;
+    row.map(|(text,)| column::document("a mapping", &text)).transpose()
+}
+
+/// Writes the next version, makes it the published one and raises the connection's version.
+/// False when `version` is not the one after the published one: somebody else published meanwhile.
+pub async fn publish_mapping<Mapping: Serialize>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    version: i64,
+    mapping: &Mapping,
+    by: Option<AccountId>,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let sql = "update connection set mapping_version = $3, version = version + 1
+        where tenant = $1 and id = $2 and mapping_version = $3 - 1";
+    if tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(version).run().await? == 0 {
+        return Ok(false);
+    }
+    let sql = "insert into mapping (tenant, connection, version, document, published_by, published_at_ms)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict do nothing";
+    let written = tx
+        .query(sql)
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(version)
+        .bind(column::to_document(mapping))
+        .bind(by.map(|account| account.to_string()))
+        .bind(now.millis())
+        .run()
+        .await?;
+    if written == 1 { Ok(true) } else { Err(DbError::corrupt("a mapping", "there is already one of a version not yet published")) }
+}

@@ -1,0 +1,45 @@
+//! Brings the tables up to date. Migrations are written once; `keytext` becomes what orders bytes on each engine.
+
+use std::borrow::Cow;
+
+use sqlx::{
+    AssertSqlSafe, SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+use super::engine::{Db, DbError};
+
+/// Number, what it does, text. Only ever added to.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "the role store", include_str!("../../migrations/0001_role_store.sql"))];
+
+impl Db {
+    /// Runs what has not run yet; concurrent callers wait for one another.
+    pub async fn migrate(&self) -> Result<(), DbError> {
+        let migrator = self.migrator();
+        match self {
+            Self::Sqlite { writer, .. } => migrator.run(writer).await,
+            Self::Postgres(pool) => migrator.run(pool).await,
+        }
+        .map_err(DbError::Migrate)
+    }
+
+    /// Whether every migration has run.
+    pub async fn is_migrated(&self) -> Result<bool, DbError> {
+        let Some((last, ..)) = MIGRATIONS.last() else { return Ok(true) };
+        let row: Option<(i64,)> =
+            match self.query("select version from _sqlx_migrations where success and version = $1").bind(*last).optional().await {
+                Err(DbError::Statement(_)) => None,
+                other => other?,
+            };
+        Ok(row.is_some())
+    }
+
+    fn migrator(&self) -> Migrator {
+        let keytext = if self.is_sqlite() { "text" } else { "text collate \"C\"" };
+        let migration = |(version, description, sql): &(i64, &'static str, &'static str)| {
+            let sql = AssertSqlSafe(sql.replace("keytext", keytext)).into_sql_str();
+            Migration::new(*version, Cow::Borrowed(*description), MigrationType::Simple, sql, false)
+        };
+        Migrator { migrations: MIGRATIONS.iter().map(migration).collect(), ..Migrator::DEFAULT }
+    }
+}

@@ -1,0 +1,26 @@
+//! The only layer with SQL. One file per family of tables; functions take a [`Tx`] where they write, a [`Db`] where they read.
+
+pub mod account;
+pub mod assignment;
+pub mod attention;
+pub mod audit;
+pub mod certificate;
+mod column;
+pub mod connection;
+pub mod counter;
+pub mod engine;
+pub mod group;
+pub mod identity;
+pub mod installation;
+pub mod mapping;
+mod migrate;
+pub mod model;
+pub mod organization;
+pub mod role;
+pub mod seal;
+pub mod session;
+pub mod sign_in;
+pub mod tenant;
+pub mod token;
+
+pub use engine::{Db, DbError, PoolSize, SET_LIMIT, Target, Tx};

@@ -1,0 +1,241 @@
+//! Right after a commit: gapless numbers for audit rows and events, and the chain that seals audit rows.
+//!
+//! A row's seal is HMAC-SHA256 over the seal before it and every column of the row, so that nobody without the key can change, remove,
+//! insert or reorder sealed rows unseen. Rows at the end could be cut off together with the head; against that, heads are exported.
+
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::{
+    column,
+    engine::{Db, DbError, Target, Tx},
+};
+use crate::domain::{id::TenantId, secret::Secret};
+
+/// The key of the chains, derived from the master key.
+#[derive(Debug, Clone)]
+pub struct ChainKey(Secret<[u8; 32]>);
+
+impl ChainKey {
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(Secret::new(key))
+    }
+}
+
+/// Rows taken by one transaction, so that none is long.
+const BATCH: i64 = 500;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealOutcome {
+    /// Audit rows and events that got their number.
+    pub sealed: usize,
+    /// Whether there may be more.
+    pub left: bool,
+}
+
+/// Where a chain stands. An exported one proves later that nothing up to it was cut off or rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub number: i64,
+    pub seal: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The first number that does not hold.
+    pub number: i64,
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Sealed rows that hold.
+    pub rows: i64,
+    /// Rows that wait for their seal.
+    pub unsealed: i64,
+    pub head: Head,
+    pub broken: Option<Broken>,
+}
+
+/// Every column of an audit row but its seal.
+#[derive(sqlx::FromRow)]
+struct Row {
+    tenant: String,
+    id: String,
+    at_ms: i64,
+    actor_kind: String,
+    actor_id: Option<String>,
+    action: String,
+    target_kind: String,
+    target_id: String,
+    correlation: String,
+    detail: String,
+}
+
+impl Row {
+    fn seal(&self, key: &ChainKey, previous: &str, number: i64) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.0.expose()).expect("HMAC takes keys of any length");
+        // Lengths come first, so that no text can pass for the end of one column and the beginning of the next.
+        let mut text = |text: &str| {
+            mac.update(&(text.len() as u64).to_be_bytes());
+            mac.update(text.as_bytes());
+        };
+        text("rolegate audit 1");
+        text(previous);
+        text(&self.tenant);
+        text(&number.to_string());
+        text(&self.id);
+        text(&self.at_ms.to_string());
+        text(&self.actor_kind);
+        text(if self.actor_id.is_some() { "some" } else { "none" });
+        text(self.actor_id.as_deref().unwrap_or_default());
+        text(&self.action);
+        text(&self.target_kind);
+        text(&self.target_id);
+        text(&self.correlation);
+        text(&self.detail);
+        let mut hexadecimal = String::with_capacity(64);
+        for byte in mac.finalize().into_bytes() {
+            write!(hexadecimal, "{byte:02x}").expect("writing to a string does not fail");
+        }
+        hexadecimal
+    }
+}
+
+/// Numbers and seals what was committed, in one transaction of its own. Whoever comes second waits at the head's lock and then sees
+/// what the first one left. There is no watermark: identifiers and commits have different orders.
+pub async fn seal(db: &Db, tenant: TenantId, key: &ChainKey) -> Result<SealOutcome, DbError> {
+    let mut tx = db.begin().await?;
+    let audit = seal_audit(&mut tx, tenant, key).await?;
+    let outbox = number_outbox(&mut tx, tenant).await?;
+    tx.commit().await?;
+    let full = usize::try_from(BATCH).expect("the batch is small");
+    Ok(SealOutcome { sealed: audit + outbox, left: audit == full || outbox == full })
+}
+
+async fn seal_audit(tx: &mut Tx, tenant: TenantId, key: &ChainKey) -> Result<usize, DbError> {
+    let head = lock_head(tx, tenant, "audit").await?;
+    let sql = "select tenant, id, at_ms, actor_kind, actor_id, action, target_kind, target_id, correlation, detail
+        from audit where tenant = $1 and number is null order by id limit $2";
+    let rows: Vec<Row> = tx.query(sql).bind(tenant.to_string()).bind(BATCH).all().await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let sql = "with sealed (id, number, seal) as (values {($2, $3, $4)})
+        update audit set number = sealed.number, seal = sealed.seal from sealed where audit.tenant = $1 and audit.id = sealed.id";
+    let mut query = tx.query_set(sql, rows.len()).bind(tenant.to_string());
+    let Head { mut number, seal: mut last } = head;
+    for row in &rows {
+        number += 1;
+        last = row.seal(key, &last, number);
+        query = query.bind(row.id.as_str()).bind(number).bind(last.clone());
+    }
+    query.run().await?;
+    move_head(tx, tenant, "audit", &Head { number, seal: last }).await?;
+    Ok(rows.len())
+}
+
+async fn number_outbox(tx: &mut Tx, tenant: TenantId) -> Result<usize, DbError> {
+    let mut head = lock_head(tx, tenant, "outbox").await?;
+    let sql = "select id from outbox where tenant = $1 and number is null order by id limit $2";
+    let rows: Vec<(String,)> = tx.query(sql).bind(tenant.to_string()).bind(BATCH).all().await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let sql = "with numbered (id, number) as (values {($2, $3)})
+        update outbox set number = numbered.number from numbered where outbox.tenant = $1 and outbox.id = numbered.id";
+    let mut query = tx.query_set(sql, rows.len()).bind(tenant.to_string());
+    for (id,) in &rows {
+        head.number += 1;
+        query = query.bind(id.as_str()).bind(head.number);
+    }
+    query.run().await?;
+    move_head(tx, tenant, "outbox", &head).await?;
+    Ok(rows.len())
+}
+
+async fn lock_head(tx: &mut Tx, tenant: TenantId, chain: &'static str) -> Result<Head, DbError> {
+    let sql = "insert into chain_head (tenant, chain, number, seal) values ($1, $2, 0, '') on conflict do nothing";
+    tx.query(sql).bind(tenant.to_string()).bind(chain).run().await?;
+    let sql = "select number, seal from chain_head where tenant = $1 and chain = $2";
+    let row: Option<(i64, String)> = tx.lock(sql).bind(tenant.to_string()).bind(chain).optional().await?;
+    row.map(|(number, seal)| Head { number, seal }).ok_or_else(|| DbError::corrupt("a chain's head", "it is not there"))
+}
+
+async fn move_head(tx: &mut Tx, tenant: TenantId, chain: &'static str, head: &Head) -> Result<(), DbError> {
+    let sql = "update chain_head set number = $3, seal = $4 where tenant = $1 and chain = $2";
+    tx.query(sql).bind(tenant.to_string()).bind(chain).bind(head.number).bind(head.seal.as_str()).run().await?;
+    Ok(())
+}
+
+/// Tenants with rows that wait, for the job that makes up for a process that ended between commit and seal.
+pub async fn tenants_to_seal(source: impl Into<Target<'_>>) -> Result<Vec<TenantId>, DbError> {
+    let sql = "select tenant from audit where number is null union select tenant from outbox where number is null";
+    let rows: Vec<(String,)> = source.into().query(sql).all().await?;
+    rows.iter().map(|(tenant,)| column::id("an audit row's tenant", tenant)).collect()
+}
+
+/// Where the chain of audit rows stands; number 0 before the first row.
+pub async fn find_head(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Head, DbError> {
+    let sql = "select number, seal from chain_head where tenant = $1 and chain = 'audit'";
+    let row: Option<(i64, String)> = source.into().query(sql).bind(tenant.to_string()).optional().await?;
+    Ok(row.map_or_else(|| Head { number: 0, seal: String::new() }, |(number, seal)| Head { number, seal }))
+}
+
+#[derive(sqlx::FromRow)]
+struct SealedRow {
+    #[sqlx(flatten)]
+    row: Row,
+    number: i64,
+    seal: Option<String>,
+}
+
+/// Walks the chain from its first row and stops at the first that does not hold. `exported` is a head written down earlier.
+pub async fn verify(db: &Db, tenant: TenantId, key: &ChainKey, exported: Option<&Head>) -> Result<Verdict, DbError> {
+    // Read before the rows: what is sealed meanwhile stands after it.
+    let stored = find_head(db, tenant).await?;
+    let sql = "select count(*) from audit where tenant = $1 and number is null";
+    let unsealed: Option<(i64,)> = db.query(sql).bind(tenant.to_string()).optional().await?;
+    let mut checks = vec![(&stored, "the head of the chain names another seal")];
+    checks.extend(exported.map(|head| (head, "the exported head names another seal")));
+    let mut head = Head { number: 0, seal: String::new() };
+    // Below the first number too: rows there were never sealed.
+    let mut after = i64::MIN;
+    let broken = loop {
+        let sql = "select tenant, id, at_ms, actor_kind, actor_id, action, target_kind, target_id, correlation, detail, number, seal
+            from audit where tenant = $1 and number > $2 order by number limit $3";
+        let page: Vec<SealedRow> = db.query(sql).bind(tenant.to_string()).bind(after).bind(BATCH).all().await?;
+        if page.is_empty() {
+            break checks.iter().find(|(check, _)| check.number > head.number).map(|(check, _)| Broken {
+                number: head.number + 1,
+                why: format!("the row is missing: the chain once reached number {}", check.number),
+            });
+        }
+        if let Err(broken) = page.iter().try_for_each(|row| step(row, key, &mut head, &checks)) {
+            break Some(broken);
+        }
+        after = head.number;
+    };
+    Ok(Verdict { rows: head.number, unsealed: unsealed.map_or(0, |(count,)| count), head, broken })
+}
+
+fn step(row: &SealedRow, key: &ChainKey, head: &mut Head, checks: &[(&Head, &str)]) -> Result<(), Broken> {
+    let number = head.number + 1;
+    let broken = |why: &str| Err(Broken { number, why: why.to_owned() });
+    if row.number != number {
+        return broken("the row is missing");
+    }
+    let seal = row.row.seal(key, &head.seal, number);
+    if row.seal.as_deref() != Some(seal.as_str()) {
+        return broken("the row is not the one that was sealed");
+    }
+    if let Some((_, why)) = checks.iter().find(|(check, _)| check.number == number && check.seal != seal) {
+        return broken(why);
+    }
+    *head = Head { number, seal };
+    Ok(())
+}

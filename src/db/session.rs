@@ -1,0 +1,131 @@
+//! Sessions of people who signed in, and the one-time links by which owners sign in without an identity provider.
+
+use super::{
+    column,
+    engine::{DbError, Target, Tx},
+};
+use crate::domain::{
+    id::{AccountId, ConnectionId, SessionId, TenantId},
+    time::Timestamp,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    pub id: SessionId,
+    pub tenant: TenantId,
+    pub account: AccountId,
+    /// `None` after a local sign-in.
+    pub connection: Option<ConnectionId>,
+    /// SAML SessionIndex, by which the identity provider may end it.
+    pub session_index: Option<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub csrf_hash: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    tenant: String,
+    account: String,
+    connection: Option<String>,
+    session_index: Option<String>,
+    created_at_ms: i64,
+    expires_at_ms: i64,
+    last_seen_at_ms: i64,
+    csrf_hash: String,
+}
+
+impl Row {
+    fn read(self) -> Result<SessionRow, DbError> {
+        Ok(SessionRow {
+            id: column::id("a session's id", &self.id)?,
+            tenant: column::id("a session's tenant", &self.tenant)?,
+            account: column::id("a session's account", &self.account)?,
+            connection: column::optional_id("a session's connection", self.connection.as_deref())?,
+            session_index: self.session_index,
+            created_at: Timestamp::from_millis(self.created_at_ms),
+            expires_at: Timestamp::from_millis(self.expires_at_ms),
+            last_seen_at: Timestamp::from_millis(self.last_seen_at_ms),
+            csrf_hash: self.csrf_hash,
+        })
+    }
+}
+
+/// `hash` is of the cookie's value, which is stored nowhere.
+pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Result<(), DbError> {
+    let sql = "insert into session (tenant, id, hash, csrf_hash, account, connection, session_index, created_at_ms, expires_at_ms,
+            last_seen_at_ms)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    tx.query(sql)
+        .bind(session.tenant.to_string())
+        .bind(session.id.to_string())
+        .bind(hash.to_owned())
+        .bind(session.csrf_hash.as_str())
+        .bind(session.account.to_string())
+        .bind(session.connection.map(|connection| connection.to_string()))
+        .bind(session.session_index.as_deref())
+        .bind(session.created_at.millis())
+        .bind(session.expires_at.millis())
+        .bind(session.last_seen_at.millis())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// The session that is alive now; the cookie says neither tenant nor account.
+pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
+    let sql = "select id, tenant, account, connection, session_index, created_at_ms, expires_at_ms, last_seen_at_ms, csrf_hash
+        from session where hash = $1 and expires_at_ms > $2";
+    source.into().query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?.map(Row::read).transpose()
+}
+
+/// False when it has ended before.
+pub async fn end_session(tx: &mut Tx, tenant: TenantId, id: SessionId) -> Result<bool, DbError> {
+    let sql = "delete from session where tenant = $1 and id = $2";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
+}
+
+/// How many there were.
+pub async fn end_sessions_of_account(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<u64, DbError> {
+    tx.query("delete from session where tenant = $1 and account = $2").bind(tenant.to_string()).bind(account.to_string()).run().await
+}
+
+/// At most once a minute; whether something was written.
+pub async fn mark_seen(target: impl Into<Target<'_>>, tenant: TenantId, id: SessionId, now: Timestamp) -> Result<bool, DbError> {
+    let sql = "update session set last_seen_at_ms = $3 where tenant = $1 and id = $2 and last_seen_at_ms <= $3 - 60000";
+    Ok(target.into().query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(now.millis()).run().await? == 1)
+}
+
+/// `hash` is of the link's secret, which is stored nowhere.
+pub async fn insert_link(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: SessionId,
+    hash: &str,
+    account: AccountId,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<(), DbError> {
+    let sql = "insert into sign_in_link (tenant, id, hash, account, created_at_ms, expires_at_ms) values ($1, $2, $3, $4, $5, $6)";
+    tx.query(sql)
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .bind(hash.to_owned())
+        .bind(account.to_string())
+        .bind(now.millis())
+        .bind(expires_at.millis())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Whose link it was; `None` when it is unknown, used or expired. Only one of any number of callers gets it.
+pub async fn consume_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<(TenantId, AccountId)>, DbError> {
+    let sql = "update sign_in_link set used_at_ms = $2
+        where hash = $1 and used_at_ms is null and expires_at_ms > $2
+        returning tenant, account";
+    let row: Option<(String, String)> = tx.query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?;
+    row.map(|(tenant, account)| Ok((column::id("a link's tenant", &tenant)?, column::id("a link's account", &account)?))).transpose()
+}

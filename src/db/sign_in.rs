@@ -1,0 +1,189 @@
+//! What a SAML sign-in leaves behind: requests that wait for their answer, assertions that were used, and the log that admins read.
+
+use super::{
+    column,
+    engine::{Db, DbError, Target, Tx},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    id::{AccountId, ConnectionId, EventId, TenantId},
+    time::Timestamp,
+};
+
+/// What a consumed request had to remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthnRequestRow {
+    pub return_to: Option<String>,
+}
+
+/// `id` is the AuthnRequest's ID, `browser_hash` ties it to the browser that began.
+pub async fn insert_authn_request(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    id: &str,
+    browser_hash: &str,
+    return_to: Option<&str>,
+    expires_at: Timestamp,
+) -> Result<(), DbError> {
+    let sql = "insert into authn_request (tenant, connection, id, browser_hash, return_to, expires_at_ms) values ($1, $2, $3, $4, $5, $6)";
+    tx.query(sql)
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(id.to_owned())
+        .bind(browser_hash.to_owned())
+        .bind(return_to.map(str::to_owned))
+        .bind(expires_at.millis())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// `None` when it is unknown, answered before, expired, or was begun by another browser. Only one of any number of callers gets it.
+pub async fn consume_authn_request(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    id: &str,
+    browser_hash: &str,
+    now: Timestamp,
+) -> Result<Option<AuthnRequestRow>, DbError> {
+    let sql = "delete from authn_request
+        where tenant = $1 and connection = $2 and id = $3 and browser_hash = $4 and expires_at_ms > $5
+        returning return_to";
+    let row: Option<(Option<String>,)> = tx
+        .query(sql)
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(id.to_owned())
+        .bind(browser_hash.to_owned())
+        .bind(now.millis())
+        .optional()
+        .await?;
+    Ok(row.map(|(return_to,)| AuthnRequestRow { return_to }))
+}
+
+/// False when the assertion was used before. `expires_at` is the time from which its own conditions refuse it, clock skew included.
+pub async fn consume_assertion(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    issuer: &str,
+    id: &str,
+    expires_at: Timestamp,
+) -> Result<bool, DbError> {
+    let sql = "insert into consumed_assertion (tenant, connection, issuer, id, expires_at_ms) values ($1, $2, $3, $4, $5)
+        on conflict do nothing";
+    let written = tx
+        .query(sql)
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(issuer.to_owned())
+        .bind(id.to_owned())
+        .bind(expires_at.millis())
+        .run()
+        .await?;
+    Ok(written == 1)
+}
+
+/// Removes what has expired: requests, used assertions, sessions and links, at most a thousand of each; how many it were in all.
+/// Zero means that nothing is left to remove.
+pub async fn purge_expired(db: &Db, now: Timestamp) -> Result<u64, DbError> {
+    let requests = "delete from authn_request where (tenant, connection, id) in
+        (select tenant, connection, id from authn_request where expires_at_ms <= $1 order by expires_at_ms limit 1000)";
+    let assertions = "delete from consumed_assertion where (tenant, connection, issuer, id) in
+        (select tenant, connection, issuer, id from consumed_assertion where expires_at_ms <= $1 order by expires_at_ms limit 1000)";
+    let sessions = "delete from session where (tenant, id) in
+        (select tenant, id from session where expires_at_ms <= $1 order by expires_at_ms limit 1000)";
+    let links = "delete from sign_in_link where (tenant, id) in
+        (select tenant, id from sign_in_link where expires_at_ms <= $1 order by expires_at_ms limit 1000)";
+    let mut removed = db.query(requests).bind(now.millis()).run().await?;
+    removed += db.query(assertions).bind(now.millis()).run().await?;
+    removed += db.query(sessions).bind(now.millis()).run().await?;
+    removed += db.query(links).bind(now.millis()).run().await?;
+    Ok(removed)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignInOutcome {
+    Accepted,
+    Refused,
+}
+
+/// One sign-in, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInLogRow {
+    /// Also the reference number that the browser was shown.
+    pub id: EventId,
+    pub connection: ConnectionId,
+    pub at: Timestamp,
+    pub outcome: SignInOutcome,
+    /// Where it was refused.
+    pub step: Option<String>,
+    pub message: String,
+    pub account: Option<AccountId>,
+}
+
+#[derive(sqlx::FromRow)]
+struct LogRow {
+    id: String,
+    connection: String,
+    at_ms: i64,
+    outcome: String,
+    step: Option<String>,
+    message: String,
+    account: Option<String>,
+}
+
+impl LogRow {
+    fn read(self) -> Result<SignInLogRow, DbError> {
+        Ok(SignInLogRow {
+            id: column::id("a sign-in's id", &self.id)?,
+            connection: column::id("a sign-in's connection", &self.connection)?,
+            at: Timestamp::from_millis(self.at_ms),
+            outcome: column::word("a sign-in's outcome", &self.outcome)?,
+            step: self.step,
+            message: self.message,
+            account: column::optional_id("a sign-in's account", self.account.as_deref())?,
+        })
+    }
+}
+
+/// Inside the transaction of an accepted sign-in; outside any for a refused one, whose transaction is dropped.
+pub async fn log_sign_in(target: impl Into<Target<'_>>, tenant: TenantId, row: &SignInLogRow) -> Result<(), DbError> {
+    let sql = "insert into sign_in_log (tenant, connection, id, at_ms, outcome, step, message, account)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let mut target = target.into();
+    target
+        .query(sql)
+        .bind(tenant.to_string())
+        .bind(row.connection.to_string())
+        .bind(row.id.to_string())
+        .bind(row.at.millis())
+        .bind(column::to_word(row.outcome))
+        .bind(row.step.as_deref())
+        .bind(row.message.as_str())
+        .bind(row.account.map(|account| account.to_string()))
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// The newest first, older than `before`, at most `limit`.
+pub async fn list_sign_in_log(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    connection: ConnectionId,
+    before: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<SignInLogRow>, DbError> {
+    let sql = "select id, connection, at_ms, outcome, step, message, account
+        from sign_in_log where tenant = $1 and connection = $2 and id < $3 order by id desc limit $4";
+    // Above every identifier: they are lower-case hexadecimal.
+    let before = before.map_or_else(|| "g".to_owned(), |id| id.to_string());
+    let mut source = source.into();
+    let query = source.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(before).bind(limit);
+    query.all().await?.into_iter().map(LogRow::read).collect()
+}

@@ -1,0 +1,149 @@
+//! Bearer tokens of SCIM clients; only their hashes are here.
+
+use super::{
+    column,
+    engine::{DbError, Target, Tx},
+};
+use crate::domain::{
+    id::{ConnectionId, TenantId, TokenId},
+    name::Slug,
+    time::Timestamp,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScimTokenRow {
+    pub id: TokenId,
+    pub connection: ConnectionId,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    connection: String,
+    created_at_ms: i64,
+    expires_at_ms: i64,
+    revoked_at_ms: Option<i64>,
+    last_used_at_ms: Option<i64>,
+}
+
+impl Row {
+    fn read(self) -> Result<ScimTokenRow, DbError> {
+        Ok(ScimTokenRow {
+            id: column::id("a token's id", &self.id)?,
+            connection: column::id("a token's connection", &self.connection)?,
+            created_at: Timestamp::from_millis(self.created_at_ms),
+            expires_at: Timestamp::from_millis(self.expires_at_ms),
+            revoked_at: column::time(self.revoked_at_ms),
+            last_used_at: column::time(self.last_used_at_ms),
+        })
+    }
+}
+
+pub async fn insert_token(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    id: TokenId,
+    hash: &str,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<(), DbError> {
+    let sql = "insert into scim_token (tenant, connection, id, hash, created_at_ms, expires_at_ms) values ($1, $2, $3, $4, $5, $6)";
+    tx.query(sql)
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(id.to_string())
+        .bind(hash.to_owned())
+        .bind(now.millis())
+        .bind(expires_at.millis())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// All of a connection, in the order of their making.
+pub async fn list_tokens(source: impl Into<Target<'_>>, tenant: TenantId, connection: ConnectionId) -> Result<Vec<ScimTokenRow>, DbError> {
+    let sql = "select id, connection, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms
+        from scim_token where tenant = $1 and connection = $2 order by id";
+    source.into().query(sql).bind(tenant.to_string()).bind(connection.to_string()).all().await?.into_iter().map(Row::read).collect()
+}
+
+/// False when it is not there, or revoked already.
+pub async fn revoke_token(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, id: TokenId, now: Timestamp) -> Result<bool, DbError> {
+    let sql = "update scim_token set revoked_at_ms = $4 where tenant = $1 and connection = $2 and id = $3 and revoked_at_ms is null";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string()).bind(now.millis());
+    Ok(query.run().await? == 1)
+}
+
+/// What a bearer turns out to be. Whether it still counts, the caller sees from its times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    pub tenant: TenantId,
+    pub connection: ConnectionId,
+    pub slug: Slug,
+    pub token: TokenId,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl Bearer {
+    #[must_use]
+    pub fn counts_at(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct BearerRow {
+    tenant: String,
+    connection: String,
+    slug: String,
+    id: String,
+    expires_at_ms: i64,
+    revoked_at_ms: Option<i64>,
+    last_used_at_ms: Option<i64>,
+}
+
+impl BearerRow {
+    fn read(self) -> Result<Bearer, DbError> {
+        Ok(Bearer {
+            tenant: column::id("a token's tenant", &self.tenant)?,
+            connection: column::id("a token's connection", &self.connection)?,
+            slug: Slug::parse(&self.slug).map_err(|error| DbError::corrupt("a connection's slug", &error))?,
+            token: column::id("a token's id", &self.id)?,
+            expires_at: Timestamp::from_millis(self.expires_at_ms),
+            revoked_at: column::time(self.revoked_at_ms),
+            last_used_at: column::time(self.last_used_at_ms),
+        })
+    }
+}
+
+/// By the hash of what the client sent, which says neither tenant nor connection.
+pub async fn find_bearer(source: impl Into<Target<'_>>, hash: &str) -> Result<Option<Bearer>, DbError> {
+    let sql = "select token.tenant, token.connection, connection.slug, token.id, token.expires_at_ms, token.revoked_at_ms,
+            token.last_used_at_ms
+        from scim_token token
+        join connection on connection.tenant = token.tenant and connection.id = token.connection
+        where token.hash = $1";
+    source.into().query(sql).bind(hash.to_owned()).optional().await?.map(BearerRow::read).transpose()
+}
+
+/// At most once a minute; whether something was written.
+pub async fn mark_token_used(
+    target: impl Into<Target<'_>>,
+    tenant: TenantId,
+    connection: ConnectionId,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let sql = "update scim_token set last_used_at_ms = $4
+        where tenant = $1 and connection = $2 and id = $3 and (last_used_at_ms is null or last_used_at_ms <= $4 - 60000)";
+    let mut target = target.into();
+    let query = target.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string()).bind(now.millis());
+    Ok(query.run().await? == 1)
+}
