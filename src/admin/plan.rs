@@ -390,7 +390,10 @@ impl Planner<'_> {
         let mut mapping = mapping::build(entry, connection, &names, before, self.ids)?;
         mapping.version = version;
         let what = match before {
-            Some(before) if *before == mapping => return Ok(()),
+            Some(before) if *before == mapping => match known.map(|row| &row.connection) {
+                Some(was) if evaluates_otherwise(was, connection) => vec!["evaluated again, because the connection changed".to_owned()],
+                _ => return Ok(()),
+            },
             Some(before) => mapping::differences(before, &mapping, &names),
             None => vec![mapping::summary(&mapping)],
         };
@@ -494,6 +497,15 @@ impl Planner<'_> {
         self.withdrawals.push(Change::DeleteOrganization { organization: id, slug: organization.slug.clone() });
         Ok(())
     }
+}
+
+/// Whether the same rules mean something else for people who are known already.
+fn evaluates_otherwise(before: &Connection, after: &Connection) -> bool {
+    before.organization != after.organization
+        || before.authority != after.authority
+        || before.allow_owner_grants != after.allow_owner_grants
+        || before.scim.enabled != after.scim.enabled
+        || before.enabled != after.enabled
 }
 
 fn find_organization(organizations: &[Organization], slug: &At<Slug>) -> Result<OrganizationId, FileError> {
