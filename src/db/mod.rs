@@ -12,6 +12,7 @@ pub mod engine;
 pub mod group;
 pub mod identity;
 pub mod installation;
+pub mod listing;
 pub mod mapping;
 mod migrate;
 pub mod model;
