@@ -6,11 +6,7 @@
 use serde_json::json;
 
 use crate::{
-    db::{
-        self, Db, DbError, Tx,
-        audit::Entry,
-        session::SessionRow,
-    },
+    db::{self, Db, DbError, Tx, audit::Entry, session::SessionRow},
     domain::{
         account::SignInStatus,
         actor::{AccountActor, Actor, Occasion},
@@ -88,7 +84,8 @@ pub async fn sign_in_by_link(
     let entry = Entry { action, target_kind: "account", target_id: account.to_string(), detail: json!({}) };
     db::audit::append(&mut tx, tenant, occasion, &[entry]).await?;
     if admitted {
-        open(&mut tx, occasion, SignedIn { id: session, tenant, account, connection: None, session_index: None, expires_at }, secret).await?;
+        open(&mut tx, occasion, SignedIn { id: session, tenant, account, connection: None, session_index: None, expires_at }, secret)
+            .await?;
     }
     tx.commit().await?;
     Ok(admitted.then_some(expires_at))

@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Form, Query, State},
+    extract::{Form, Query, State, rejection::FormRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,12 @@ use super::{
     page,
     request::RequestId,
 };
-use crate::{admin, app::App, domain::{actor::Actor, secret::Secret}, keys};
+use crate::{
+    admin,
+    app::App,
+    domain::{actor::Actor, secret::Secret},
+    keys,
+};
 
 #[derive(Deserialize)]
 pub struct Token {
@@ -39,13 +44,13 @@ pub async fn post(
     Query(query): Query<Token>,
     request_id: axum::Extension<RequestId>,
     headers: HeaderMap,
-    form: Option<Form<Token>>,
+    form: Result<Form<Token>, FormRejection>,
 ) -> Response {
     // Somebody else's page must not sign a browser in to an account of its choosing.
     if let Err(problem) = same_origin(&headers, &app.config.public_url) {
         return problem.into();
     }
-    let Some(token) = form.and_then(|form| form.0.token).or(query.token).map(Secret::new) else { return refuse() };
+    let Some(token) = form.ok().and_then(|form| form.0.token).or(query.token).map(Secret::new) else { return refuse() };
     let mut occasion = app.occasion(Actor::System, request_id.as_str());
     let secret = keys::secret(app.random.bytes());
     match admin::session::sign_in_by_link(&app.db, &mut occasion, &token, &secret).await {
@@ -65,6 +70,8 @@ pub async fn post(
 
 /// The same whether it was used, is too old, or never was one.
 fn refuse() -> Response {
-    let lines = ["The link was used already, is too old, or was never one. Ask the operator of the gateway for a new one: `rolegate owner recover`."];
+    let lines = [
+        "The link was used already, is too old, or was never one. Ask the operator of the gateway for a new one: `rolegate owner recover`.",
+    ];
     page::say(StatusCode::FORBIDDEN, "This link signs nobody in", &lines)
 }

@@ -1,12 +1,12 @@
 //! Who am I: account, assignments with their origins, and what they permit.
 
+use askama::Template;
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use askama::Template;
 use serde::Serialize;
 
 use super::{
@@ -90,11 +90,15 @@ fn show(app: &App, me: &Me) -> Response {
 }
 
 /// Ends the session.
-pub async fn log_out(FormCaller(caller): FormCaller, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn log_out(headers: HeaderMap, FormCaller(caller): FormCaller) -> Result<Response, Problem> {
     admin::session::end(caller.db(), caller.tenant, &caller.session).await?;
     let forgotten = [(header::SET_COOKIE, forget_cookie(&caller.app))];
     if page::prefers_json(&headers) {
         return Ok((StatusCode::NO_CONTENT, forgotten).into_response());
     }
-    Ok((forgotten, page::say(StatusCode::OK, "Signed out", &["Your session has ended here. At your identity provider you may still be signed in."])).into_response())
+    Ok((
+        forgotten,
+        page::say(StatusCode::OK, "Signed out", &["Your session has ended here. At your identity provider you may still be signed in."]),
+    )
+        .into_response())
 }

@@ -112,7 +112,11 @@ impl SessionCaller {
             )
         })?;
         if !keys::same(&keys::hash(token), &self.session.csrf_hash) {
-            return Err(Problem::new(Kind::Forbidden, "csrf_token_wrong", "The token in X-CSRF-Token is not this session's: read /me again."));
+            return Err(Problem::new(
+                Kind::Forbidden,
+                "csrf_token_wrong",
+                "The token in X-CSRF-Token is not this session's: read /me again.",
+            ));
         }
         same_origin(headers, &self.app.config.public_url)
     }

@@ -91,7 +91,8 @@ async fn sign_in(
             // A certificate may have been retired, or sign-in switched off, while the signature was checked.
             Outcome::ConnectionChanged => {
                 let found = find_enabled(app, connection.slug.as_str()).await?;
-                connection = found.ok_or_else(|| SignInRefusal::new("connection", "sign-in through the connection was just switched off"))?;
+                connection =
+                    found.ok_or_else(|| SignInRefusal::new("connection", "sign-in through the connection was just switched off"))?;
             }
         }
     }

@@ -5,12 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use super::{
-    acs::Failure,
-    browser,
-    refusal::SignInRefusal,
-    verify::Verified,
-};
+use super::{acs::Failure, browser, refusal::SignInRefusal, verify::Verified};
 use crate::{
     admin::session::{self, SignedIn},
     app::App,

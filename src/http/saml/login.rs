@@ -23,12 +23,7 @@ pub struct LoginQuery {
     return_to: Option<String>,
 }
 
-pub async fn get(
-    State(app): State<App>,
-    Path(slug): Path<String>,
-    Query(query): Query<LoginQuery>,
-    headers: HeaderMap,
-) -> Response {
+pub async fn get(State(app): State<App>, Path(slug): Path<String>, Query(query): Query<LoginQuery>, headers: HeaderMap) -> Response {
     let connection = match find_enabled(&app, &slug).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return page::not_found(),
@@ -65,7 +60,9 @@ async fn begin(
     };
     remember(app, connection, &request.id, &secret, return_to).await?;
     let Ok(location) = HeaderValue::from_str(&request.redirect_url(None)) else {
-        return Ok(Problem::conflict("sso_url", "The identity provider's sign-in address holds characters that no address has.").into_response());
+        return Ok(
+            Problem::conflict("sso_url", "The identity provider's sign-in address holds characters that no address has.").into_response()
+        );
     };
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(header::LOCATION, location);
