@@ -65,6 +65,10 @@ pub fn not_found() -> Response {
 #[must_use]
 pub fn failed(problem: Problem) -> Response {
     match problem.kind() {
+        Kind::Unauthenticated => {
+            let lines = ["Begin at your application's sign-in page, or at your identity provider."];
+            say(StatusCode::UNAUTHORIZED, "You are not signed in", &lines)
+        }
         Kind::Unavailable => say(StatusCode::SERVICE_UNAVAILABLE, "Not at the moment", &["Please try again in a moment."]),
         _ => problem.into(),
     }
