@@ -42,11 +42,8 @@ pub struct Gateway {
 impl Gateway {
     pub async fn open(engine: Engine) -> Self {
         let (database, home) = (engine.fresh().await, TempDir::new().unwrap());
-        let variables = [
-            ("DATABASE_URL", database.address.as_str()),
-            ("DATA_DIR", home.path().to_str().unwrap()),
-            ("PUBLIC_URL", PUBLIC_URL),
-        ];
+        let variables =
+            [("DATABASE_URL", database.address.as_str()), ("DATA_DIR", home.path().to_str().unwrap()), ("PUBLIC_URL", PUBLIC_URL)];
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
@@ -138,7 +135,7 @@ impl Answer {
 /// Keeps cookies as a browser does, and follows no redirects.
 #[derive(Clone)]
 pub struct Browser<'g> {
-    gateway: &'g Gateway,
+    pub gateway: &'g Gateway,
     pub cookies: BTreeMap<String, String>,
 }
 

@@ -35,7 +35,10 @@ async fn a_first_sign_in_makes_the_account_with_what_the_rules_and_the_default_g
     let expected = [("Organization Context Manager", "saml_rule"), ("Organization Member", "default")];
     assert_eq!(roles(&me), expected.map(|(role, kind)| (role.to_owned(), vec![kind.to_owned()])));
     let by_rule = me["assignments"].as_array().unwrap().iter().find(|a| a["role"] == "Organization Context Manager").unwrap();
-    assert_eq!(by_rule["origins"], json!([{ "kind": "saml_rule", "connection": "acme-okta", "rule": "platform team", "since": "2026-03-03T01:06:40Z" }]));
+    assert_eq!(
+        by_rule["origins"],
+        json!([{ "kind": "saml_rule", "connection": "acme-okta", "rule": "platform team", "since": "2026-03-03T01:06:41Z" }])
+    );
     assert_eq!(by_rule["organization"], "acme");
     let permissions = me["permissions"][0]["permissions"].as_array().unwrap();
     assert!(permissions.contains(&json!("organization_structure:read")), "{permissions:?}");
@@ -121,7 +124,8 @@ async fn both_certificates_are_trusted_until_one_is_retired() {
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, xml);
     let mut browser = gateway.browser();
     assert_eq!(browser.post_form(ACS, &[("SAMLResponse", &encoded)]).await.status, StatusCode::FORBIDDEN);
-    let applied = gateway.apply(&super::house::tenant("idp_initiated = true", "[[owners]]\nemail = \"second@acme.example\"\nname = \"S\"\n")).await;
+    let applied =
+        gateway.apply(&super::house::tenant("idp_initiated = true", "[[owners]]\nemail = \"second@acme.example\"\nname = \"S\"\n")).await;
     let mut owner = gateway.browser_by_link(&applied, "second@acme.example").await;
     let added = owner
         .post_json("/api/v1/connections/acme-okta/certificates", &json!({ "certificate": idp::FOREIGN_KEY.certificate().to_pem() }))
