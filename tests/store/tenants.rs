@@ -184,3 +184,37 @@ async fn a_model_is_loaded_whole_and_its_version_is_known(#[values(Engine::Sqlit
     assert_eq!((versions.connection, versions.mapping, versions.model), (1, 0, 2));
     assert_eq!(read_versions(&*world.db, world.tenant, ids.make()).await.unwrap(), None);
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_model_loaded_amid_changes_is_of_one_version(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let world = world(engine).await;
+    let tenant = world.tenant;
+    let db = (*world.db).clone();
+    // Each change adds one organization, one role and one to the version; requests run in tasks, so loading must be able to as well.
+    let writer = tokio::spawn(async move {
+        let mut ids = ids(9);
+        for n in 0..20 {
+            let mut tx = db.begin().await.unwrap();
+            let child = organization(&mut ids, Some(world.root), &format!("child-{n}"));
+            raise_model_version(&mut tx, tenant).await.unwrap();
+            assert!(insert_organization(&mut tx, tenant, &child, false, NOW).await.unwrap());
+            assert!(insert_roles(&mut tx, tenant, &[role(&mut ids, &format!("Role {n}"), &["a:*"])], false, NOW).await.unwrap());
+            tx.commit().await.unwrap();
+        }
+    });
+    let db = (*world.db).clone();
+    let reader = tokio::spawn(async move {
+        loop {
+            let model = load_model(&db, tenant).await.unwrap();
+            let changes = model.version - 1;
+            assert_eq!(model.roles().count(), usize::try_from(changes).unwrap());
+            assert_eq!(model.organizations.iter().count(), usize::try_from(changes).unwrap() + 1);
+            if changes == 20 {
+                return;
+            }
+        }
+    });
+    writer.await.unwrap();
+    reader.await.unwrap();
+}
