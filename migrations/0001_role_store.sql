@@ -98,6 +98,7 @@ create table account (
     display_name text,
     kind text not null,
     home_organization keytext,
+    profile_connection keytext,                 -- whose facts name the account; null: a local account
     status text not null,
     has_local_credential boolean not null,      -- can sign in without any identity provider
     from_file boolean not null,

@@ -36,3 +36,8 @@ pub(super) fn to_word<T: Serialize>(value: T) -> String {
         other => unreachable!("a variant without data is written as its name, not as {other:?}"),
     }
 }
+
+/// `''` stands for none where the column is part of a key.
+pub(super) fn id_or_empty<Kind>(what: &'static str, text: &str) -> Result<Option<Id<Kind>>, DbError> {
+    if text.is_empty() { Ok(None) } else { id(what, text).map(Some) }
+}

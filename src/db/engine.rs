@@ -26,6 +26,9 @@ pub enum DbError {
     /// Another transaction was in the way; the same work may succeed when it is done again.
     #[error("the database asks to try again")]
     Transient(#[source] sqlx::Error),
+    /// Somebody else has the name already. The transaction can only be given up.
+    #[error("a name that must be unique is taken")]
+    Taken(#[source] sqlx::Error),
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
     #[error("the database refused a statement")]
@@ -54,7 +57,9 @@ impl From<sqlx::Error> for DbError {
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "5" | "261" | "517"));
+        let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         match error {
+            _ if taken => Self::Taken(error),
             _ if transient => Self::Transient(error),
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Self::Unreachable(error),
             _ => Self::Statement(error),

@@ -1,5 +1,7 @@
 //! The only layer with SQL. One file per family of tables; functions take a [`Tx`] where they write, a [`Db`] where they read.
 
+pub mod account;
+pub mod assignment;
 pub mod attention;
 pub mod audit;
 pub mod certificate;
@@ -7,6 +9,8 @@ mod column;
 pub mod connection;
 pub mod counter;
 pub mod engine;
+pub mod group;
+pub mod identity;
 pub mod installation;
 pub mod mapping;
 mod migrate;

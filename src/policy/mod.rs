@@ -1,1 +1,18 @@
-//! policy
+//! Decisions, pure: values in, values out. What an identity should hold (`mapping`), what that changes (`diff`), what binds
+//! even an owner (`invariant`), who may act (`access`), and the role systems that come with the product (`preset`).
+//!
+//! Refuses to know where the values come from: no clock, no ids made here, no SQL, no HTTP.
+
+pub mod access;
+pub mod action;
+pub mod diff;
+#[cfg(test)]
+mod fixture;
+pub mod invariant;
+pub mod mapping;
+pub mod permission;
+pub mod preset;
+#[cfg(test)]
+mod properties;
+pub mod rule;
+pub mod template;

@@ -1,0 +1,237 @@
+//! The wiring: what every part of the program is handed. The only place that asks the machine for the time and for randomness.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use crate::{
+    config::Config,
+    db::{Db, DbError, PoolSize, installation},
+    domain::{
+        actor::{Actor, Occasion},
+        id::IdSource,
+        time::Timestamp,
+    },
+    keys::{KeyError, Keys},
+};
+
+/// Cheap to clone: every part is shared.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub db: Db,
+    pub clock: Clock,
+    pub random: Random,
+    pub keys: Keys,
+    pub config: Arc<Config>,
+}
+
+/// Whether tables are brought up to date when the database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrations {
+    Run,
+    Leave,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{address}", address = .address)]
+    Database { address: String, source: DbError },
+    #[error("the tables of {address} are not up to date: run once without --no-migrate")]
+    NotMigrated { address: String },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Opens the database that the configuration names, for those who need no keys.
+pub async fn open_database(config: &Config, migrations: Migrations) -> Result<Db, OpenError> {
+    let address = config.database_shown();
+    let failed = |source| OpenError::Database { address: address.clone(), source };
+    let db = Db::open(config.database_url.expose(), PoolSize(config.database_pool_size)).await.map_err(failed)?;
+    match migrations {
+        Migrations::Run => db.migrate().await.map_err(failed)?,
+        Migrations::Leave if db.is_migrated().await.map_err(failed)? => {}
+        Migrations::Leave => return Err(OpenError::NotMigrated { address: config.database_shown() }),
+    }
+    Ok(db)
+}
+
+impl App {
+    /// Opens the database and the master key, and makes sure that they belong together. The key is made when there is neither a file
+    /// nor a database that was written with one.
+    pub async fn open(config: Config, migrations: Migrations) -> Result<Self, OpenError> {
+        Self::open_with(config, migrations, Clock::System, Random::System).await
+    }
+
+    /// As [`App::open`], with a clock and randomness of the caller's.
+    pub async fn open_with(config: Config, migrations: Migrations, clock: Clock, random: Random) -> Result<Self, OpenError> {
+        let db = open_database(&config, migrations).await?;
+        let keys = match_keys(&db, &config, &clock, &random).await?;
+        Ok(Self { db, clock, random, keys, config: Arc::new(config) })
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What a change carries along: who, when, under which request, and its identifiers.
+    #[must_use]
+    pub fn occasion(&self, actor: Actor, correlation: impl Into<String>) -> Occasion {
+        let now = self.now();
+        Occasion { actor, now, ids: IdSource::new(now, self.random.bytes()), correlation: correlation.into() }
+    }
+}
+
+/// The key of the file, if it is the database's.
+async fn match_keys(db: &Db, config: &Config, clock: &Clock, random: &Random) -> Result<Keys, OpenError> {
+    let path = &config.master_key_file;
+    let failed = |source| OpenError::Database { address: config.database_shown(), source };
+    let check = installation::find_key_check(db).await.map_err(failed)?;
+    let keys = match (Keys::find(path)?, &check) {
+        (Some(keys), _) => keys,
+        (None, Some(_)) => return Err(KeyError::Missing { path: path.clone() }.into()),
+        (None, None) => Keys::create(path, random.bytes())?,
+    };
+    let check = match check {
+        Some(check) => check,
+        None => keep_key_check(db, &keys.check(), clock.now()).await.map_err(failed)?,
+    };
+    if keys.gives(&check) { Ok(keys) } else { Err(KeyError::Other { path: path.clone() }.into()) }
+}
+
+/// The check value that the database keeps: this one, unless another process was first.
+async fn keep_key_check(db: &Db, check: &str, now: Timestamp) -> Result<String, DbError> {
+    let mut tx = db.begin().await?;
+    installation::insert_key_check(&mut tx, check, now).await?;
+    tx.commit().await?;
+    installation::find_key_check(db).await?.ok_or_else(|| DbError::corrupt("the installation's key check", "it is not there"))
+}
+
+/// Tells the time. Tests hold it and move it.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    System,
+    /// Milliseconds since 1970, moved by hand.
+    Fixed(Arc<AtomicI64>),
+}
+
+impl Clock {
+    #[must_use]
+    pub fn fixed(at: Timestamp) -> Self {
+        Self::Fixed(Arc::new(AtomicI64::new(at.millis())))
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => system_time(),
+            Self::Fixed(at_ms) => Timestamp::from_millis(at_ms.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a fixed clock, and every clone of it; the system's clock stays what it is.
+    pub fn advance_secs(&self, secs: i64) {
+        if let Self::Fixed(at_ms) = self {
+            at_ms.fetch_add(secs * 1000, Ordering::SeqCst);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+fn system_time() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Where random bytes come from. Tests seed it.
+#[derive(Debug, Clone)]
+pub enum Random {
+    System,
+    Seeded { seed: [u8; 32], drawn: Arc<AtomicU64> },
+}
+
+impl Random {
+    #[must_use]
+    pub fn seeded(seed: u8) -> Self {
+        Self::Seeded { seed: [seed; 32], drawn: Arc::new(AtomicU64::new(0)) }
+    }
+
+    /// At most 32 bytes at a time.
+    #[must_use]
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        const { assert!(N <= 32) };
+        let mut bytes = [0; N];
+        match self {
+            Self::System => system_random(&mut bytes),
+            Self::Seeded { seed, drawn } => {
+                bytes.copy_from_slice(&crate::keys::stretch(*seed, drawn.fetch_add(1, Ordering::SeqCst))[..N]);
+            }
+        }
+        bytes
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
+fn system_random(bytes: &mut [u8]) {
+    openssl::rand::rand_bytes(bytes).expect("a machine without randomness must not go on");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("rolegate-app-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        async fn open(&self, key: &str) -> Result<App, OpenError> {
+            let variables = [("DATA_DIR", self.0.clone()), ("MASTER_KEY_FILE", self.0.join(key))];
+            let variables = variables.map(|(name, path)| (format!("ROLEGATE_{name}"), path.to_str().unwrap().to_owned()));
+            let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
+            App::open_with(config, Migrations::Run, Clock::fixed(Timestamp::from_millis(1_800_000_000_000)), Random::System).await
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_is_opened_only_with_the_key_it_was_written_with() {
+        let folder = Folder::new("key");
+        folder.open("master.key").await.unwrap().db.close().await;
+        folder.open("master.key").await.unwrap().db.close().await;
+        assert!(matches!(folder.open("missing.key").await, Err(OpenError::Key(KeyError::Missing { .. }))));
+        Keys::create(&folder.0.join("other.key"), [9; 32]).unwrap();
+        assert!(matches!(folder.open("other.key").await, Err(OpenError::Key(KeyError::Other { .. }))));
+    }
+
+    #[test]
+    fn a_fixed_clock_moves_for_all_its_clones() {
+        let clock = Clock::fixed(Timestamp::from_millis(1000));
+        let clone = clock.clone();
+        clock.advance_secs(2);
+        assert_eq!(clone.now(), Timestamp::from_millis(3000));
+    }
+
+    #[test]
+    fn seeded_randomness_repeats_and_the_machines_does_not() {
+        let (one, two) = (Random::seeded(1), Random::seeded(1));
+        assert_eq!([one.bytes::<16>(), one.bytes()], [two.bytes(), two.bytes()]);
+        assert_ne!(one.bytes::<16>(), one.bytes());
+        assert_ne!(Random::System.bytes::<16>(), Random::System.bytes());
+    }
+}

@@ -1,0 +1,214 @@
+//! Accounts, as rows.
+
+use std::collections::BTreeMap;
+
+use super::{Db, DbError, Tx, column};
+use crate::domain::{
+    account::{Account, SignInStatus},
+    id::{AccountId, ConnectionId, OrganizationId, TenantId},
+    name::fold,
+    time::Timestamp,
+};
+
+/// An account with what only the store knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    pub account: Account,
+    /// Whose facts name the account; `None` for a local one.
+    pub profile_connection: Option<ConnectionId>,
+    /// Can sign in without any identity provider.
+    pub has_local_credential: bool,
+    pub from_file: bool,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct AccountColumns {
+    id: String,
+    user_name: String,
+    email: Option<String>,
+    display_name: Option<String>,
+    kind: String,
+    home_organization: Option<String>,
+    profile_connection: Option<String>,
+    status: String,
+    has_local_credential: bool,
+    from_file: bool,
+}
+
+impl TryFrom<AccountColumns> for AccountRow {
+    type Error = DbError;
+
+    fn try_from(row: AccountColumns) -> Result<Self, DbError> {
+        Ok(Self {
+            account: Account {
+                id: column::id("account.id", &row.id)?,
+                user_name: row.user_name,
+                email: row.email,
+                display_name: row.display_name,
+                kind: column::word("account.kind", &row.kind)?,
+                home_organization: column::optional_id("account.home_organization", row.home_organization.as_deref())?,
+                status: column::word("account.status", &row.status)?,
+            },
+            profile_connection: column::optional_id("account.profile_connection", row.profile_connection.as_deref())?,
+            has_local_credential: row.has_local_credential,
+            from_file: row.from_file,
+        })
+    }
+}
+
+pub async fn insert_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now: Timestamp) -> Result<(), DbError> {
+    let account = &row.account;
+    tx.query(
+        "insert into account (tenant, id, user_name, user_name_key, email, email_key, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file, created_at_ms, changed_at_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+    )
+    .bind(tenant.to_string())
+    .bind(account.id.to_string())
+    .bind(&account.user_name)
+    .bind(fold(&account.user_name))
+    .bind(account.email.as_deref())
+    .bind(account.email.as_deref().map(fold))
+    .bind(account.display_name.as_deref())
+    .bind(account.kind.as_str())
+    .bind(account.home_organization.map(|id| id.to_string()))
+    .bind(row.profile_connection.map(|id| id.to_string()))
+    .bind(account.status.as_str())
+    .bind(row.has_local_credential)
+    .bind(row.from_file)
+    .bind(now.millis())
+    .run()
+    .await?;
+    Ok(())
+}
+
+/// Writes every column of a row that the caller has locked.
+pub async fn update_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now: Timestamp) -> Result<(), DbError> {
+    let account = &row.account;
+    tx.query(
+        "update account set user_name = $3, user_name_key = $4, email = $5, email_key = $6, display_name = $7, kind = $8, home_organization = $9, profile_connection = $10, status = $11,
+             has_local_credential = $12, from_file = $13, changed_at_ms = $14
+         where tenant = $1 and id = $2",
+    )
+    .bind(tenant.to_string())
+    .bind(account.id.to_string())
+    .bind(&account.user_name)
+    .bind(fold(&account.user_name))
+    .bind(account.email.as_deref())
+    .bind(account.email.as_deref().map(fold))
+    .bind(account.display_name.as_deref())
+    .bind(account.kind.as_str())
+    .bind(account.home_organization.map(|id| id.to_string()))
+    .bind(row.profile_connection.map(|id| id.to_string()))
+    .bind(account.status.as_str())
+    .bind(row.has_local_credential)
+    .bind(row.from_file)
+    .bind(now.millis())
+    .run()
+    .await?;
+    Ok(())
+}
+
+/// Locks accounts in the order of their ids, which is the order in which all writers lock them.
+pub async fn lock_accounts(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, AccountRow>, DbError> {
+    let mut found = BTreeMap::new();
+    let mut sorted = accounts.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    for chunk in sorted.chunks(super::SET_LIMIT) {
+        let mut query = tx
+            .lock_set(
+                "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+                 from account where tenant = $1 and id in ({$2}) order by id",
+                chunk.len(),
+            )
+            .bind(tenant.to_string());
+        for account in chunk {
+            query = query.bind(account.to_string());
+        }
+        for row in query.all::<AccountColumns>().await? {
+            let row = AccountRow::try_from(row)?;
+            found.insert(row.account.id, row);
+        }
+    }
+    Ok(found)
+}
+
+pub async fn find_account(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<AccountRow>, DbError> {
+    let row: Option<AccountColumns> = db
+        .query(
+            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+             from account where tenant = $1 and id = $2",
+        )
+        .bind(tenant.to_string())
+        .bind(account.to_string())
+        .optional()
+        .await?;
+    row.map(AccountRow::try_from).transpose()
+}
+
+/// Local accounts (those that no connection names) with this e-mail address.
+pub async fn find_local_account(tx: &mut Tx, tenant: TenantId, email: &str) -> Result<Option<AccountRow>, DbError> {
+    let row: Option<AccountColumns> = tx
+        .query(
+            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+             from account where tenant = $1 and email_key = $2 and profile_connection is null order by id limit 1",
+        )
+        .bind(tenant.to_string())
+        .bind(fold(email))
+        .optional()
+        .await?;
+    row.map(AccountRow::try_from).transpose()
+}
+
+/// First affiliation with an organization; nothing where it is already there.
+pub async fn join(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+    organization: OrganizationId,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let rows = tx
+        .query("insert into membership (tenant, account, organization, since_ms) values ($1, $2, $3, $4) on conflict do nothing")
+        .bind(tenant.to_string())
+        .bind(account.to_string())
+        .bind(organization.to_string())
+        .bind(now.millis())
+        .run()
+        .await?;
+    Ok(rows == 1)
+}
+
+/// Takes the lock that orders all changes of owners. Always the last lock of a transaction.
+pub async fn lock_owner_floor(tx: &mut Tx, tenant: TenantId) -> Result<(), DbError> {
+    let _: Option<(String,)> = tx.lock("select tenant from owner_floor where tenant = $1").bind(tenant.to_string()).optional().await?;
+    Ok(())
+}
+
+/// An account that holds an owner-class role at the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerRow {
+    pub account: AccountId,
+    /// Active, and with a way to sign in.
+    pub usable: bool,
+    pub has_local_credential: bool,
+}
+
+pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) -> Result<Vec<OwnerRow>, DbError> {
+    let rows: Vec<(String, String, bool)> = tx
+        .query(
+            "select distinct a.id, a.status, a.has_local_credential
+             from assignment s join role r on r.tenant = s.tenant and r.id = s.role and r.owner_class join account a on a.tenant = s.tenant and a.id = s.account
+             where s.tenant = $1 and s.organization = $2 and s.resource_scope = '' order by a.id",
+        )
+        .bind(tenant.to_string())
+        .bind(root.to_string())
+        .all()
+        .await?;
+    rows.into_iter()
+        .map(|(id, status, has_local_credential)| {
+            let active = column::word::<SignInStatus>("account.status", &status)? == SignInStatus::Active;
+            Ok(OwnerRow { account: column::id("account.id", &id)?, usable: active, has_local_credential })
+        })
+        .collect()
+}

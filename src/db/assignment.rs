@@ -1,0 +1,206 @@
+//! Assignments and their origins, as rows.
+
+use std::collections::BTreeMap;
+
+use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
+use crate::domain::{
+    assignment::{Assignment, Holding, Origin, OriginRow},
+    id::{AccountId, AssignmentId, TenantId},
+    time::Timestamp,
+};
+
+#[derive(sqlx::FromRow)]
+struct AssignmentColumns {
+    id: String,
+    account: String,
+    role: String,
+    organization: String,
+    resource_scope: String,
+    reach: String,
+    kind: String,
+    connection: String,
+    rule: String,
+    granted_by: Option<String>,
+    may_delegate: bool,
+    since_ms: i64,
+}
+
+fn origin(row: &AssignmentColumns) -> Result<Origin, DbError> {
+    let connection = || column::id("assignment_origin.connection", &row.connection);
+    let rule = || column::id("assignment_origin.rule", &row.rule);
+    let by = || column::optional_id("assignment_origin.granted_by", row.granted_by.as_deref());
+    Ok(match row.kind.as_str() {
+        "manual" => Origin::Manual { by: by()? },
+        "scim_rule" => Origin::ScimRule { connection: connection()?, rule: rule()? },
+        "saml_rule" => Origin::SamlRule { connection: connection()?, rule: rule()? },
+        "default" => Origin::Default { connection: connection()? },
+        "auto_join" => Origin::AutoJoin,
+        "first_user" => Origin::FirstUser,
+        "invitation" => Origin::Invitation { by: by()? },
+        "directory_sync" => Origin::DirectorySync { connection: connection()? },
+        "bootstrap" => Origin::Bootstrap,
+        "retention" => Origin::Retention,
+        other => return Err(DbError::corrupt("assignment_origin.kind", other)),
+    })
+}
+
+/// One row an origin, ordered by assignment, into assignments with their origins.
+fn assemble(rows: Vec<AssignmentColumns>) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
+    let mut found: BTreeMap<AccountId, Vec<Assignment>> = BTreeMap::new();
+    for row in rows {
+        let id: AssignmentId = column::id("assignment.id", &row.id)?;
+        let account = column::id("assignment.account", &row.account)?;
+        let origin = OriginRow { origin: origin(&row)?, since: Timestamp::from_millis(row.since_ms), may_delegate: row.may_delegate };
+        let held = found.entry(account).or_default();
+        match held.last_mut() {
+            Some(last) if last.id == id => last.origins.push(origin),
+            _ => held.push(Assignment {
+                id,
+                account,
+                holding: Holding {
+                    role: column::id("assignment.role", &row.role)?,
+                    organization: column::id("assignment.organization", &row.organization)?,
+                    resource_scope: column::id_or_empty("assignment.resource_scope", &row.resource_scope)?,
+                    reach: column::word("assignment.reach", &row.reach)?,
+                },
+                origins: vec![origin],
+            }),
+        }
+    }
+    Ok(found)
+}
+
+const LIST: &str = "select a.id, a.account, a.role, a.organization, a.resource_scope, a.reach, o.kind, o.connection, o.rule, o.granted_by, o.may_delegate, o.since_ms
+     from assignment_origin o join assignment a on a.tenant = o.tenant and a.id = o.assignment
+     where o.tenant = $1 and o.account in ({$2}) order by a.account, a.id, o.kind, o.connection, o.rule";
+
+fn bind_accounts<'t>(query: Query<'t>, tenant: TenantId, accounts: &[AccountId]) -> Query<'t> {
+    accounts.iter().fold(query.bind(tenant.to_string()), |query, account| query.bind(account.to_string()))
+}
+
+/// What each account holds, inside the transaction that has locked the accounts.
+pub async fn held(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
+    let mut found = BTreeMap::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        found.append(&mut assemble(bind_accounts(tx.query_set(LIST, chunk.len()), tenant, chunk).all().await?)?);
+    }
+    Ok(found)
+}
+
+/// What one account holds now.
+pub async fn list_held(db: &Db, tenant: TenantId, account: AccountId) -> Result<Vec<Assignment>, DbError> {
+    let rows = bind_accounts(db.query_set(LIST, 1), tenant, &[account]).all().await?;
+    Ok(assemble(rows)?.remove(&account).unwrap_or_default())
+}
+
+/// Inserts assignments without origins; the caller adds those in the same transaction.
+pub async fn insert_assignments(
+    tx: &mut Tx,
+    tenant: TenantId,
+    rows: &[(AssignmentId, AccountId, Holding)],
+    now: Timestamp,
+) -> Result<(), DbError> {
+    for chunk in rows.chunks(SET_LIMIT) {
+        let mut query = tx.query_set(
+            "insert into assignment (tenant, id, account, role, organization, resource_scope, reach, created_at_ms) values {($1, $2, $3, $4, $5, $6, $7, $8)}",
+            chunk.len(),
+        );
+        for (id, account, holding) in chunk {
+            query = query
+                .bind(tenant.to_string())
+                .bind(id.to_string())
+                .bind(account.to_string())
+                .bind(holding.role.to_string())
+                .bind(holding.organization.to_string())
+                .bind(holding.resource_scope.map_or_else(String::new, |id| id.to_string()))
+                .bind(holding.reach.as_str())
+                .bind(now.millis());
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+/// One more reason for an assignment; one that is there already stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewOrigin {
+    pub assignment: AssignmentId,
+    pub account: AccountId,
+    pub origin: Origin,
+    pub may_delegate: bool,
+}
+
+fn granted_by(origin: &Origin) -> Option<AccountId> {
+    match origin {
+        Origin::Manual { by } | Origin::Invitation { by } => *by,
+        Origin::ScimRule { .. }
+        | Origin::SamlRule { .. }
+        | Origin::Default { .. }
+        | Origin::AutoJoin
+        | Origin::FirstUser
+        | Origin::DirectorySync { .. }
+        | Origin::Bootstrap
+        | Origin::Retention => None,
+    }
+}
+
+pub async fn insert_origins(tx: &mut Tx, tenant: TenantId, rows: &[NewOrigin], now: Timestamp) -> Result<(), DbError> {
+    for chunk in rows.chunks(SET_LIMIT) {
+        let mut query = tx.query_set(
+            "insert into assignment_origin (tenant, assignment, account, kind, connection, rule, granted_by, may_delegate, since_ms) values {($1, $2, $3, $4, $5, $6, $7, $8, $9)} on conflict do nothing",
+            chunk.len(),
+        );
+        for row in chunk {
+            query = query
+                .bind(tenant.to_string())
+                .bind(row.assignment.to_string())
+                .bind(row.account.to_string())
+                .bind(row.origin.kind())
+                .bind(row.origin.connection().map_or_else(String::new, |id| id.to_string()))
+                .bind(row.origin.rule().map_or_else(String::new, |id| id.to_string()))
+                .bind(granted_by(&row.origin).map(|id| id.to_string()))
+                .bind(row.may_delegate)
+                .bind(now.millis());
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+pub async fn delete_origins(tx: &mut Tx, tenant: TenantId, rows: &[(AssignmentId, Origin)]) -> Result<(), DbError> {
+    for chunk in rows.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set(
+                "delete from assignment_origin where tenant = $1 and (assignment, kind, connection, rule) in (values {($2, $3, $4, $5)})",
+                chunk.len(),
+            )
+            .bind(tenant.to_string());
+        for (assignment, origin) in chunk {
+            query = query
+                .bind(assignment.to_string())
+                .bind(origin.kind())
+                .bind(origin.connection().map_or_else(String::new, |id| id.to_string()))
+                .bind(origin.rule().map_or_else(String::new, |id| id.to_string()));
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+/// Invariant 2: of these assignments, those without an origin are gone.
+pub async fn delete_unfounded(tx: &mut Tx, tenant: TenantId, assignments: &[AssignmentId]) -> Result<(), DbError> {
+    for chunk in assignments.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set(
+                "delete from assignment where tenant = $1
+                 and not exists (select 1 from assignment_origin o where o.tenant = assignment.tenant and o.assignment = assignment.id) and id in ({$2})",
+                chunk.len(),
+            )
+            .bind(tenant.to_string());
+        for assignment in chunk {
+            query = query.bind(assignment.to_string());
+        }
+        query.run().await?;
+    }
+    Ok(())
+}

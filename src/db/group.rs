@@ -1,0 +1,323 @@
+//! Groups as identity providers push them, and who is in them. Membership is rows: nothing here loads a group to change a member.
+
+use std::collections::BTreeMap;
+
+use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
+use crate::{
+    domain::{
+        id::{AccountId, ConnectionId, GroupId, TenantId},
+        identity::GroupRef,
+        name::fold,
+        time::Timestamp,
+    },
+    scim::group::MemberKind,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRow {
+    pub id: GroupId,
+    pub connection: ConnectionId,
+    pub external_id: Option<String>,
+    pub display_name: String,
+    /// What rules compare: the externalId, else the displayName, of the first sight.
+    pub pinned: GroupRef,
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub changed_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRow {
+    /// The id of an account or of a group.
+    pub member: String,
+    pub kind: MemberKind,
+    /// As the client sent it.
+    pub display: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct GroupColumns {
+    id: String,
+    connection: String,
+    external_id: Option<String>,
+    display_name: String,
+    pinned_value: String,
+    pinned_display: String,
+    version: i64,
+    created_at_ms: i64,
+    changed_at_ms: i64,
+}
+
+impl TryFrom<GroupColumns> for GroupRow {
+    type Error = DbError;
+
+    fn try_from(row: GroupColumns) -> Result<Self, DbError> {
+        Ok(Self {
+            id: column::id("directory_group.id", &row.id)?,
+            connection: column::id("directory_group.connection", &row.connection)?,
+            external_id: row.external_id,
+            display_name: row.display_name,
+            pinned: GroupRef { value: row.pinned_value, display: Some(row.pinned_display) },
+            version: row.version,
+            created_at: Timestamp::from_millis(row.created_at_ms),
+            changed_at: Timestamp::from_millis(row.changed_at_ms),
+        })
+    }
+}
+
+pub async fn insert_group(tx: &mut Tx, tenant: TenantId, row: &GroupRow) -> Result<(), DbError> {
+    tx.query(
+        "insert into directory_group (tenant, id, connection, external_id, display_name, display_name_key, pinned_value, pinned_display, version, created_at_ms, changed_at_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(tenant.to_string())
+    .bind(row.id.to_string())
+    .bind(row.connection.to_string())
+    .bind(row.external_id.as_deref())
+    .bind(&row.display_name)
+    .bind(fold(&row.display_name))
+    .bind(&row.pinned.value)
+    .bind(row.pinned.display.as_deref().unwrap_or(&row.display_name))
+    .bind(row.version)
+    .bind(row.created_at.millis())
+    .bind(row.changed_at.millis())
+    .run()
+    .await?;
+    Ok(())
+}
+
+pub async fn lock_group(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, id: GroupId) -> Result<Option<GroupRow>, DbError> {
+    let row: Option<GroupColumns> = tx
+        .lock(
+            "select id, connection, external_id, display_name, pinned_value, pinned_display, version, created_at_ms, changed_at_ms
+             from directory_group where tenant = $1 and connection = $2 and id = $3",
+        )
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(id.to_string())
+        .optional()
+        .await?;
+    row.map(GroupRow::try_from).transpose()
+}
+
+pub async fn find_group(db: &Db, tenant: TenantId, connection: ConnectionId, id: GroupId) -> Result<Option<GroupRow>, DbError> {
+    let row: Option<GroupColumns> = db
+        .query(
+            "select id, connection, external_id, display_name, pinned_value, pinned_display, version, created_at_ms, changed_at_ms
+             from directory_group where tenant = $1 and connection = $2 and id = $3",
+        )
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(id.to_string())
+        .optional()
+        .await?;
+    row.map(GroupRow::try_from).transpose()
+}
+
+/// Writes what may change of a group that the caller has locked.
+pub async fn update_group(tx: &mut Tx, tenant: TenantId, row: &GroupRow) -> Result<(), DbError> {
+    tx.query("update directory_group set external_id = $3, display_name = $4, display_name_key = $5, version = $6, changed_at_ms = $7 where tenant = $1 and id = $2")
+        .bind(tenant.to_string())
+        .bind(row.id.to_string())
+        .bind(row.external_id.as_deref())
+        .bind(&row.display_name)
+        .bind(fold(&row.display_name))
+        .bind(row.version)
+        .bind(row.changed_at.millis())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Deletes a group, its memberships, and its own membership in others.
+pub async fn delete_group(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<(), DbError> {
+    delete_memberships(tx, tenant, &id.to_string()).await?;
+    tx.query("delete from directory_group where tenant = $1 and id = $2").bind(tenant.to_string()).bind(id.to_string()).run().await?;
+    Ok(())
+}
+
+/// Takes an account or a group out of every group.
+pub async fn delete_memberships(tx: &mut Tx, tenant: TenantId, member: &str) -> Result<(), DbError> {
+    tx.query("delete from group_member where tenant = $1 and member = $2").bind(tenant.to_string()).bind(member).run().await?;
+    Ok(())
+}
+
+/// Adds members; those that are there stay as they were. The ones that were new.
+pub async fn insert_members(tx: &mut Tx, tenant: TenantId, group: GroupId, members: &[MemberRow]) -> Result<Vec<String>, DbError> {
+    let mut added = Vec::new();
+    for chunk in members.chunks(SET_LIMIT) {
+        let mut query = tx.query_set(
+            "insert into group_member (tenant, directory_group, member, kind, display) values {($1, $2, $3, $4, $5)} on conflict do nothing returning member",
+            chunk.len(),
+        );
+        for row in chunk {
+            query = query
+                .bind(tenant.to_string())
+                .bind(group.to_string())
+                .bind(&row.member)
+                .bind(row.kind.as_str())
+                .bind(row.display.as_deref());
+        }
+        added.extend(query.all::<(String,)>().await?.into_iter().map(|(member,)| member));
+    }
+    Ok(added)
+}
+
+/// Removes members; the ones that were there.
+pub async fn delete_members(tx: &mut Tx, tenant: TenantId, group: GroupId, members: &[String]) -> Result<Vec<MemberRow>, DbError> {
+    let mut removed = Vec::new();
+    for chunk in members.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set(
+                "delete from group_member where tenant = $1 and directory_group = $2 and member in ({$3}) returning member, kind, display",
+                chunk.len(),
+            )
+            .bind(tenant.to_string())
+            .bind(group.to_string());
+        for member in chunk {
+            query = query.bind(member);
+        }
+        for row in query.all().await? {
+            removed.push(member_row(row)?);
+        }
+    }
+    Ok(removed)
+}
+
+fn member_row((member, kind, display): (String, String, Option<String>)) -> Result<MemberRow, DbError> {
+    Ok(MemberRow { member, kind: MemberKind::parse(&kind).ok_or_else(|| DbError::corrupt("group_member.kind", &kind))?, display })
+}
+
+/// Every member, for the few requests that speak of all of them (replace, remove by a filter, delete).
+pub async fn list_members_locked(tx: &mut Tx, tenant: TenantId, group: GroupId) -> Result<Vec<MemberRow>, DbError> {
+    let rows = tx
+        .query("select member, kind, display from group_member where tenant = $1 and directory_group = $2 order by member")
+        .bind(tenant.to_string())
+        .bind(group.to_string())
+        .all()
+        .await?;
+    rows.into_iter().map(member_row).collect()
+}
+
+/// The members of each group of a page.
+pub async fn list_members(db: &Db, tenant: TenantId, groups: &[GroupId]) -> Result<BTreeMap<GroupId, Vec<MemberRow>>, DbError> {
+    let mut found: BTreeMap<GroupId, Vec<MemberRow>> = BTreeMap::new();
+    for chunk in groups.chunks(SET_LIMIT) {
+        let mut query = db
+            .query_set(
+                "select directory_group, member, kind, display from group_member where tenant = $1 and directory_group in ({$2}) order by directory_group, member",
+                chunk.len(),
+            )
+            .bind(tenant.to_string());
+        for group in chunk {
+            query = query.bind(group.to_string());
+        }
+        for (group, member, kind, display) in query.all::<(String, String, String, Option<String>)>().await? {
+            found.entry(column::id("group_member.directory_group", &group)?).or_default().push(member_row((member, kind, display))?);
+        }
+    }
+    Ok(found)
+}
+
+/// Which of these are groups of the connection.
+pub async fn known_groups(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, groups: &[GroupId]) -> Result<Vec<GroupId>, DbError> {
+    let mut found = Vec::new();
+    for chunk in groups.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set("select id from directory_group where tenant = $1 and connection = $2 and id in ({$3})", chunk.len())
+            .bind(tenant.to_string())
+            .bind(connection.to_string());
+        for group in chunk {
+            query = query.bind(group.to_string());
+        }
+        for (id,) in query.all::<(String,)>().await? {
+            found.push(column::id("directory_group.id", &id)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The groups of each account as rules see them: direct ones and those that hold these, however deep; cycles end the walk by themselves.
+pub async fn groups_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, Vec<GroupRef>>, DbError> {
+    let mut found: BTreeMap<AccountId, Vec<GroupRef>> = BTreeMap::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set(
+                "with recursive upward (account, id) as (
+                     select member, directory_group from group_member where tenant = $1 and member in ({$3})
+                     union select upward.account, m.directory_group from upward join group_member m on m.tenant = $1 and m.member = upward.id
+                 )
+                 select upward.account, g.pinned_value, g.pinned_display from upward join directory_group g on g.tenant = $1 and g.id = upward.id and g.connection = $2
+                 order by upward.account, g.pinned_value, g.id",
+                chunk.len(),
+            )
+            .bind(tenant.to_string())
+            .bind(connection.to_string());
+        query = bind_all(query, chunk);
+        for (account, value, display) in query.all::<(String, String, String)>().await? {
+            found.entry(column::id("group_member.member", &account)?).or_default().push(GroupRef { value, display: Some(display) });
+        }
+    }
+    Ok(found)
+}
+
+/// The users below these groups, through nested groups too.
+pub async fn users_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId]) -> Result<Vec<AccountId>, DbError> {
+    let mut found = Vec::new();
+    for chunk in groups.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set(
+                "with recursive downward (id) as (
+                     select id from directory_group where tenant = $1 and id in ({$2})
+                     union select m.member from downward join group_member m on m.tenant = $1 and m.directory_group = downward.id and m.kind = 'Group'
+                 )
+                 select distinct m.member from downward join group_member m on m.tenant = $1 and m.directory_group = downward.id and m.kind = 'User' order by m.member",
+                chunk.len(),
+            )
+            .bind(tenant.to_string());
+        for group in chunk {
+            query = query.bind(group.to_string());
+        }
+        for (id,) in query.all::<(String,)>().await? {
+            found.push(column::id("group_member.member", &id)?);
+        }
+    }
+    Ok(found)
+}
+
+fn bind_all<'t>(query: Query<'t>, accounts: &[AccountId]) -> Query<'t> {
+    accounts.iter().fold(query, |query, account| query.bind(account.to_string()))
+}
+
+/// A group as a user's own resource shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectGroup {
+    pub id: GroupId,
+    pub display_name: String,
+}
+
+/// The direct groups of each user of a page, for the read-only `groups` attribute.
+pub async fn direct_groups(db: &Db, tenant: TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, Vec<DirectGroup>>, DbError> {
+    let mut found: BTreeMap<AccountId, Vec<DirectGroup>> = BTreeMap::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let query = db
+            .query_set(
+                "select m.member, g.id, g.display_name from group_member m join directory_group g on g.tenant = m.tenant and g.id = m.directory_group
+                 where m.tenant = $1 and m.member in ({$2}) order by m.member, g.id",
+                chunk.len(),
+            )
+            .bind(tenant.to_string());
+        for (account, id, display_name) in bind_all(query, chunk).all::<(String, String, String)>().await? {
+            found
+                .entry(column::id("group_member.member", &account)?)
+                .or_default()
+                .push(DirectGroup { id: column::id("directory_group.id", &id)?, display_name });
+        }
+    }
+    Ok(found)
+}

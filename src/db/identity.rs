@@ -1,0 +1,470 @@
+//! What connections say of accounts: one row an account and connection, with the facts of each protocol.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
+use crate::domain::{
+    id::{AccountId, ConnectionId, TenantId},
+    identity::GroupRef,
+    name::fold,
+    time::Timestamp,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScimState {
+    /// Only SAML speaks of this person.
+    None,
+    Live,
+    /// A tombstone: deleted over SCIM, kept so that nobody inherits its grants.
+    Deleted,
+}
+
+/// The SCIM resource as it was last written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScimFacts {
+    pub document: Map<String, Value>,
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub changed_at: Timestamp,
+}
+
+/// What the last verified SAML response said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SamlFacts {
+    pub attributes: Map<String, Value>,
+    /// `None`: no response ever said anything of groups.
+    pub groups: Option<Vec<GroupRef>>,
+    pub correlation_key: Option<String>,
+    pub seen_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct IdentityRow {
+    pub connection: ConnectionId,
+    pub account: AccountId,
+    pub subject: Option<String>,
+    /// SCIM `active`; true while only SAML speaks.
+    pub active: bool,
+    pub scim_state: ScimState,
+    pub scim: Option<ScimFacts>,
+    pub saml: Option<SamlFacts>,
+    /// The mapping it was last evaluated with; 0: never, negative: evaluated, but its facts changed since.
+    pub mapping_version: i64,
+}
+
+impl IdentityRow {
+    /// Whether it lets its person sign in.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.active && self.scim_state != ScimState::Deleted
+    }
+}
+
+/// What is looked up of a SCIM resource, computed from its document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScimKeys {
+    pub user_name: String,
+    pub external_id: Option<String>,
+    pub display_name: Option<String>,
+    pub emails: Vec<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct IdentityColumns {
+    connection: String,
+    account: String,
+    subject: Option<String>,
+    active: bool,
+    scim_state: String,
+    scim_document: Option<String>,
+    scim_version: i64,
+    scim_created_at_ms: Option<i64>,
+    scim_changed_at_ms: Option<i64>,
+    saml_document: Option<String>,
+    saml_groups: Option<String>,
+    saml_correlation_key: Option<String>,
+    saml_seen_at_ms: Option<i64>,
+    mapping_version: i64,
+}
+
+impl TryFrom<IdentityColumns> for IdentityRow {
+    type Error = DbError;
+
+    fn try_from(row: IdentityColumns) -> Result<Self, DbError> {
+        let scim = match (row.scim_document, row.scim_created_at_ms, row.scim_changed_at_ms) {
+            (Some(document), Some(created), Some(changed)) => Some(ScimFacts {
+                document: column::document("identity.scim_document", &document)?,
+                version: row.scim_version,
+                created_at: Timestamp::from_millis(created),
+                changed_at: Timestamp::from_millis(changed),
+            }),
+            _ => None,
+        };
+        let saml = match (row.saml_document, row.saml_seen_at_ms) {
+            (Some(document), Some(seen)) => Some(SamlFacts {
+                attributes: column::document("identity.saml_document", &document)?,
+                groups: row.saml_groups.map(|groups| column::document("identity.saml_groups", &groups)).transpose()?,
+                correlation_key: row.saml_correlation_key,
+                seen_at: Timestamp::from_millis(seen),
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            connection: column::id("identity.connection", &row.connection)?,
+            account: column::id("identity.account", &row.account)?,
+            subject: row.subject,
+            active: row.active,
+            scim_state: column::word("identity.scim_state", &row.scim_state)?,
+            scim,
+            saml,
+            mapping_version: row.mapping_version,
+        })
+    }
+}
+
+/// Inserts a row; `false` when the user name or the subject is taken at this connection.
+pub async fn insert_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<bool, DbError> {
+    let inserted = bind_facts(
+        tx.query(
+            "insert into identity (tenant, connection, account, subject, active, scim_state, scim_document, scim_user_name_key, scim_external_id, scim_display_name_key, scim_version,
+                 scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) on conflict do nothing",
+        ),
+        tenant,
+        row,
+        keys,
+    )
+    .run()
+    .await?;
+    if inserted == 1
+        && let Some(keys) = keys
+    {
+        insert_emails(tx, tenant, row, keys).await?;
+    }
+    Ok(inserted == 1)
+}
+
+/// Writes every fact of a row whose account the caller has locked. A user name that somebody else has is [`DbError::Taken`].
+pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<(), DbError> {
+    bind_facts(
+        tx.query(
+            "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
+                 scim_created_at_ms = $12, scim_changed_at_ms = $13, saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18
+             where tenant = $1 and connection = $2 and account = $3",
+        ),
+        tenant,
+        row,
+        keys,
+    )
+    .run()
+    .await?;
+    Ok(())
+}
+
+/// Replaces the e-mail values under which a SCIM resource is found.
+pub async fn replace_emails(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: &ScimKeys) -> Result<(), DbError> {
+    tx.query("delete from identity_email where tenant = $1 and connection = $2 and account = $3")
+        .bind(tenant.to_string())
+        .bind(row.connection.to_string())
+        .bind(row.account.to_string())
+        .run()
+        .await?;
+    insert_emails(tx, tenant, row, keys).await
+}
+
+async fn insert_emails(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: &ScimKeys) -> Result<(), DbError> {
+    let positions: Vec<(i64, &String)> = (0..).zip(&keys.emails).collect();
+    for chunk in positions.chunks(SET_LIMIT) {
+        let mut query = tx.query_set(
+            "insert into identity_email (tenant, connection, account, position, value_key) values {($1, $2, $3, $4, $5)}",
+            chunk.len(),
+        );
+        for (position, value) in chunk {
+            query = query
+                .bind(tenant.to_string())
+                .bind(row.connection.to_string())
+                .bind(row.account.to_string())
+                .bind(*position)
+                .bind(fold(value));
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+fn bind_facts<'t>(query: Query<'t>, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Query<'t> {
+    query
+        .bind(tenant.to_string())
+        .bind(row.connection.to_string())
+        .bind(row.account.to_string())
+        .bind(row.subject.clone())
+        .bind(row.active)
+        .bind(column::to_word(row.scim_state))
+        .bind(row.scim.as_ref().map(|facts| column::to_document(&facts.document)))
+        .bind(keys.map(|keys| fold(&keys.user_name)))
+        .bind(keys.and_then(|keys| keys.external_id.clone()))
+        .bind(keys.and_then(|keys| keys.display_name.as_deref().map(fold)))
+        .bind(row.scim.as_ref().map_or(0, |facts| facts.version))
+        .bind(row.scim.as_ref().map(|facts| facts.created_at.millis()))
+        .bind(row.scim.as_ref().map(|facts| facts.changed_at.millis()))
+        .bind(row.saml.as_ref().map(|facts| column::to_document(&facts.attributes)))
+        .bind(row.saml.as_ref().and_then(|facts| facts.groups.as_ref()).map(column::to_document))
+        .bind(row.saml.as_ref().and_then(|facts| facts.correlation_key.clone()))
+        .bind(row.saml.as_ref().map(|facts| facts.seen_at.millis()))
+        .bind(row.mapping_version)
+}
+
+/// The rows of these accounts at one connection; the caller has locked the accounts.
+pub async fn identities_at(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, IdentityRow>, DbError> {
+    let mut found = BTreeMap::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set(
+                "select connection, account, subject, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+                     saml_correlation_key, saml_seen_at_ms, mapping_version
+                 from identity where tenant = $1 and connection = $2 and account in ({$3})",
+                chunk.len(),
+            )
+            .bind(tenant.to_string())
+            .bind(connection.to_string());
+        for account in chunk {
+            query = query.bind(account.to_string());
+        }
+        for row in query.all::<IdentityColumns>().await? {
+            let row = IdentityRow::try_from(row)?;
+            found.insert(row.account, row);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an account has a live identity at any other connection.
+pub async fn is_live_elsewhere(tx: &mut Tx, tenant: TenantId, account: AccountId, but: ConnectionId) -> Result<bool, DbError> {
+    let row: Option<(i64,)> = tx
+        .query(
+            "select 1 from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted' limit 1",
+        )
+        .bind(tenant.to_string())
+        .bind(account.to_string())
+        .bind(but.to_string())
+        .optional()
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub account: AccountId,
+    pub state: ScimState,
+}
+
+pub async fn list_candidates(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    correlation_key: Option<&str>,
+    external_id: Option<&str>,
+) -> Result<Vec<Candidate>, DbError> {
+    let rows: Vec<(String, String)> = tx
+        .query(
+            "select account, scim_state from identity where tenant = $1 and connection = $2 and saml_correlation_key = $3 and scim_state <> 'live'
+             union select account, scim_state from identity where tenant = $1 and connection = $2 and scim_external_id = $4 and scim_state = 'deleted'",
+        )
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(correlation_key.map(str::to_owned))
+        .bind(external_id.map(str::to_owned))
+        .all()
+        .await?;
+    rows.into_iter()
+        .map(|(account, state)| {
+            Ok(Candidate { account: column::id("identity.account", &account)?, state: column::word("identity.scim_state", &state)? })
+        })
+        .collect()
+}
+
+/// By which attribute of the SCIM resource a SAML sign-in finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CorrelatedBy {
+    UserName,
+    ExternalId,
+}
+
+/// Who a verified subject may be: the account that has the subject, and the live SCIM resource that it correlates with.
+pub async fn find_by_subject(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    subject: &str,
+    correlated: Option<(CorrelatedBy, &str)>,
+) -> Result<(Option<AccountId>, Option<AccountId>), DbError> {
+    let rows: Vec<(String, String)> = tx
+        .query(
+            "select 'subject', account from identity where tenant = $1 and connection = $2 and subject = $3
+             union all select 'scim', account from identity where tenant = $1 and connection = $2 and scim_user_name_key = $4 and scim_state = 'live'
+             union all select 'scim', account from identity where tenant = $1 and connection = $2 and scim_external_id = $5 and scim_state = 'live'",
+        )
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(subject.to_owned())
+        .bind(correlated.filter(|(by, _)| *by == CorrelatedBy::UserName).map(|(_, key)| key.to_owned()))
+        .bind(correlated.filter(|(by, _)| *by == CorrelatedBy::ExternalId).map(|(_, key)| key.to_owned()))
+        .all()
+        .await?;
+    let mut found = (None, None);
+    for (how, account) in rows {
+        let account = column::id("identity.account", &account)?;
+        if how == "subject" { found.0 = Some(account) } else { found.1 = Some(account) }
+    }
+    Ok(found)
+}
+
+/// Frees a subject that stands on a tombstone, so that the next holder of the same address is a new person.
+pub async fn release_subject(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, account: AccountId) -> Result<(), DbError> {
+    tx.query("update identity set subject = null, saml_correlation_key = null where tenant = $1 and connection = $2 and account = $3")
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(account.to_string())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Records that these were evaluated with this version of the mapping.
+pub async fn mark_mapped(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    accounts: &[AccountId],
+    version: i64,
+) -> Result<(), DbError> {
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set("update identity set mapping_version = $3 where tenant = $1 and connection = $2 and mapping_version <> $3 and account in ({$4})", chunk.len())
+            .bind(tenant.to_string())
+            .bind(connection.to_string())
+            .bind(version);
+        for account in chunk {
+            query = query.bind(account.to_string());
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+/// Records that the facts of these changed and wait for evaluation; those never evaluated stay marked so.
+pub async fn mark_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, accounts: &[AccountId]) -> Result<(), DbError> {
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set("update identity set mapping_version = -mapping_version where tenant = $1 and connection = $2 and mapping_version > 0 and account in ({$3})", chunk.len())
+            .bind(tenant.to_string())
+            .bind(connection.to_string());
+        for account in chunk {
+            query = query.bind(account.to_string());
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+/// Accounts whose evaluation is older than the published mapping, in the order of their ids.
+pub async fn list_unmapped(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    version: i64,
+    limit: i64,
+) -> Result<Vec<AccountId>, DbError> {
+    let rows: Vec<(String,)> = tx
+        .query("select account from identity where tenant = $1 and connection = $2 and mapping_version < $3 and scim_state <> 'deleted' order by mapping_version, account limit $4")
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(version)
+        .bind(limit)
+        .all()
+        .await?;
+    rows.iter().map(|(id,)| column::id("identity.account", id)).collect()
+}
+
+/// Which of these are live SCIM users of the connection.
+pub async fn known_users(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    accounts: &[AccountId],
+) -> Result<Vec<AccountId>, DbError> {
+    let mut found = Vec::with_capacity(accounts.len());
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set(
+                "select account from identity where tenant = $1 and connection = $2 and scim_state = 'live' and account in ({$3})",
+                chunk.len(),
+            )
+            .bind(tenant.to_string())
+            .bind(connection.to_string());
+        for account in chunk {
+            query = query.bind(account.to_string());
+        }
+        for (id,) in query.all::<(String,)>().await? {
+            found.push(column::id("identity.account", &id)?);
+        }
+    }
+    Ok(found)
+}
+
+/// A SCIM resource for reading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserRow {
+    pub id: AccountId,
+    pub scim: ScimFacts,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct UserColumns {
+    account: String,
+    scim_document: Option<String>,
+    scim_version: i64,
+    scim_created_at_ms: Option<i64>,
+    scim_changed_at_ms: Option<i64>,
+}
+
+impl TryFrom<UserColumns> for UserRow {
+    type Error = DbError;
+
+    fn try_from(row: UserColumns) -> Result<Self, DbError> {
+        let missing = || DbError::corrupt("identity", "a live SCIM resource without a document");
+        Ok(Self {
+            id: column::id("identity.account", &row.account)?,
+            scim: ScimFacts {
+                document: column::document("identity.scim_document", row.scim_document.as_deref().ok_or_else(missing)?)?,
+                version: row.scim_version,
+                created_at: column::time(row.scim_created_at_ms).ok_or_else(missing)?,
+                changed_at: column::time(row.scim_changed_at_ms).ok_or_else(missing)?,
+            },
+        })
+    }
+}
+
+pub async fn find_user(db: &Db, tenant: TenantId, connection: ConnectionId, id: AccountId) -> Result<Option<UserRow>, DbError> {
+    let row: Option<UserColumns> = db
+        .query(
+            "select account, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms
+             from identity where tenant = $1 and connection = $2 and account = $3 and scim_state = 'live'",
+        )
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(id.to_string())
+        .optional()
+        .await?;
+    row.map(UserRow::try_from).transpose()
+}

@@ -1,0 +1,427 @@
+//! Who may act: an actor, an action and an organization give a `Grant` or say which lever is missing.
+//!
+//! A use case takes the grant as an argument, so a forgotten check does not compile. Tokens of SCIM, responses of identity
+//! providers and jobs pass nothing here: they act through `provision`, bounded by their connection.
+
+use std::{fmt, marker::PhantomData};
+
+use crate::domain::{
+    actor::Actor,
+    assignment::Assignment,
+    id::OrganizationId,
+    model::{Capability, RoleModel},
+};
+
+use super::{
+    action::{self, Action},
+    permission::{Verdict, acts_at, is_listed, judge},
+};
+
+pub use super::permission::{holds, permissions};
+
+/// The right of one actor to do one thing at one organization. Only `authorize` makes one.
+pub struct Grant<A> {
+    actor: Actor,
+    at: OrganizationId,
+    action: PhantomData<fn() -> A>,
+}
+
+impl<A> Grant<A> {
+    /// Who acts: for the audit row.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Where the right was asked for. It holds there, not below.
+    #[must_use]
+    pub fn at(&self) -> OrganizationId {
+        self.at
+    }
+}
+
+impl<A: Action> fmt::Debug for Grant<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grant({} at {})", action::name(A::CAPABILITY), self.at)
+    }
+}
+
+/// Why not, and what would help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// `opened_by`: the pairs of the tenant's catalogue that would open it.
+    #[error("{} is not permitted at organization {at}{}", action::name(*.capability), lever(.opened_by))]
+    NotPermitted { capability: Capability, at: OrganizationId, opened_by: Vec<String> },
+    #[error("{} is an owner's alone: ask an owner whose role reaches this organization", action::name(*.capability))]
+    OwnerOnly { capability: Capability },
+    #[error("{} is done at the root only: it needs a role that is assigned at the root organization", action::name(*.capability))]
+    RootOnly { capability: Capability },
+    #[error("{} is inert: the role that names it also needs {requires}", action::name(*.capability))]
+    Gated { capability: Capability, requires: String },
+    #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
+    NotAPerson { capability: Capability, actor: &'static str },
+}
+
+impl Denied {
+    #[must_use]
+    pub fn capability(&self) -> Capability {
+        match self {
+            Self::NotPermitted { capability, .. }
+            | Self::OwnerOnly { capability }
+            | Self::RootOnly { capability }
+            | Self::Gated { capability, .. }
+            | Self::NotAPerson { capability, .. } => *capability,
+        }
+    }
+
+    /// The stable code of problem documents.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotPermitted { .. } => "not_permitted",
+            Self::OwnerOnly { .. } => "owner_only",
+            Self::RootOnly { .. } => "root_only",
+            Self::Gated { .. } => "gate",
+            Self::NotAPerson { .. } => "not_a_person",
+        }
+    }
+}
+
+fn lever(opened_by: &[String]) -> String {
+    if opened_by.is_empty() {
+        ": only an owner's role opens it in this tenant".to_owned()
+    } else {
+        format!(": it takes a role with {}, assigned there or above it with reach subtree", opened_by.join(" or "))
+    }
+}
+
+/// Whether the actor may do `A` at the organization.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize<A: Action>(actor: &Actor, model: &RoleModel, at: OrganizationId) -> Result<Grant<A>, Denied> {
+    permit(actor, model, A::CAPABILITY, at)?;
+    Ok(Grant { actor: actor.clone(), at, action: PhantomData })
+}
+
+/// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
+/// For what has no place of its own, such as entering the console.
+///
+/// # Errors
+/// With the reason at the root.
+pub fn authorize_anywhere<A: Action>(actor: &Actor, model: &RoleModel) -> Result<Grant<A>, Denied> {
+    let refused = match authorize(actor, model, model.organizations.root()) {
+        Ok(grant) => return Ok(grant),
+        Err(refused) => refused,
+    };
+    let held: &[Assignment] = match actor {
+        Actor::Account(account) => &account.assignments,
+        Actor::Scim { .. } | Actor::Saml { .. } | Actor::HostOperator | Actor::System => &[],
+    };
+    let mut places = held.iter().filter(|assignment| assignment.holding.resource_scope.is_none()).map(|a| a.holding.organization);
+    places.find_map(|at| authorize(actor, model, at).ok()).ok_or(refused)
+}
+
+/// The same decision for a capability that is known only at run time, as in tables and previews.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: OrganizationId) -> Result<(), Denied> {
+    match actor {
+        Actor::HostOperator => Ok(()),
+        Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => Err(Denied::NotAPerson { capability, actor: actor.kind() }),
+        Actor::Account(account) => {
+            let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
+            let best = acting.map(|assignment| opens(model, assignment, capability)).max().unwrap_or(Verdict::NotNamed);
+            match best {
+                Verdict::Allowed => Ok(()),
+                Verdict::RootOnly => Err(Denied::RootOnly { capability }),
+                Verdict::Gated => {
+                    let requires = model.settings.gate.as_ref().map_or_else(String::new, |gate| gate.requires.to_string());
+                    Err(Denied::Gated { capability, requires })
+                }
+                Verdict::OwnerOnly => Err(Denied::OwnerOnly { capability }),
+                Verdict::NotNamed if capability.is_owner_only() => Err(Denied::OwnerOnly { capability }),
+                Verdict::NotNamed => {
+                    let opened_by = opening(model, capability).map(|(entity, action)| format!("{entity}:{action}")).collect();
+                    Err(Denied::NotPermitted { capability, at, opened_by })
+                }
+            }
+        }
+    }
+}
+
+/// The pairs that open the capability in this tenant.
+fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
+    model.catalogue.iter().flat_map(move |entity| {
+        let opens = entity.opens.iter().filter(move |(_, capabilities)| capabilities.contains(&capability));
+        opens.map(|(action, _)| (entity.key.as_str(), action.as_str()))
+    })
+}
+
+/// Whether what the assignment holds opens the capability; that it acts at the place has been asked before.
+fn opens(model: &RoleModel, assignment: &Assignment, capability: Capability) -> Verdict {
+    let Some(role) = model.role(assignment.holding.role) else { return Verdict::NotNamed };
+    if role.owner_class {
+        // An owner-class role opens every capability within its reach; what is done at the root only, even an owner does there.
+        let at_root = assignment.holding.organization == model.organizations.root();
+        let mut pairs = opening(model, capability).peekable();
+        let root_only = |(entity, action): (&str, &str)| is_listed(model, &model.settings.root_only_actions, entity, action);
+        return if !at_root && pairs.peek().is_some() && pairs.all(root_only) { Verdict::RootOnly } else { Verdict::Allowed };
+    }
+    if capability.is_owner_only() {
+        return Verdict::OwnerOnly;
+    }
+    opening(model, capability).map(|(entity, action)| judge(model, assignment, entity, action)).max().unwrap_or(Verdict::NotNamed)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::{
+        domain::{
+            assignment::{Holding, Reach},
+            id::ScopeId,
+            role::Role,
+        },
+        policy::{
+            action::{
+                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadAssignments, ReadCertificates,
+                RotateCertificates, SignInToConsole, UpdateConnections, UpdateRoles,
+            },
+            fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
+        },
+    };
+
+    fn holder(model: &RoleModel, role: &str, at: u128) -> Actor {
+        person(by_hand([holding(role_id(model, role), at)]))
+    }
+
+    fn may<A: Action>(actor: &Actor, model: &RoleModel, at: u128) -> bool {
+        authorize::<A>(actor, model, id(at)).is_ok()
+    }
+
+    fn refusal<A: Action>(actor: &Actor, model: &RoleModel, at: u128) -> &'static str {
+        authorize::<A>(actor, model, id(at)).unwrap_err().code()
+    }
+
+    fn allowed(model: &RoleModel, actor: &Actor, entity: &str, action: &str, at: u128, scope: Option<u128>) -> bool {
+        let Actor::Account(account) = actor else { panic!("a person was expected") };
+        holds(model, &account.assignments, entity, action, id(at), scope.map(id)).is_some()
+    }
+
+    #[test]
+    fn a_grant_names_who_and_where() {
+        let model = tenant("dashboard", vec![]);
+        let actor = holder(&model, "Tenant Administrator", ROOT);
+        let grant = authorize::<RotateCertificates>(&actor, &model, id(EU)).unwrap();
+        assert_eq!((grant.actor(), grant.at()), (&actor, id(EU)));
+        assert!(format!("{grant:?}").starts_with("Grant(certificates.rotate at "));
+    }
+
+    #[test]
+    fn the_host_operator_passes_and_machines_never_do() {
+        let model = tenant("owner-member", vec![]);
+        assert!(may::<RotateCertificates>(&Actor::HostOperator, &model, ROOT));
+        for machine in [Actor::System, Actor::Saml { connection: id(1) }, Actor::Scim { connection: id(1), token: id(2) }] {
+            for capability in action::CAPABILITIES {
+                assert_eq!(permit(&machine, &model, *capability, id(ROOT)).unwrap_err().code(), "not_a_person");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_may_do_anything() {
+        let model = tenant("org-admin", vec![]);
+        for capability in action::CAPABILITIES {
+            assert!(permit(&person(vec![]), &model, *capability, id(ROOT)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_which_lever_would_help() {
+        let model = tenant("dashboard", vec![]);
+        let editor = holder(&model, "Editor - Users", ROOT);
+        let message = authorize::<UpdateConnections>(&editor, &model, id(ROOT)).unwrap_err().to_string();
+        assert!(message.contains("connections:update") && message.contains("connections.update"), "{message}");
+        let message = authorize::<RotateCertificates>(&editor, &model, id(ROOT)).unwrap_err().to_string();
+        assert!(message.contains("owner"), "{message}");
+    }
+
+    #[rstest]
+    #[case::child(EU, EU_WEST, Reach::Subtree, true)]
+    #[case::itself(EU, EU, Reach::Organization, true)]
+    #[case::sibling(EU, US, Reach::Subtree, false)]
+    #[case::parent(EU, ROOT, Reach::Subtree, false)]
+    #[case::child_out_of_reach(EU, EU_WEST, Reach::Organization, false)]
+    #[case::nowhere(ROOT, 99, Reach::Subtree, false)]
+    fn authority_flows_down_the_tree_only(#[case] held: u128, #[case] asked: u128, #[case] reach: Reach, #[case] expected: bool) {
+        let model = tenant("org-admin", vec![]);
+        let held = Holding { reach, ..holding(role_id(&model, "Admin"), held) };
+        let actor = person(by_hand([held]));
+        assert_eq!(may::<ReadAccounts>(&actor, &model, asked), expected);
+        assert_eq!(allowed(&model, &actor, "account_management", "read", asked, None), expected);
+    }
+
+    #[test]
+    fn org_admin_account_rights_sleep_without_the_gate() {
+        let half = custom_role(900, "Verifier", &["account_verification:write", "personal_data_download:export"]);
+        let whole = custom_role(901, "Reader", &["account_management:read"]);
+        let both = custom_role(902, "Verifying reader", &["account_management:read", "account_verification:write"]);
+        let model = tenant("org-admin", vec![half, whole, both]);
+        let actor = holder(&model, "Verifier", ROOT);
+        assert_eq!(refusal::<crate::policy::action::VerifyAccounts>(&actor, &model, ROOT), "gate");
+        assert!(!allowed(&model, &actor, "account_verification", "write", ROOT, None));
+        // The gate stands within one role: another role's right to read does not wake this one.
+        let actor = person(by_hand([holding(role_id(&model, "Verifier"), ROOT), holding(role_id(&model, "Reader"), ROOT)]));
+        assert!(!allowed(&model, &actor, "account_verification", "write", ROOT, None));
+        assert!(allowed(&model, &holder(&model, "Verifying reader", ROOT), "account_verification", "write", ROOT, None));
+    }
+
+    #[test]
+    fn org_admin_auditors_read_and_do_not_export() {
+        let model = tenant("org-admin", vec![]);
+        let auditor = holder(&model, "Org auditor", EU);
+        assert!(allowed(&model, &auditor, "account_identities", "read", EU_WEST, None));
+        assert!(!allowed(&model, &auditor, "personal_data_download", "export", EU, None));
+        assert!(!may::<crate::policy::action::ExportAccounts>(&auditor, &model, EU));
+        assert!(may::<crate::policy::action::ExportAccounts>(&holder(&model, "Admin", EU), &model, EU));
+    }
+
+    #[test]
+    fn dashboard_editors_together_still_have_no_right_that_none_names() {
+        let model = tenant("dashboard", vec![]);
+        let editors = ["Editor - Organizations", "Editor - Connections", "Editor - Users"];
+        let actor = person(by_hand(editors.map(|role| holding(role_id(&model, role), ROOT))));
+        for entity in ["applications", "rules"] {
+            for action in ["read", "create", "update", "delete"] {
+                assert!(!allowed(&model, &actor, entity, action, ROOT, None), "{entity}:{action}");
+            }
+        }
+        assert!(may::<CreateOrganizations>(&actor, &model, EU) && may::<UpdateConnections>(&actor, &model, EU));
+    }
+
+    #[test]
+    fn dashboard_editors_keep_to_their_own_field() {
+        use crate::policy::action::{DeleteConnections, EnableConnections};
+        let model = tenant("dashboard", vec![]);
+        let organizations = holder(&model, "Editor - Organizations", ROOT);
+        assert!(may::<EnableConnections>(&organizations, &model, EU));
+        assert!(!may::<UpdateConnections>(&organizations, &model, EU));
+        let connections = holder(&model, "Editor - Connections", ROOT);
+        assert!(may::<UpdateConnections>(&connections, &model, ROOT) && !may::<DeleteConnections>(&connections, &model, ROOT));
+        assert!(!may::<CreateOrganizations>(&holder(&model, "Editor - Users", ROOT), &model, ROOT));
+    }
+
+    #[test]
+    fn delegated_partner_admins_cannot_make_roles_below_the_root() {
+        let partner = custom_role(900, "Partner admin", &["administrator_roles:*", "users:*"]);
+        let model = tenant("delegated-user-management", vec![partner]);
+        let actor = holder(&model, "Partner admin", EU);
+        assert_eq!(refusal::<CreateRoles>(&actor, &model, EU), "root_only");
+        assert_eq!(refusal::<CreateRoles>(&actor, &model, ROOT), "not_permitted");
+        assert!(!allowed(&model, &actor, "administrator_roles", "update", EU, None));
+        assert!(may::<ReadAccounts>(&actor, &model, EU_WEST));
+        let at_root = holder(&model, "Partner admin", ROOT);
+        assert!(may::<CreateRoles>(&at_root, &model, ROOT));
+        // Even an owner-class role does at the root what is done at the root only.
+        assert_eq!(refusal::<UpdateRoles>(&holder(&model, "Super administrator", EU), &model, EU), "root_only");
+        assert!(may::<UpdateRoles>(&holder(&model, "Super administrator", ROOT), &model, ROOT));
+    }
+
+    #[test]
+    fn owner_member_managers_have_no_part_in_keys_settings_or_administrators() {
+        use crate::policy::action::{ConfigureSignIn, CreateAccounts, UpdateOrganizationSettings};
+        let model = tenant("owner-member", vec![]);
+        let manager = holder(&model, "Organization Context Manager", ROOT);
+        assert!(!may::<UpdateOrganizationSettings>(&manager, &model, ROOT));
+        assert!(!may::<CreateAccounts>(&manager, &model, ROOT));
+        assert_eq!(refusal::<ConfigureSignIn>(&manager, &model, ROOT), "owner_only");
+        assert_eq!(refusal::<RotateCertificates>(&manager, &model, ROOT), "owner_only");
+        assert!(!may::<ReadCertificates>(&manager, &model, ROOT) && !may::<PublishMapping>(&manager, &model, ROOT));
+        assert!(allowed(&model, &manager, "service_contexts", "administer", ROOT, None));
+        let owner = holder(&model, "Organization Owner", ROOT);
+        assert!(may::<RotateCertificates>(&owner, &model, EU) && may::<ManageScimTokens>(&owner, &model, EU));
+        assert!(may::<PublishMapping>(&owner, &model, ROOT) && may::<ReadAssignments>(&owner, &model, ROOT));
+    }
+
+    #[test]
+    fn an_owner_opens_everything_within_reach_and_nothing_beside_it() {
+        let model = tenant("owner-member", vec![]);
+        let owner = holder(&model, "Organization Owner", EU);
+        assert!(action::CAPABILITIES.iter().all(|capability| permit(&owner, &model, *capability, id(EU_WEST)).is_ok()));
+        assert!(action::CAPABILITIES.iter().all(|capability| permit(&owner, &model, *capability, id(US)).is_err()));
+    }
+
+    #[test]
+    fn what_is_kept_for_owners_is_not_opened_by_a_wildcard() {
+        let wide = custom_role(900, "Everything", &["*:*"]);
+        let model = tenant("owner-member", vec![wide]);
+        let actor = holder(&model, "Everything", ROOT);
+        assert_eq!(refusal::<crate::policy::action::CreateAccounts>(&actor, &model, ROOT), "owner_only");
+        assert!(!allowed(&model, &actor, "idp_certificates", "read", ROOT, None));
+        assert!(may::<ReadAccounts>(&actor, &model, ROOT));
+    }
+
+    #[test]
+    fn a_role_in_a_context_acts_only_there_and_opens_no_console() {
+        let model = tenant("owner-member", vec![]);
+        let (member, context) = (role_id(&model, "Organization Member"), role_id(&model, "EasyPSK administrator"));
+        let only_context = person(by_hand([in_scope(context, EU, 600)]));
+        assert!(authorize_anywhere::<SignInToConsole>(&only_context, &model).is_err());
+        assert!(allowed(&model, &only_context, "context_administration", "administer", EU, Some(600)));
+        for (at, scope) in [(EU, Some(601)), (EU, None), (ROOT, Some(600)), (EU_WEST, Some(600))] {
+            assert!(!allowed(&model, &only_context, "context_administration", "administer", at, scope), "{at} {scope:?}");
+        }
+        let both = person(by_hand([in_scope(context, EU, 600), holding(member, EU)]));
+        assert_eq!(authorize_anywhere::<SignInToConsole>(&both, &model).unwrap().at(), id(EU));
+        assert!(!allowed(&model, &both, "context_administration", "administer", EU, Some(601)));
+        assert!(!allowed(&model, &both, "context_administration", "administer", EU, None));
+    }
+
+    #[test]
+    fn idaas_roles_reach_what_they_name() {
+        let marketing = custom_role(900, "Marketing", &["account_branding_customization:*"]);
+        let model = tenant("idaas", vec![marketing]);
+        let actor = holder(&model, "Marketing", ROOT);
+        let Actor::Account(account) = &actor else { panic!("a person was expected") };
+        let pairs: Vec<_> = permissions(&model, &account.assignments, id(ROOT)).iter().map(ToString::to_string).collect();
+        let expected = ["create", "delete", "read", "update"].map(|action| format!("account_branding_customization:{action}"));
+        assert_eq!(pairs, expected);
+        let auditor = holder(&model, "Auditor", ROOT);
+        assert!(allowed(&model, &auditor, "otp_management", "read", ROOT, None));
+        assert!(!allowed(&model, &auditor, "magic_link_content_management", "read", ROOT, None), "sensitive");
+        for capability in [Capability::WebhooksManage, Capability::AuditExport, Capability::AccountsExport] {
+            assert!(permit(&auditor, &model, capability, id(ROOT)).is_err(), "{}", action::name(capability));
+        }
+        assert!(permit(&holder(&model, "SIEM Add-on", ROOT), &model, Capability::AuditExport, id(ROOT)).is_ok());
+    }
+
+    #[test]
+    fn permissions_are_those_that_the_check_allows() {
+        let model = tenant("dashboard", vec![]);
+        let assignments = by_hand([holding(role_id(&model, "Editor - Connections"), EU)]);
+        let pairs: Vec<_> = permissions(&model, &assignments, id(EU_WEST)).iter().map(ToString::to_string).collect();
+        assert_eq!(pairs, ["connections:create", "connections:read", "connections:update"]);
+        assert!(permissions(&model, &assignments, id(ROOT)).is_empty());
+    }
+
+    #[test]
+    fn the_answer_names_the_assignment_that_is_the_reason() {
+        let model = tenant("dashboard", vec![]);
+        let assignments = by_hand(["Editor - Users", "Editor - Connections"].map(|role| holding(role_id(&model, role), EU)));
+        let because = holds(&model, &assignments, "connections", "update", id(EU), None::<ScopeId>).unwrap();
+        assert_eq!(because.id, assignments[1].id);
+    }
+
+    #[test]
+    fn a_role_that_is_no_more_allows_nothing() {
+        let model = tenant("dashboard", vec![]);
+        let gone: Role = custom_role(901, "Gone", &["*:*"]);
+        let assignments = by_hand([holding(gone.id, ROOT)]);
+        assert!(permissions(&model, &assignments, id(ROOT)).is_empty());
+        assert!(permit(&person(assignments), &model, Capability::ConsoleSignIn, id(ROOT)).is_err());
+    }
+}

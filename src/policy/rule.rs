@@ -1,0 +1,155 @@
+//! One rule of a mapping: a condition on an identity, and what follows. Stored as JSON in the mapping version.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        assignment::Reach,
+        id::{AccountId, OrganizationId, RoleId, RuleId, ScopeId},
+        identity::Protocol,
+        time::Timestamp,
+    },
+    scim::filter::Filter,
+};
+
+use super::template::Template;
+
+/// Rules have no order: what several say together does not depend on which stands first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub id: RuleId,
+    pub name: String,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    #[serde(default)]
+    pub note: String,
+    #[serde(default)]
+    pub published_by: Option<AccountId>,
+    /// Inclusive.
+    #[serde(default)]
+    pub valid_from: Option<Timestamp>,
+    /// Exclusive.
+    #[serde(default)]
+    pub valid_until: Option<Timestamp>,
+    #[serde(default)]
+    pub applies_to: AppliesTo,
+    /// Stored as the text that people write.
+    pub when: Filter,
+    pub effects: Vec<Effect>,
+    #[serde(default)]
+    pub mode: Mode,
+    #[serde(default)]
+    pub on_delete: OnDelete,
+    /// An owner at the root published it: its targets may lie outside the subtree of the connection's organization.
+    #[serde(default)]
+    pub root_published: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppliesTo {
+    Scim,
+    Saml,
+    #[default]
+    Both,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Effect {
+    Grant {
+        role: RoleId,
+        organization: Place,
+        reach: Reach,
+        #[serde(default)]
+        resource_scope: Option<ScopeId>,
+    },
+    /// A veto of what rules grant, never of what people, invitations or the default mapping gave.
+    Exclude {
+        role: RoleId,
+        organization: Place,
+    },
+    DenySignIn {
+        message: String,
+    },
+    SetHomeOrganization {
+        template: Template,
+    },
+    SetKind(SettableKind),
+}
+
+/// A rule can mark a machine; nothing un-marks one but a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettableKind {
+    Machine,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    Fixed(OrganizationId),
+    /// Resolves to the slug of an organization that exists, or to nothing.
+    Template(Template),
+}
+
+/// What a later sync does with what the rule granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Grants while the condition holds, withdraws when it no longer does.
+    #[default]
+    Sync,
+    /// Grants while it holds and never withdraws.
+    GrantOnly,
+    /// Grants when the identity is first seen and never again; never withdraws.
+    FirstLoginOnly,
+}
+
+/// What becomes of its grants when the rule is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    #[default]
+    Withdraw,
+    KeepAsManual,
+}
+
+impl AppliesTo {
+    #[must_use]
+    pub fn includes(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Scim => protocol == Protocol::Scim,
+            Self::Saml => protocol == Protocol::Saml,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether it grants anything; only such rules make an identity *matched*.
+    #[must_use]
+    pub fn grants(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Grant { .. }))
+    }
+
+    #[must_use]
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        self.valid_from.is_none_or(|from| from <= now) && self.valid_until.is_none_or(|until| now < until)
+    }
+
+    /// Whether the condition looks at group names that people see, which whoever may rename a group controls.
+    /// A `display` inside brackets counts whatever stands before them: the cautious answer.
+    #[must_use]
+    pub fn matches_by_display(&self) -> bool {
+        self.when.attributes().any(|path| {
+            let is = |name: &str, wanted: &str| name.eq_ignore_ascii_case(wanted);
+            is(&path.name, "display") || (is(&path.name, "groups") && path.sub.as_deref().is_some_and(|sub| is(sub, "display")))
+        })
+    }
+}

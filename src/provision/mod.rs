@@ -1,0 +1,69 @@
+//! The core: everything that changes accounts, groups or assignments.
+//!
+//! Facts in, effects out, in one transaction that the caller begins and commits: lock, load, decide (`policy`), write, with the
+//! audit rows and the events of the change beside it. SCIM, SAML, the command line and people differ only in how they get here.
+
+pub mod grant;
+pub mod group;
+pub mod published;
+mod reconcile;
+mod record;
+pub mod remap;
+pub mod sign_in;
+pub mod user;
+
+use crate::{db::DbError, policy::invariant::OwnerFloor, scim::error::ScimError};
+
+pub use published::{Published, PublishedCache};
+
+/// Why a change was refused. Nothing of it was written once the transaction is dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    #[error("there is no such resource")]
+    NotFound,
+    /// A unique name belongs to somebody else at this connection.
+    #[error("{0} is taken by another resource of this connection")]
+    Taken(&'static str),
+    #[error("the resource has changed: its version is no longer the one named in If-Match")]
+    Stale,
+    #[error(transparent)]
+    Scim(#[from] ScimError),
+    #[error("these members are unknown: {}", .0.join(", "))]
+    UnknownMembers(Vec<String>),
+    #[error(transparent)]
+    OwnerFloor(#[from] OwnerFloor),
+    /// Another request was first; the same work may succeed when it is done again from the start.
+    #[error("another request was in the way; try again")]
+    Again,
+    #[error(transparent)]
+    Db(DbError),
+}
+
+impl From<DbError> for ProvisionError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Transient(_) => Self::Again,
+            DbError::Taken(_) => Self::Taken("userName"),
+            error => Self::Db(error),
+        }
+    }
+}
+
+/// What must be true of the version of a resource before it may be changed (RFC 7644 section 3.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precondition {
+    None,
+    /// `If-Match: *`, or one of several versions.
+    Any,
+    Version(i64),
+}
+
+impl Precondition {
+    fn check(self, version: i64) -> Result<(), ProvisionError> {
+        match self {
+            Self::None | Self::Any => Ok(()),
+            Self::Version(expected) if expected == version => Ok(()),
+            Self::Version(_) => Err(ProvisionError::Stale),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What decisions about one connection need: the connection, its published mapping and the tenant's role model, at one version.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use crate::{
+    db::{self, DbError, Tx},
+    domain::{
+        connection::Connection,
+        id::{ConnectionId, TenantId},
+        model::RoleModel,
+    },
+    policy::mapping::{DefaultMapping, Mapping},
+};
+
+#[derive(Debug)]
+pub struct Published {
+    pub connection: Connection,
+    pub mapping: Mapping,
+    pub model: Arc<RoleModel>,
+}
+
+impl Published {
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.connection.tenant
+    }
+}
+
+/// Keeps what was loaded, and asks the database in every transaction whether it is still the newest: versions are read, not locked,
+/// so that the writers of one tenant do not queue.
+#[derive(Debug, Clone, Default)]
+pub struct PublishedCache {
+    connections: Arc<RwLock<HashMap<ConnectionId, Arc<Published>>>>,
+    models: Arc<RwLock<HashMap<TenantId, Arc<RoleModel>>>>,
+}
+
+impl PublishedCache {
+    /// `None` when the connection does not exist.
+    pub async fn read(&self, tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<Option<Arc<Published>>, DbError> {
+        let Some(versions) = db::model::read_versions(&mut *tx, tenant, connection).await? else { return Ok(None) };
+        let kept = self.connections.read().unwrap_or_else(PoisonError::into_inner).get(&connection).cloned();
+        if let Some(kept) = kept
+            && kept.connection.version == versions.connection
+            && kept.mapping.version == versions.mapping
+            && kept.model.version == versions.model
+        {
+            return Ok(Some(kept));
+        }
+        let model = self.model(tx, tenant, versions.model).await?;
+        let Some(row) = db::connection::find_connection(&mut *tx, tenant, connection).await? else { return Ok(None) };
+        let mapping = db::mapping::find_mapping(&mut *tx, tenant, connection, versions.mapping).await?;
+        let mapping =
+            mapping.unwrap_or_else(|| Mapping { version: versions.mapping, default: DefaultMapping::default(), rules: Vec::new() });
+        let published = Arc::new(Published { connection: row.connection, mapping, model });
+        self.connections.write().unwrap_or_else(PoisonError::into_inner).insert(connection, published.clone());
+        Ok(Some(published))
+    }
+
+    /// The tenant's role model at this version or a newer one.
+    pub async fn model(&self, tx: &mut Tx, tenant: TenantId, version: i64) -> Result<Arc<RoleModel>, DbError> {
+        let kept = self.models.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
+        if let Some(kept) = kept
+            && kept.version == version
+        {
+            return Ok(kept);
+        }
+        let model = Arc::new(db::model::load_model(&mut *tx, tenant).await?);
+        self.models.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, model.clone());
+        Ok(model)
+    }
+}

@@ -1,0 +1,323 @@
+//! From facts to effects, for any number of people of one connection: the only place that writes what a sync gives and takes.
+//!
+//! Statements are per set, not per person; what one person costs does not depend on the size of a group or of the directory.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{Published, record::Record};
+use crate::{
+    db::{
+        self, DbError, Tx,
+        account::{AccountRow, OwnerRow},
+        assignment::NewOrigin,
+        identity::{IdentityRow, ScimState},
+    },
+    domain::{
+        account::SignInStatus,
+        actor::Occasion,
+        assignment::{Assignment, Holding, Origin},
+        connection::Authority,
+        id::{AccountId, AssignmentId, TenantId},
+        identity::{GroupRef, Identity, Protocol},
+        model::RoleModel,
+    },
+    policy::{
+        diff::{self, Plan},
+        invariant::{self, Alarm, OwnerFacts},
+        mapping::{self, Denial, Desired, Mapping, Note, Sight},
+    },
+    scim::resource::User,
+};
+
+/// One person at one connection: locked, with the facts as they shall be.
+#[derive(Debug)]
+pub(super) struct Person {
+    pub account: AccountRow,
+    pub identity: IdentityRow,
+    /// Made in this transaction: there is nothing to load.
+    pub is_new: bool,
+    /// Whether sign-in was possible when the transaction began.
+    pub status_before: SignInStatus,
+}
+
+/// What came of it, in the order of the people.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub denied: Option<Denial>,
+    pub notes: Vec<Note>,
+    /// The account row has to be written: home organization or kind changed.
+    pub account_changed: bool,
+}
+
+/// Evaluates, compares and writes. The caller writes the identity rows (with the mapping's version) and the account rows.
+pub(super) async fn reconcile(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    people: &mut [Person],
+    record: &mut Record,
+) -> Result<Vec<Outcome>, DbError> {
+    let tenant = published.tenant();
+    let known: Vec<AccountId> = people.iter().filter(|person| !person.is_new).map(|person| person.account.account.id).collect();
+    let mut groups = if published.connection.scim.enabled && !known.is_empty() {
+        db::group::groups_of(tx, tenant, published.connection.id, &known).await?
+    } else {
+        BTreeMap::new()
+    };
+    let mut held = db::assignment::held(tx, tenant, &known).await?;
+    let mut effects = Effects::default();
+    let mut owners = Owners::Unread;
+    let mut outcomes = Vec::with_capacity(people.len());
+    for person in people {
+        let id = person.account.account.id;
+        let current = held.remove(&id).unwrap_or_default();
+        let desired = desire(published, person, groups.remove(&id).unwrap_or_default(), occasion);
+        let mut plan = if person.identity.scim_state == ScimState::Deleted {
+            diff::withdraw_all(&current, published.connection.id)
+        } else {
+            diff::diff(&current, &desired, &published.mapping, published.connection.id)
+        };
+        let usable =
+            Usable { before: person.status_before == SignInStatus::Active, after: person.account.account.status == SignInStatus::Active };
+        let is_owner_matter = invariant::touches_owners(&published.model, &plan)
+            || (usable.before != usable.after && invariant::is_owner(&published.model, &current));
+        if is_owner_matter {
+            plan = owners
+                .settle(tx, &published.model, (id, person.account.has_local_credential), usable, plan, &current, &mut effects)
+                .await?;
+        }
+        outcomes.push(settle_account(person, &desired));
+        effects.add(occasion, id, &current, plan);
+    }
+    effects.write(tx, tenant, occasion, &published.model, Some(&published.mapping), record).await?;
+    Ok(outcomes)
+}
+
+/// Home organization and kind, where the mapping says so.
+fn settle_account(person: &mut Person, desired: &Desired) -> Outcome {
+    let account = &mut person.account.account;
+    let home = desired.home_organization.or(account.home_organization);
+    let kind = desired.kind.unwrap_or(account.kind);
+    let account_changed = home != account.home_organization || kind != account.kind;
+    account.home_organization = home;
+    account.kind = kind;
+    Outcome { denied: desired.denied.clone(), notes: desired.notes.iter().cloned().collect(), account_changed }
+}
+
+/// What the mapping wants of the facts that count, by the connection's authority.
+pub(super) fn desire(published: &Published, person: &Person, groups: Vec<GroupRef>, occasion: &Occasion) -> Desired {
+    let sight = Sight {
+        model: &published.model,
+        connection: &published.connection,
+        now: occasion.now,
+        first_sight: person.identity.mapping_version == 0,
+        home: person.account.account.home_organization,
+        kind: person.account.account.kind,
+    };
+    let scim = (person.identity.scim_state == ScimState::Live).then(|| scim_identity(&person.identity, groups)).flatten();
+    let saml = saml_identity(&person.identity);
+    let counting = match published.connection.authority {
+        Authority::ScimElseSaml => [scim.or(saml), None],
+        Authority::Scim => [scim, None],
+        Authority::Saml => [saml, None],
+        Authority::Union => [scim, saml],
+    };
+    let mut united: Option<Desired> = None;
+    for identity in counting.into_iter().flatten() {
+        let desired = mapping::evaluate(&published.mapping, &identity, &sight);
+        united = Some(match united {
+            None => desired,
+            Some(first) => unite(first, desired),
+        });
+    }
+    united.unwrap_or_default()
+}
+
+/// Two sources that both count: grants unite, a refusal of either refuses.
+fn unite(mut first: Desired, second: Desired) -> Desired {
+    first.wanted.extend(second.wanted);
+    first.denied = first.denied.or(second.denied);
+    first.matched |= second.matched;
+    first.home_organization = first.home_organization.or(second.home_organization);
+    first.kind = first.kind.or(second.kind);
+    first.notes.extend(second.notes);
+    first
+}
+
+fn scim_identity(row: &IdentityRow, groups: Vec<GroupRef>) -> Option<Identity> {
+    let facts = row.scim.as_ref()?;
+    let mut identity = User { attributes: facts.document.clone() }.identity(Some(groups));
+    identity.active = row.active;
+    Some(identity)
+}
+
+fn saml_identity(row: &IdentityRow) -> Option<Identity> {
+    let facts = row.saml.as_ref()?;
+    let mut attributes = facts.attributes.clone();
+    let authn_context = attributes.remove(AUTHN_CONTEXT).and_then(|value| value.as_str().map(str::to_owned));
+    Some(Identity { source: Protocol::Saml, attributes, groups: facts.groups.clone(), active: row.active, authn_context })
+}
+
+/// Where a SAML document keeps the class of the last authentication; no SCIM attribute can have this name.
+pub(super) const AUTHN_CONTEXT: &str = "authn.context";
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usable {
+    pub before: bool,
+    pub after: bool,
+}
+
+/// The owners of the tenant, read under the owner-floor lock the first time that a change touches one.
+#[derive(Debug)]
+pub(super) enum Owners {
+    Unread,
+    Read(Vec<OwnerRow>),
+}
+
+impl Owners {
+    pub(super) async fn read(&mut self, tx: &mut Tx, model: &RoleModel) -> Result<&mut Vec<OwnerRow>, DbError> {
+        if let Self::Unread = self {
+            db::account::lock_owner_floor(tx, model.tenant).await?;
+            *self = Self::Read(db::account::list_owners(tx, model.tenant, model.organizations.root()).await?);
+        }
+        match self {
+            Self::Read(owners) => Ok(owners),
+            Self::Unread => unreachable!("read just above"),
+        }
+    }
+
+    /// Invariant 4 for a sync: it is never refused, but the last owner assignment stays.
+    #[expect(clippy::too_many_arguments, reason = "the whole of one person's change, and where its effects go")]
+    async fn settle(
+        &mut self,
+        tx: &mut Tx,
+        model: &RoleModel,
+        (id, has_local_credential): (AccountId, bool),
+        usable: Usable,
+        plan: Plan,
+        current: &[Assignment],
+        effects: &mut Effects,
+    ) -> Result<Plan, DbError> {
+        let owners = self.read(tx, model).await?;
+        let others = owners.iter().filter(|owner| owner.account != id);
+        let count = |n: usize| i64::try_from(n).expect("a tenant has fewer owners than that");
+        let facts = OwnerFacts {
+            other_owners: count(others.clone().count()),
+            other_usable: count(others.filter(|owner| owner.usable).count()),
+            usable_before: usable.before,
+            usable_after: usable.after,
+        };
+        let brings = invariant::brings_owner(model, &plan, current);
+        let retained = invariant::retain_last_owner(plan, current, facts, model);
+        let stays = diff::apply(&retained.plan, current).iter().any(|(holding, _)| invariant::is_owner_assignment(model, holding));
+        owners.retain(|owner| owner.account != id);
+        if stays {
+            owners.push(OwnerRow { account: id, usable: usable.after, has_local_credential });
+        }
+        if brings {
+            release_others(tx, model, id, owners, effects).await?;
+        }
+        effects.alarms.extend(retained.alarms.into_iter().map(|alarm| (id, alarm)));
+        Ok(retained.plan)
+    }
+}
+
+/// Another owner is there: what only retention held can go.
+pub(super) async fn release_others(
+    tx: &mut Tx,
+    model: &RoleModel,
+    but: AccountId,
+    owners: &mut Vec<OwnerRow>,
+    effects: &mut Effects,
+) -> Result<(), DbError> {
+    let others: Vec<AccountId> = owners.iter().map(|owner| owner.account).filter(|owner| *owner != but).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    for (account, current) in db::assignment::held(tx, model.tenant, &others).await? {
+        let plan = invariant::release_retention(&current);
+        if plan.is_empty() {
+            continue;
+        }
+        if !diff::apply(&plan, &current).iter().any(|(holding, _)| invariant::is_owner_assignment(model, holding)) {
+            owners.retain(|owner| owner.account != account);
+        }
+        effects.remove(account, &current, plan);
+    }
+    Ok(())
+}
+
+/// Everything that the plans of one transaction change, gathered for a few set statements.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    assignments: Vec<(AssignmentId, AccountId, Holding)>,
+    origins: Vec<(NewOrigin, Holding)>,
+    removed: Vec<(AssignmentId, AccountId, Holding, Origin)>,
+    alarms: Vec<(AccountId, Alarm)>,
+}
+
+impl Effects {
+    pub(super) fn add(&mut self, occasion: &mut Occasion, account: AccountId, current: &[Assignment], plan: Plan) {
+        self.add_delegable(occasion, account, current, plan, false);
+    }
+
+    pub(super) fn add_delegable(
+        &mut self,
+        occasion: &mut Occasion,
+        account: AccountId,
+        current: &[Assignment],
+        plan: Plan,
+        may_delegate: bool,
+    ) {
+        let mut ids: BTreeMap<Holding, AssignmentId> = current.iter().map(|assignment| (assignment.holding, assignment.id)).collect();
+        for (holding, origin) in &plan.add {
+            let assignment = *ids.entry(*holding).or_insert_with(|| {
+                let id = occasion.ids.make();
+                self.assignments.push((id, account, *holding));
+                id
+            });
+            self.origins.push((NewOrigin { assignment, account, origin: *origin, may_delegate }, *holding));
+        }
+        self.remove(account, current, plan);
+    }
+
+    fn remove(&mut self, account: AccountId, _current: &[Assignment], plan: Plan) {
+        self.removed.extend(plan.remove.into_iter().map(|(assignment, holding, origin)| (assignment, account, holding, origin)));
+    }
+
+    pub(super) async fn write(
+        self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        occasion: &mut Occasion,
+        model: &RoleModel,
+        mapping: Option<&Mapping>,
+        record: &mut Record,
+    ) -> Result<(), DbError> {
+        for (account, alarm) in &self.alarms {
+            let kind = match alarm {
+                Alarm::LastOwnerRetained { .. } => "owner.retained",
+                Alarm::BelowFloor { .. } => "owner.below_floor",
+            };
+            tracing::error!(account.id = %account, tenant.id = %tenant, alarm = kind, "{alarm}");
+            db::attention::raise(tx, tenant, occasion, kind, None, Some(*account), &json!({ "message": alarm.to_string() })).await?;
+            record.note(kind, "account", account, json!({ "message": alarm.to_string() }));
+        }
+        db::assignment::insert_assignments(tx, tenant, &self.assignments, occasion.now).await?;
+        let origins: Vec<NewOrigin> = self.origins.iter().map(|(origin, _)| *origin).collect();
+        db::assignment::insert_origins(tx, tenant, &origins, occasion.now).await?;
+        let removed: Vec<(AssignmentId, Origin)> = self.removed.iter().map(|(assignment, _, _, origin)| (*assignment, *origin)).collect();
+        db::assignment::delete_origins(tx, tenant, &removed).await?;
+        let touched: Vec<AssignmentId> = removed.iter().map(|(assignment, _)| *assignment).collect();
+        db::assignment::delete_unfounded(tx, tenant, &touched).await?;
+        for (_, account, holding, origin) in &self.removed {
+            record.origin("assignment.origin_removed", *account, holding, origin, model, mapping);
+        }
+        for (new, holding) in &self.origins {
+            record.origin("assignment.origin_added", new.account, holding, &new.origin, model, mapping);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! Evaluates again who was last evaluated with an older mapping, or whose facts changed since: in chunks, each its own transaction.
+
+use super::{ProvisionError, Published, reconcile::reconcile, record::Record, user::lock_people};
+use crate::{
+    db::{self, Tx},
+    domain::{actor::Occasion, id::AccountId},
+};
+
+/// How many accounts one transaction evaluates.
+pub const CHUNK: i64 = 500;
+
+/// One chunk; how many accounts it evaluated. The work is done when that is less than [`CHUNK`]; doing it again changes nothing.
+pub async fn remap_chunk(tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<i64, ProvisionError> {
+    let ids = db::identity::list_unmapped(tx, published.tenant(), published.connection.id, published.mapping.version, CHUNK).await?;
+    remap(tx, published, occasion, &ids).await?;
+    Ok(i64::try_from(ids.len()).unwrap_or(CHUNK))
+}
+
+/// Evaluates these accounts now.
+pub async fn remap(tx: &mut Tx, published: &Published, occasion: &mut Occasion, ids: &[AccountId]) -> Result<(), ProvisionError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let tenant = published.tenant();
+    let mut people = lock_people(tx, published, ids).await?;
+    let mut record = Record::default();
+    let outcomes = reconcile(tx, published, occasion, &mut people, &mut record).await?;
+    for (person, outcome) in people.iter().zip(&outcomes) {
+        // Only rules that move a home or mark a machine come here: rare, and one row each.
+        if outcome.account_changed {
+            db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
+        }
+        if outcome.denied.is_some() {
+            db::session::end_sessions_of_account(tx, tenant, person.identity.account).await?;
+        }
+    }
+    let evaluated: Vec<AccountId> = people.iter().map(|person| person.identity.account).collect();
+    db::identity::mark_mapped(tx, tenant, published.connection.id, &evaluated, published.mapping.version).await?;
+    record.write(tx, tenant, occasion).await?;
+    Ok(())
+}

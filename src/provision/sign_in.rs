@@ -1,0 +1,232 @@
+//! A verified SAML response meets the role store: who is it, may they in, and what do they hold now.
+
+use serde_json::{Value, json};
+
+use super::{
+    ProvisionError, Published,
+    reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
+    record::Record,
+    user::{correlated_by, lock_person, new_stranger, settle_profile},
+};
+use crate::{
+    db::{
+        self, Tx,
+        identity::{CorrelatedBy, SamlFacts, ScimState},
+    },
+    domain::{
+        account::SignInStatus,
+        actor::Occasion,
+        connection::{Jit, MissingGroups},
+        id::AccountId,
+        identity::Identity,
+        name::fold,
+    },
+};
+
+/// What a verified response claims.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Keys the account at this connection, compared byte for byte.
+    pub subject: String,
+    /// The SAML side of the connection's correlation pair.
+    pub correlation: Option<String>,
+    pub identity: Identity,
+}
+
+#[derive(Debug)]
+pub enum SignIn {
+    Admitted {
+        account: AccountId,
+        created: bool,
+    },
+    /// Whatever was written (facts and withdrawals of a known account) is to be committed all the same.
+    Refused(Refused),
+}
+
+/// Why a person with a valid response may not in. The words are for the admin's log, not for the browser.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error(
+        "nobody is known by this subject, and the connection makes no accounts at sign-in (jit = \"off\"): provision the person over SCIM, or set jit = \"create\""
+    )]
+    Unknown,
+    #[error("the account waits for approval")]
+    Pending,
+    #[error("the identity provider deactivated this person over SCIM")]
+    Inactive,
+    #[error("the identity provider deleted this person over SCIM; a new SCIM resource is needed")]
+    Deleted,
+    #[error("the account is blocked")]
+    Blocked,
+    #[error("the subject belongs to another account than the one that {0} finds: an owner has to decide who this is")]
+    SubjectElsewhere(&'static str),
+    #[error("the response says nothing of groups, and the connection refuses that (missing_groups = \"refuse_sign_in\")")]
+    GroupsMissing,
+    #[error("refused by a rule: {0}")]
+    ByRule(String),
+}
+
+/// Finds or makes the account, takes over the facts, and applies the mapping, in the transaction that consumed the assertion.
+pub async fn sign_in(tx: &mut Tx, published: &Published, occasion: &mut Occasion, claim: Claim) -> Result<SignIn, ProvisionError> {
+    let connection = &published.connection;
+    if claim.identity.groups.is_none() && connection.saml.missing_groups == MissingGroups::RefuseSignIn {
+        return Ok(SignIn::Refused(Refused::GroupsMissing));
+    }
+    let by = correlated_by(connection);
+    let key = claim.correlation.as_deref().map(|value| if by == CorrelatedBy::UserName { fold(value) } else { value.to_owned() });
+    let correlated = key.as_deref().filter(|_| connection.scim.enabled).map(|key| (by, key));
+    let found = db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
+    let id = match found {
+        (None, None) => return meet_stranger(tx, published, occasion, claim, key).await,
+        (Some(by_subject), Some(by_scim)) if by_subject != by_scim => {
+            return refuse_elsewhere(tx, published, occasion, by_subject, by).await;
+        }
+        (Some(id), _) | (None, Some(id)) => id,
+    };
+    let Some(person) = lock_person(tx, published, id).await? else { return Err(ProvisionError::Again) };
+    match &person.identity.subject {
+        // Write-once: the resource is somebody's already, under another subject.
+        Some(subject) if *subject != claim.subject => return refuse_elsewhere(tx, published, occasion, id, by).await,
+        // The lock was waited for, and meanwhile the subject was released.
+        None if found.0.is_some() => return Err(ProvisionError::Again),
+        _ => {}
+    }
+    meet_known(tx, published, occasion, claim, key, person).await
+}
+
+async fn meet_known(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    claim: Claim,
+    key: Option<String>,
+    mut person: Person,
+) -> Result<SignIn, ProvisionError> {
+    let id = person.identity.account;
+    let refused = match (person.identity.scim_state, person.identity.active, person.account.account.status) {
+        (ScimState::Deleted, _, _) => Some(Refused::Deleted),
+        (_, false, _) => Some(Refused::Inactive),
+        (_, _, SignInStatus::Blocked) => Some(Refused::Blocked),
+        (_, _, SignInStatus::Pending) => Some(Refused::Pending),
+        (_, true, SignInStatus::Active) => None,
+    };
+    // JIT never revives: of somebody deactivated or deleted nothing is taken over, so a stale response changes nothing.
+    if let Some(refused @ (Refused::Deleted | Refused::Inactive | Refused::Blocked)) = refused {
+        return Ok(SignIn::Refused(refused));
+    }
+    let tenant = published.tenant();
+    let mut record = Record::default();
+    if person.identity.subject.is_none() {
+        record.note("identity.subject_linked", "account", &id, json!({ "connection": published.connection.id }));
+    }
+    take_facts(&mut person, published, claim, key, occasion);
+    let mut account_changed = settle_profile(&mut person, &published.connection);
+    let mut people = [person];
+    let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
+    let [mut person] = people;
+    account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
+    let denied = outcome.and_then(|outcome| outcome.denied);
+    if denied.is_some() {
+        let ended = db::session::end_sessions_of_account(tx, tenant, id).await?;
+        record.note("sign_in.denied", "account", &id, json!({ "connection": published.connection.id, "sessions_ended": ended }));
+    }
+    person.identity.mapping_version = published.mapping.version;
+    write_identity(tx, published, &person).await?;
+    if account_changed {
+        db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
+    }
+    record.write(tx, tenant, occasion).await?;
+    Ok(match (denied, refused) {
+        (Some(denial), _) => SignIn::Refused(Refused::ByRule(denial.message)),
+        (None, Some(refused)) => SignIn::Refused(refused),
+        (None, None) => SignIn::Admitted { account: id, created: false },
+    })
+}
+
+/// A first sign-in: everything that could refuse it is asked before anything is written.
+async fn meet_stranger(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    claim: Claim,
+    key: Option<String>,
+) -> Result<SignIn, ProvisionError> {
+    let status = match published.connection.jit() {
+        Jit::Off => return Ok(SignIn::Refused(Refused::Unknown)),
+        Jit::Create => SignInStatus::Active,
+        Jit::CreatePending => SignInStatus::Pending,
+    };
+    let mut person = new_stranger(published, occasion);
+    person.account.account.status = status;
+    take_facts(&mut person, published, claim, key, occasion);
+    settle_profile(&mut person, &published.connection);
+    if let Some(denial) = desire(published, &person, Vec::new(), occasion).denied {
+        return Ok(SignIn::Refused(Refused::ByRule(denial.message)));
+    }
+    let tenant = published.tenant();
+    let id = person.identity.account;
+    db::account::insert_account(tx, tenant, &person.account, occasion.now).await?;
+    if !db::identity::insert_identity(tx, tenant, &person.identity, None).await? {
+        // Somebody with the same subject was made at the same time: the whole sign-in starts again and finds them.
+        return Err(ProvisionError::Again);
+    }
+    db::account::join(tx, tenant, id, published.connection.organization, occasion.now).await?;
+    let mut record = Record::default();
+    record.note("account.created", "account", &id, json!({ "connection": published.connection.id, "by": "sign_in" }));
+    let mut people = [person];
+    let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
+    let [person] = people;
+    db::identity::mark_mapped(tx, tenant, published.connection.id, &[id], published.mapping.version).await?;
+    if outcome.is_some_and(|outcome| outcome.account_changed) {
+        db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
+    }
+    record.write(tx, tenant, occasion).await?;
+    Ok(if status == SignInStatus::Pending { SignIn::Refused(Refused::Pending) } else { SignIn::Admitted { account: id, created: true } })
+}
+
+/// MAPPING.md: groups that were not spoken of are absent, not empty; what was last said of them stands unless the connection says otherwise.
+fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Option<String>, occasion: &Occasion) {
+    let last = person.identity.saml.take().and_then(|facts| facts.groups);
+    let groups = claim.identity.groups.or(match published.connection.saml.missing_groups {
+        MissingGroups::Keep => last,
+        MissingGroups::Empty | MissingGroups::RefuseSignIn => Some(Vec::new()),
+    });
+    let mut attributes = claim.identity.attributes;
+    if let Some(context) = claim.identity.authn_context {
+        attributes.insert(AUTHN_CONTEXT.to_owned(), Value::String(context));
+    }
+    person.identity.subject = Some(claim.subject);
+    person.identity.saml = Some(SamlFacts { attributes, groups, correlation_key: key, seen_at: occasion.now });
+}
+
+async fn write_identity(tx: &mut Tx, published: &Published, person: &Person) -> Result<(), ProvisionError> {
+    let keys =
+        person.identity.scim.as_ref().map(|facts| super::user::keys(&crate::scim::resource::User { attributes: facts.document.clone() }));
+    db::identity::update_identity(tx, published.tenant(), &person.identity, keys.as_ref()).await?;
+    Ok(())
+}
+
+async fn refuse_elsewhere(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    account: AccountId,
+    by: CorrelatedBy,
+) -> Result<SignIn, ProvisionError> {
+    let refused = Refused::SubjectElsewhere(match by {
+        CorrelatedBy::UserName => "userName",
+        CorrelatedBy::ExternalId => "externalId",
+    });
+    let detail = json!({ "message": refused.to_string() });
+    db::attention::raise(
+        tx,
+        published.tenant(),
+        occasion,
+        "identity.subject_elsewhere",
+        Some(published.connection.id),
+        Some(account),
+        &detail,
+    )
+    .await?;
+    Ok(SignIn::Refused(refused))
+}

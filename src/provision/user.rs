@@ -1,0 +1,359 @@
+//! SCIM users: created, changed, deleted.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Precondition, ProvisionError, Published,
+    reconcile::{Person, reconcile},
+    record::Record,
+};
+use crate::{
+    db::{
+        self, Tx,
+        account::AccountRow,
+        identity::{CorrelatedBy, IdentityRow, ScimFacts, ScimKeys, ScimState, UserRow},
+    },
+    domain::{
+        account::{Account, AccountKind, SignInStatus},
+        actor::Occasion,
+        connection::{Connection, Correlation},
+        id::AccountId,
+        name::fold,
+    },
+    scim::{error::ScimError, resource::User},
+};
+
+/// The name of the counter of live users.
+pub const USERS: &str = "users";
+
+/// Creates a user, takes over the account that a SAML sign-in of this connection made, or revives a tombstone with the same
+/// externalId. A re-used address alone inherits nothing.
+pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occasion, user: User) -> Result<UserRow, ProvisionError> {
+    let keys = keys(&user);
+    let (adopted, action) = match find_taken_over(tx, published, &keys).await? {
+        Some((person, action)) => (Some(person), action),
+        None => (None, "account.created"),
+    };
+    let adoption = adopted.is_some();
+    let mut person = adopted.unwrap_or_else(|| new_person(published, occasion));
+    let tenant = published.tenant();
+    person.identity.active = user.active();
+    person.identity.scim_state = ScimState::Live;
+    person.identity.scim = Some(ScimFacts { document: user.attributes, version: 1, created_at: occasion.now, changed_at: occasion.now });
+    settle_profile(&mut person, &published.connection);
+    let mut record = Record::default();
+    record.note(
+        action,
+        "account",
+        &person.account.account.id,
+        json!({ "connection": published.connection.id, "active": person.identity.active }),
+    );
+    if adoption {
+        settle_status(tx, published, &mut person, &mut record).await?;
+    } else {
+        person.account.account.status = if person.identity.active { SignInStatus::Active } else { SignInStatus::Blocked };
+        db::account::insert_account(tx, tenant, &person.account, occasion.now).await?;
+        if !db::identity::insert_identity(tx, tenant, &with_mapping(&person.identity, published), Some(&keys)).await? {
+            return Err(ProvisionError::Taken("userName"));
+        }
+    }
+    let mut people = [person];
+    let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
+    let [person] = people;
+    let row = with_mapping(&person.identity, published);
+    if adoption {
+        db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
+        db::identity::replace_emails(tx, tenant, &row, &keys).await?;
+    }
+    if adoption || outcome.is_some_and(|outcome| outcome.account_changed) {
+        db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
+    }
+    db::account::join(tx, tenant, row.account, published.connection.organization, occasion.now).await?;
+    db::counter::add(tx, tenant, published.connection.id, USERS, row.account, 1).await?;
+    record.write(tx, tenant, occasion).await?;
+    resource(row)
+}
+
+/// Applies a pure change to a user. A change that changes nothing writes nothing.
+pub async fn change_user(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    id: AccountId,
+    precondition: Precondition,
+    change: impl FnOnce(&User) -> Result<User, ScimError>,
+) -> Result<UserRow, ProvisionError> {
+    let mut person = lock_person(tx, published, id)
+        .await?
+        .filter(|person| person.identity.scim_state == ScimState::Live)
+        .ok_or(ProvisionError::NotFound)?;
+    let facts = person.identity.scim.take().ok_or(ProvisionError::NotFound)?;
+    precondition.check(facts.version)?;
+    let before = User { attributes: facts.document };
+    let after = change(&before)?;
+    if after == before {
+        person.identity.scim = Some(ScimFacts { document: before.attributes, ..facts });
+        return resource(person.identity);
+    }
+    let tenant = published.tenant();
+    let (keys_before, keys) = (keys(&before), keys(&after));
+    let mut record = Record::default();
+    record.note(
+        "account.changed",
+        "account",
+        &id,
+        json!({ "connection": published.connection.id, "attributes": changed_names(&before.attributes, &after.attributes) }),
+    );
+    // MAPPING.md: a SCIM change of the correlated attribute releases the old subject.
+    if person.identity.subject.is_some()
+        && correlation_key(&published.connection, &keys_before) != correlation_key(&published.connection, &keys)
+    {
+        person.identity.subject = None;
+        record.note("identity.subject_released", "account", &id, json!({ "connection": published.connection.id }));
+    }
+    person.identity.active = after.active();
+    person.identity.scim =
+        Some(ScimFacts { document: after.attributes, version: facts.version + 1, created_at: facts.created_at, changed_at: occasion.now });
+    let mut account_changed = settle_profile(&mut person, &published.connection);
+    account_changed |= settle_status(tx, published, &mut person, &mut record).await?;
+    let mut people = [person];
+    account_changed |=
+        reconcile(tx, published, occasion, &mut people, &mut record).await?.pop().is_some_and(|outcome| outcome.account_changed);
+    let [person] = people;
+    let row = with_mapping(&person.identity, published);
+    db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
+    if keys_before.emails != keys.emails {
+        db::identity::replace_emails(tx, tenant, &row, &keys).await?;
+    }
+    if account_changed {
+        db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
+    }
+    record.write(tx, tenant, occasion).await?;
+    resource(row)
+}
+
+/// Deletes a user: this connection's grants go, a tombstone stays, the userName is free again. Grants by hand stay, dormant.
+pub async fn delete_user(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    id: AccountId,
+    precondition: Precondition,
+) -> Result<(), ProvisionError> {
+    let mut person = lock_person(tx, published, id)
+        .await?
+        .filter(|person| person.identity.scim_state == ScimState::Live)
+        .ok_or(ProvisionError::NotFound)?;
+    let version = person.identity.scim.as_ref().map_or(0, |facts| facts.version);
+    precondition.check(version)?;
+    let tenant = published.tenant();
+    let mut record = Record::default();
+    record.note("account.deleted", "account", &id, json!({ "connection": published.connection.id }));
+    person.identity.active = false;
+    person.identity.scim_state = ScimState::Deleted;
+    let mut account_changed = settle_status(tx, published, &mut person, &mut record).await?;
+    let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));
+    let mut people = [person];
+    account_changed |=
+        reconcile(tx, published, occasion, &mut people, &mut record).await?.pop().is_some_and(|outcome| outcome.account_changed);
+    let [person] = people;
+    db::identity::update_identity(tx, tenant, &person.identity, keys.as_ref()).await?;
+    db::identity::replace_emails(tx, tenant, &person.identity, &ScimKeys::default()).await?;
+    db::group::delete_memberships(tx, tenant, &id.to_string()).await?;
+    if account_changed {
+        db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
+    }
+    if db::assignment::held(tx, tenant, &[id]).await?.contains_key(&id) {
+        let detail =
+            json!({ "message": "the account was deleted by its identity provider and still holds grants made by hand; they are dormant" });
+        db::attention::raise(tx, tenant, occasion, "account.deleted_with_grants", Some(published.connection.id), Some(id), &detail).await?;
+    }
+    db::counter::add(tx, tenant, published.connection.id, USERS, id, -1).await?;
+    record.write(tx, tenant, occasion).await?;
+    Ok(())
+}
+
+/// The account and its identity at the connection, locked, then read.
+pub(super) async fn lock_person(tx: &mut Tx, published: &Published, id: AccountId) -> Result<Option<Person>, ProvisionError> {
+    Ok(lock_people(tx, published, &[id]).await?.pop())
+}
+
+/// As [`lock_person`], for a set; who has no identity at the connection is left out.
+pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[AccountId]) -> Result<Vec<Person>, ProvisionError> {
+    let accounts = db::account::lock_accounts(tx, published.tenant(), ids).await?;
+    let ids: Vec<AccountId> = accounts.keys().copied().collect();
+    let mut identities = db::identity::identities_at(tx, published.tenant(), published.connection.id, &ids).await?;
+    let person = |(id, account): (AccountId, AccountRow)| {
+        let status_before = account.account.status;
+        Some(Person { account, identity: identities.remove(&id)?, is_new: false, status_before })
+    };
+    Ok(accounts.into_iter().filter_map(person).collect())
+}
+
+/// An account of this connection that a POST speaks of again, with the word for the auditor.
+async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) -> Result<Option<(Person, &'static str)>, ProvisionError> {
+    let correlated = published.connection.saml.enabled.then(|| correlation_key(&published.connection, keys)).flatten();
+    let external_id = keys.external_id.as_deref().filter(|id| !id.is_empty());
+    if correlated.is_none() && external_id.is_none() {
+        return Ok(None);
+    }
+    let tenant = published.tenant();
+    let candidates = db::identity::list_candidates(tx, tenant, published.connection.id, correlated.as_deref(), external_id).await?;
+    let ids: Vec<AccountId> = candidates.iter().map(|candidate| candidate.account).collect();
+    let mut taken_over = None;
+    for person in lock_people(tx, published, &ids).await? {
+        let same_external_id =
+            external_id.is_some() && person.identity.scim.as_ref().is_some_and(|facts| text(&facts.document, "externalId") == external_id);
+        match person.identity.scim_state {
+            ScimState::None if taken_over.is_none() => taken_over = Some((person, "account.adopted")),
+            ScimState::Deleted if same_external_id && taken_over.is_none() => taken_over = Some((person, "account.revived")),
+            // A new holder of an old address: the tombstone lets go of the subject, or the new person could never sign in.
+            ScimState::Deleted => db::identity::release_subject(tx, tenant, published.connection.id, person.identity.account).await?,
+            ScimState::None | ScimState::Live => {}
+        }
+    }
+    Ok(taken_over)
+}
+
+fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
+    let id = occasion.ids.make();
+    Person {
+        account: AccountRow {
+            account: Account {
+                id,
+                user_name: String::new(),
+                email: None,
+                display_name: None,
+                kind: AccountKind::Human,
+                home_organization: Some(published.connection.organization),
+                status: SignInStatus::Blocked,
+            },
+            profile_connection: Some(published.connection.id),
+            has_local_credential: false,
+            from_file: false,
+        },
+        identity: IdentityRow {
+            connection: published.connection.id,
+            account: id,
+            subject: None,
+            active: true,
+            scim_state: ScimState::None,
+            scim: None,
+            saml: None,
+            mapping_version: 0,
+        },
+        is_new: true,
+        status_before: SignInStatus::Blocked,
+    }
+}
+
+/// A person made by a sign-in: as [`new_person`], for `sign_in`.
+pub(super) fn new_stranger(published: &Published, occasion: &mut Occasion) -> Person {
+    new_person(published, occasion)
+}
+
+/// The account takes its names from the facts of the one connection that names it. Whether they changed.
+pub(super) fn settle_profile(person: &mut Person, connection: &Connection) -> bool {
+    if person.account.profile_connection != Some(connection.id) {
+        return false;
+    }
+    let identity = match (&person.identity.scim, &person.identity.saml) {
+        (Some(facts), _) if person.identity.scim_state == ScimState::Live => User { attributes: facts.document.clone() }.identity(None),
+        (_, Some(facts)) => crate::domain::identity::Identity {
+            source: crate::domain::identity::Protocol::Saml,
+            attributes: facts.attributes.clone(),
+            groups: None,
+            active: true,
+            authn_context: None,
+        },
+        _ => return false,
+    };
+    let account = &mut person.account.account;
+    let user_name = identity.user_name().unwrap_or(&account.user_name).to_owned();
+    let email = identity.email().map(str::to_owned);
+    let display_name = identity.display_name();
+    let changed = account.user_name != user_name || account.email != email || account.display_name != display_name;
+    account.user_name = user_name;
+    account.email = email;
+    account.display_name = display_name;
+    changed
+}
+
+/// MAPPING.md: the account is blocked when no live identity and no local credential is left; its sessions end in this transaction.
+pub(super) async fn settle_status(
+    tx: &mut Tx,
+    published: &Published,
+    person: &mut Person,
+    record: &mut Record,
+) -> Result<bool, ProvisionError> {
+    let tenant = published.tenant();
+    let (id, connection) = (person.account.account.id, published.connection.id);
+    let was = person.account.account.status;
+    let live = person.identity.is_live();
+    let status = match was {
+        SignInStatus::Pending if live => SignInStatus::Pending,
+        _ if live || person.account.has_local_credential => SignInStatus::Active,
+        _ if db::identity::is_live_elsewhere(tx, tenant, id, connection).await? => SignInStatus::Active,
+        _ => SignInStatus::Blocked,
+    };
+    if !live {
+        let ended = db::session::end_sessions_of_account(tx, tenant, id).await?;
+        if ended > 0 {
+            record.note("sessions.ended", "account", &id, json!({ "count": ended, "reason": "deactivated" }));
+        }
+    }
+    if status == was {
+        return Ok(false);
+    }
+    person.account.account.status = status;
+    let action = if status == SignInStatus::Blocked { "account.blocked" } else { "account.activated" };
+    record.note(action, "account", &id, json!({ "connection": connection }));
+    Ok(true)
+}
+
+fn with_mapping(identity: &IdentityRow, published: &Published) -> IdentityRow {
+    IdentityRow { mapping_version: published.mapping.version, ..identity.clone() }
+}
+
+fn resource(row: IdentityRow) -> Result<UserRow, ProvisionError> {
+    Ok(UserRow { id: row.account, scim: row.scim.ok_or(ProvisionError::NotFound)? })
+}
+
+/// Under what a resource is found.
+pub(super) fn keys(user: &User) -> ScimKeys {
+    let emails = user.attributes.get("emails").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    ScimKeys {
+        user_name: text(&user.attributes, "userName").unwrap_or_default().to_owned(),
+        external_id: text(&user.attributes, "externalId").map(str::to_owned),
+        display_name: text(&user.attributes, "displayName").map(str::to_owned),
+        emails: emails.iter().filter_map(|email| email.get("value")?.as_str()).map(str::to_owned).collect(),
+    }
+}
+
+fn text<'d>(document: &'d Map<String, Value>, name: &str) -> Option<&'d str> {
+    document.get(name)?.as_str()
+}
+
+/// By what the two protocols find the same person: the connection's pair, or userName and NameID.
+pub(super) fn correlated_by(connection: &Connection) -> CorrelatedBy {
+    match &connection.saml.correlate {
+        Some(Correlation { scim, .. }) if scim == "externalId" => CorrelatedBy::ExternalId,
+        _ => CorrelatedBy::UserName,
+    }
+}
+
+/// The SCIM side of the correlation, folded as its attribute compares (RFC 7643: userName without case, externalId with).
+pub(super) fn correlation_key(connection: &Connection, keys: &ScimKeys) -> Option<String> {
+    match correlated_by(connection) {
+        CorrelatedBy::UserName => Some(fold(&keys.user_name)),
+        CorrelatedBy::ExternalId => keys.external_id.clone().filter(|id| !id.is_empty()),
+    }
+}
+
+/// Names, never values: what the auditor may read of a change of facts.
+fn changed_names(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).filter(|name| before.get(*name) != after.get(*name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().cloned().collect()
+}

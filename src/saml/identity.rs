@@ -1,0 +1,189 @@
+//! From an assertion to the identity that rules see, by the connection's attribute map. Nothing is trimmed or repaired: a value that
+//! would need it is refused, because two spellings of one person are how accounts are taken over.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{
+    assertion::{Assertion, Value},
+    refusal::{Refusal, Step},
+};
+use crate::domain::{
+    connection::Connection,
+    identity::{GroupRef, Identity, Protocol},
+    name::Email,
+};
+
+/// The key of an account at its connection: what the identity provider calls the person, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject(String);
+
+impl Subject {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Longer ones are no names. (SAML core, 8.3.7 allows persistent identifiers 256 characters.)
+const MAX_SUBJECT: usize = 1024;
+const TRANSIENT: &str = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient";
+/// Entra, for a person in more than 150 groups: the groups are elsewhere, which is not the same as none.
+const ENTRA_OVERAGE: &str = "http://schemas.microsoft.com/claims/groups.link";
+
+fn refuse(code: &'static str, what: impl Into<String>) -> Refusal {
+    Refusal::new(Step::Identity, code, what)
+}
+
+/// The account key and the facts of an assertion, in the words of the connection's attribute map.
+///
+/// # Errors
+/// When there is no usable subject, or a mapped attribute has a form that would need guessing.
+pub fn identity(assertion: &Assertion, connection: &Connection) -> Result<(Subject, Identity), Refusal> {
+    let subject = subject(assertion, connection.saml.subject_attribute.as_deref())?;
+    let mut attributes = Map::new();
+    let name_id = assertion.name_id.as_ref().filter(|name_id| name_id.format.as_deref() != Some(TRANSIENT));
+    let user_name = name_id.map_or(subject.as_str(), |name_id| name_id.value.as_str());
+    attributes.insert("userName".to_owned(), json!(sound(user_name, "NameID")?));
+    let mut groups = None;
+    for (name, source) in &connection.attributes {
+        match name.as_str() {
+            "groups" => groups = self::groups(assertion, source, connection.saml.group_delimiter.as_deref())?,
+            // Who may not sign in is not signed in by their identity provider.
+            "active" => {}
+            _ => {
+                if let Some(value) = single(assertion, source)? {
+                    insert(&mut attributes, name, source, value)?;
+                }
+            }
+        }
+    }
+    let authn_context = assertion.authn_context.clone();
+    Ok((subject, Identity { source: Protocol::Saml, attributes, groups, active: true, authn_context }))
+}
+
+/// The one text value that a name stands for: `NameID`, or an attribute. This is what correlation with SCIM compares.
+///
+/// # Errors
+/// When the attribute has different values, or markup in one.
+pub fn value_of<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<&'a str>, Refusal> {
+    if name == "NameID" {
+        return Ok(assertion.name_id.as_ref().map(|name_id| name_id.value.as_str()));
+    }
+    single(assertion, name)
+}
+
+fn subject(assertion: &Assertion, attribute: Option<&str>) -> Result<Subject, Refusal> {
+    if let Some(name) = attribute {
+        let value = single(assertion, name)?.ok_or_else(|| {
+            refuse("no_subject", format!("the attribute {name:?}, from which the connection takes the subject, is missing"))
+        })?;
+        return Ok(Subject(sound(value, name)?.to_owned()));
+    }
+    let name_id = assertion.name_id.as_ref().ok_or_else(|| refuse("no_name_id", "NameID is missing in the Subject"))?;
+    if name_id.format.as_deref() == Some(TRANSIENT) {
+        return Err(refuse("transient_name_id", "the NameID is transient: it changes with every sign-in").cure(
+            "let the identity provider send a persistent or e-mail NameID, or name an attribute that identifies the person (subject_attribute)",
+        ));
+    }
+    Ok(Subject(sound(&name_id.value, "NameID")?.to_owned()))
+}
+
+/// A value that identifies a person: not empty, no white space at its ends, no control characters.
+fn sound<'a>(value: &'a str, what: &str) -> Result<&'a str, Refusal> {
+    let wrong = |why| Err(refuse("unsound_value", format!("the value of {what:?} {why}")).cure("correct it at the identity provider"));
+    if value.is_empty() {
+        return wrong("is empty");
+    }
+    if value.trim() != value {
+        return wrong("has white space at an end");
+    }
+    if value.chars().any(char::is_control) {
+        return wrong("holds a control character");
+    }
+    if value.len() > MAX_SUBJECT {
+        return wrong("is longer than 1024 bytes");
+    }
+    Ok(value)
+}
+
+/// All text values of an attribute; same-named Attribute elements are one attribute (Keycloak sends one element per group).
+/// `None` when there is no such element; empty and nil values are no values.
+fn values<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<Vec<&'a str>>, Refusal> {
+    let mut found = None;
+    for attribute in assertion.attributes.iter().filter(|attribute| attribute.name == name) {
+        let texts: &mut Vec<&str> = found.get_or_insert_default();
+        for value in &attribute.values {
+            match value {
+                Value::Text(text) if !text.is_empty() => texts.push(text),
+                Value::Text(_) | Value::Nil => {}
+                Value::Markup => return Err(refuse("markup", format!("a value of the attribute {name:?} holds markup"))),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn single<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<&'a str>, Refusal> {
+    let values = values(assertion, name)?.unwrap_or_default();
+    match values.split_first() {
+        Some((first, others)) if others.iter().any(|other| other != first) => {
+            Err(refuse("several_values", format!("the attribute {name:?} has different values where one is wanted"))
+                .cure("let the identity provider send one value"))
+        }
+        first => Ok(first.map(|(first, _)| *first)),
+    }
+}
+
+fn groups(assertion: &Assertion, name: &str, delimiter: Option<&str>) -> Result<Option<Vec<GroupRef>>, Refusal> {
+    if assertion.attributes.iter().any(|attribute| attribute.name == ENTRA_OVERAGE) {
+        return Ok(None);
+    }
+    let Some(values) = values(assertion, name)? else { return Ok(None) };
+    let mut seen = std::collections::HashSet::new();
+    let groups = values
+        .into_iter()
+        // OneLogin, PingFederate: all groups in one value.
+        .flat_map(|value| match delimiter.filter(|delimiter| !delimiter.is_empty()) {
+            Some(delimiter) => value.split(delimiter).collect(),
+            None => vec![value],
+        })
+        .filter(|group| !group.is_empty() && seen.insert(*group))
+        .map(|group| GroupRef { value: group.to_owned(), display: None });
+    Ok(Some(groups.collect()))
+}
+
+/// Puts a value where SCIM has it.
+fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &str) -> Result<(), Refusal> {
+    let (key, json) = match name {
+        "userName" => (name, json!(sound(value, source)?)),
+        "email" | "emails" | "emails.value" => {
+            sound(value, source)?;
+            Email::parse(value).map_err(|_| refuse("email", format!("the value of {source:?} is not an e-mail address")))?;
+            ("emails", json!([{ "value": value, "type": "work", "primary": true }]))
+        }
+        "phone" | "phoneNumbers.value" => ("phoneNumbers", json!([{ "value": value, "type": "work" }])),
+        "roles" | "roles.value" => ("roles", json!([{ "value": value }])),
+        "entitlements" | "entitlements.value" => ("entitlements", json!([{ "value": value }])),
+        "givenName" | "familyName" | "middleName" | "formatted" | "honorificPrefix" | "honorificSuffix" => {
+            return nest(attributes, "name", name, value);
+        }
+        "manager" => return nest(attributes, "manager", "value", value),
+        _ => match name.split_once('.') {
+            // `custom.x`, `name.givenName`, `manager.value`.
+            Some((outer, inner)) => return nest(attributes, outer, inner, value),
+            None => (name, json!(value)),
+        },
+    };
+    attributes.insert(key.to_owned(), json);
+    Ok(())
+}
+
+fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: &str) -> Result<(), Refusal> {
+    let object = attributes.entry(outer).or_insert_with(|| json!({}));
+    let object = object.as_object_mut().ok_or_else(|| {
+        refuse("attribute_map", format!("the attribute map names both {outer:?} and {outer}.{inner}"))
+            .cure("name one of them in the connection's attributes")
+    })?;
+    object.insert(inner.to_owned(), json!(value));
+    Ok(())
+}

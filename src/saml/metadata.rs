@@ -1,0 +1,180 @@
+//! Metadata of both sides: reading an identity provider's, writing ours. Reading fetches nothing and trusts nothing: what is found
+//! here becomes trusted when an owner takes it over.
+
+use quick_xml::escape::escape;
+
+use super::{
+    certificate::{Certificate, CertificateError},
+    element::{Element, Ns},
+    refusal::Refusal,
+    scan::{self, Grammar},
+};
+use crate::domain::time::Timestamp;
+
+use Ns::{Metadata as M, Signature as D};
+
+/// What a connection needs to know of an identity provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdpMetadata {
+    pub entity_id: String,
+    pub sso_redirect_url: Option<String>,
+    pub sso_post_url: Option<String>,
+    pub slo_redirect_url: Option<String>,
+    pub slo_post_url: Option<String>,
+    /// Signing certificates, in order of appearance, each once; at least one.
+    pub certificates: Vec<Certificate>,
+    /// Certificates that stand there and cannot be used, with the reason.
+    pub unusable: Vec<CertificateError>,
+    pub name_id_formats: Vec<String>,
+    pub want_authn_requests_signed: bool,
+    pub valid_until: Option<Timestamp>,
+    /// An XML duration such as `PT1H`, as written.
+    pub cache_duration: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    #[error("the metadata is larger than 2 MiB: take the metadata of one identity provider, not of a federation")]
+    TooLarge,
+    #[error("the metadata is not UTF-8: save it as UTF-8 and try again")]
+    NotUtf8,
+    #[error("the metadata cannot be read")]
+    Xml(#[source] Refusal),
+    #[error("the root element is {0}: EntityDescriptor of SAML 2.0 metadata was expected")]
+    Root(String),
+    #[error("there is no IDPSSODescriptor for SAML 2.0 in the metadata: is it that of a service provider?")]
+    NoIdp,
+    #[error("there are {0} identity providers in the metadata: take the metadata of one")]
+    SeveralIdps(usize),
+    #[error("{place}: {name} is missing")]
+    Missing { place: &'static str, name: &'static str },
+    #[error("{place}: {got:?} is not an http or https address")]
+    Address { place: &'static str, got: String },
+    #[error("EntityDescriptor: validUntil {0:?} is not a date and time")]
+    Time(String),
+    #[error("IDPSSODescriptor: there is no usable signing certificate")]
+    NoCertificate(#[source] Option<CertificateError>),
+}
+
+const MAX_BYTES: usize = 2 * 1024 * 1024;
+const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
+const REDIRECT: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect";
+const POST: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";
+
+impl IdpMetadata {
+    /// Reads an EntityDescriptor, or an EntitiesDescriptor that holds exactly one identity provider.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(MetadataError::TooLarge);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| MetadataError::NotUtf8)?;
+        // AD FS writes its FederationMetadata.xml with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let root = scan::read(text, Grammar::Open).map_err(MetadataError::Xml)?;
+        let mut found = Vec::new();
+        collect(&root, root.attribute("validUntil"), &mut found);
+        match found[..] {
+            [(entity, idp, valid_until)] => Self::read(entity, idp, valid_until),
+            [] if root.is(M, "EntityDescriptor") || root.is(M, "EntitiesDescriptor") => Err(MetadataError::NoIdp),
+            [] => Err(MetadataError::Root(root.name.chars().take(64).collect())),
+            _ => Err(MetadataError::SeveralIdps(found.len())),
+        }
+    }
+
+    fn read(entity: &Element, idp: &Element, valid_until: Option<&str>) -> Result<Self, MetadataError> {
+        let entity_id = entity.attribute("entityID").filter(|id| !id.is_empty());
+        let time = |text: &str| Timestamp::parse(text).map_err(|_| MetadataError::Time(text.chars().take(64).collect()));
+        let bounds = [valid_until, entity.attribute("validUntil"), idp.attribute("validUntil")];
+        let bounds: Vec<_> = bounds.into_iter().flatten().map(time).collect::<Result<_, _>>()?;
+        let (certificates, unusable) = certificates(idp);
+        if certificates.is_empty() {
+            return Err(MetadataError::NoCertificate(unusable.into_iter().next()));
+        }
+        let metadata = Self {
+            entity_id: entity_id.ok_or(MetadataError::Missing { place: "EntityDescriptor", name: "entityID" })?.to_owned(),
+            sso_redirect_url: endpoint(idp, "SingleSignOnService", REDIRECT)?,
+            sso_post_url: endpoint(idp, "SingleSignOnService", POST)?,
+            slo_redirect_url: endpoint(idp, "SingleLogoutService", REDIRECT)?,
+            slo_post_url: endpoint(idp, "SingleLogoutService", POST)?,
+            certificates,
+            unusable,
+            name_id_formats: idp.children(M, "NameIDFormat").map(|format| format.text.trim().to_owned()).collect(),
+            want_authn_requests_signed: matches!(idp.attribute("WantAuthnRequestsSigned"), Some("true" | "1")),
+            valid_until: bounds.into_iter().min(),
+            cache_duration: entity.attribute("cacheDuration").or(idp.attribute("cacheDuration")).map(str::to_owned),
+        };
+        if metadata.sso_redirect_url.is_none() && metadata.sso_post_url.is_none() {
+            return Err(MetadataError::Missing {
+                place: "IDPSSODescriptor",
+                name: "a SingleSignOnService with HTTP-Redirect or HTTP-POST",
+            });
+        }
+        Ok(metadata)
+    }
+}
+
+type Found<'a> = (&'a Element, &'a Element, Option<&'a str>);
+
+/// Every entity with a descriptor of an identity provider for SAML 2.0, with the validity of what surrounds it.
+fn collect<'a>(element: &'a Element, valid_until: Option<&'a str>, found: &mut Vec<Found<'a>>) {
+    if element.is(M, "EntityDescriptor") {
+        let speaks =
+            |idp: &&Element| idp.attribute("protocolSupportEnumeration").is_some_and(|all| all.split_whitespace().any(|p| p == PROTOCOL));
+        found.extend(element.children(M, "IDPSSODescriptor").filter(speaks).map(|idp| (element, idp, valid_until)));
+    } else if element.is(M, "EntitiesDescriptor") {
+        for child in &element.children {
+            collect(child, valid_until.or(element.attribute("validUntil")), found);
+        }
+    }
+}
+
+fn endpoint(idp: &Element, service: &'static str, binding: &str) -> Result<Option<String>, MetadataError> {
+    let Some(endpoint) = idp.children(M, service).find(|endpoint| endpoint.attribute("Binding") == Some(binding)) else { return Ok(None) };
+    let location = endpoint.attribute("Location").ok_or(MetadataError::Missing { place: service, name: "Location" })?;
+    match url::Url::parse(location) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") => Ok(Some(location.to_owned())),
+        _ => Err(MetadataError::Address { place: service, got: location.chars().take(200).collect() }),
+    }
+}
+
+fn certificates(idp: &Element) -> (Vec<Certificate>, Vec<CertificateError>) {
+    let (mut usable, mut unusable): (Vec<Certificate>, Vec<CertificateError>) = (Vec::new(), Vec::new());
+    // Keycloak: a KeyDescriptor without `use` is a signing key too.
+    let signing = idp.children(M, "KeyDescriptor").filter(|key| matches!(key.attribute("use"), None | Some("signing")));
+    let data = signing.flat_map(|key| key.children(D, "KeyInfo")).flat_map(|info| info.children(D, "X509Data"));
+    // Further certificates of one X509Data are the chain of the first (XML Signature, 4.5.4), not keys that sign messages.
+    for text in data.filter_map(|data| data.child(D, "X509Certificate")) {
+        match Certificate::parse(&text.text) {
+            Ok(certificate) if usable.contains(&certificate) => {}
+            Ok(certificate) => usable.push(certificate),
+            Err(error) => unusable.push(error),
+        }
+    }
+    (usable, unusable)
+}
+
+/// What our metadata says of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceProvider<'a> {
+    pub entity_id: &'a str,
+    pub acs_url: &'a str,
+    pub name_id_format: Option<&'a str>,
+}
+
+/// SP metadata of a connection. The same input gives the same bytes.
+#[must_use]
+pub fn sp_metadata(sp: &ServiceProvider<'_>) -> String {
+    let format =
+        sp.name_id_format.map_or_else(String::new, |format| format!("    <md:NameIDFormat>{}</md:NameIDFormat>\n", escape(format)));
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{entity_id}">
+  <md:SPSSODescriptor AuthnRequestsSigned="false" WantAssertionsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+{format}    <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="{acs_url}" index="0" isDefault="true"/>
+  </md:SPSSODescriptor>
+</md:EntityDescriptor>
+"#,
+        entity_id = escape(sp.entity_id),
+        acs_url = escape(sp.acs_url),
+    )
+}

@@ -1,0 +1,183 @@
+//! The discovery documents (RFC 7643 §5 to §7): what is announced is what works. Addresses start with the base passed in.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    list::{MAX_PAGE, PAGE, list_response},
+    schema::{Attribute, Definition, Kind, Mutability, Returned, Schema, Schemas, Uniqueness},
+};
+
+const CONFIG_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
+const TYPE_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
+const SCHEMA_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
+
+/// The optional parts of the protocol that the server around this engine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// Operations and bytes of a bulk request.
+    pub bulk: Option<(usize, usize)>,
+    pub sort: bool,
+    pub etag: bool,
+    pub cursor: bool,
+    /// OAuth 2.0 client credentials beside long-lived tokens.
+    pub oauth: bool,
+}
+
+/// `/ServiceProviderConfig`
+#[must_use]
+pub fn service_provider_config(base: &str, can: Capabilities) -> Value {
+    let (operations, bytes) = can.bulk.unwrap_or((0, 0));
+    let mut schemes = vec![json!({
+        "type": "oauthbearertoken",
+        "name": "OAuth Bearer Token",
+        "description": "A token of this connection in the Authorization header.",
+        "specUri": "https://www.rfc-editor.org/info/rfc6750",
+        "primary": true,
+    })];
+    if can.oauth {
+        schemes.push(json!({
+            "type": "oauth2",
+            "name": "OAuth 2.0 Client Credentials",
+            "description": "A short-lived token for a client id and secret of this connection.",
+            "specUri": "https://www.rfc-editor.org/info/rfc6749",
+        }));
+    }
+    json!({
+        "schemas": [CONFIG_URN],
+        "patch": { "supported": true },
+        "bulk": { "supported": can.bulk.is_some(), "maxOperations": operations, "maxPayloadSize": bytes },
+        "filter": { "supported": true, "maxResults": MAX_PAGE },
+        "changePassword": { "supported": false },
+        "sort": { "supported": can.sort },
+        "etag": { "supported": can.etag },
+        "pagination": {
+            "cursor": can.cursor, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": PAGE, "maxPageSize": MAX_PAGE,
+        },
+        "authenticationSchemes": schemes,
+        "meta": { "resourceType": "ServiceProviderConfig", "location": format!("{base}/ServiceProviderConfig") },
+    })
+}
+
+/// `/ResourceTypes`
+#[must_use]
+pub fn resource_types(base: &str, schemas: &Schemas) -> Value {
+    let all: Vec<Value> = types(schemas).into_iter().map(|schema| resource_type_of(base, schema)).collect();
+    list_response(all.len(), 1, all)
+}
+
+/// `/ResourceTypes/{id}`
+#[must_use]
+pub fn resource_type(base: &str, schemas: &Schemas, id: &str) -> Option<Value> {
+    types(schemas).into_iter().find(|schema| schema.core.name == id).map(|schema| resource_type_of(base, schema))
+}
+
+fn types(schemas: &Schemas) -> [&Schema; 2] {
+    [&schemas.user, &schemas.group]
+}
+
+fn resource_type_of(base: &str, schema: &Schema) -> Value {
+    let name = &schema.core.name;
+    let extensions: Vec<Value> = schema.extensions.iter().map(|e| json!({ "schema": e.urn, "required": false })).collect();
+    json!({
+        "schemas": [TYPE_URN],
+        "id": name,
+        "name": name,
+        "description": schema.core.description,
+        "endpoint": format!("/{name}s"),
+        "schema": schema.core.urn,
+        "schemaExtensions": extensions,
+        "meta": { "resourceType": "ResourceType", "location": format!("{base}/ResourceTypes/{name}") },
+    })
+}
+
+/// `/Schemas`
+#[must_use]
+pub fn schemas(base: &str, schemas: &Schemas) -> Value {
+    let all: Vec<Value> = definitions(schemas).map(|definition| schema_of(base, definition)).collect();
+    list_response(all.len(), 1, all)
+}
+
+/// `/Schemas/{urn}`
+#[must_use]
+pub fn schema(base: &str, schemas: &Schemas, urn: &str) -> Option<Value> {
+    definitions(schemas).find(|definition| definition.urn.eq_ignore_ascii_case(urn)).map(|definition| schema_of(base, definition))
+}
+
+fn definitions(schemas: &Schemas) -> impl Iterator<Item = &Definition> {
+    types(schemas).into_iter().flat_map(|schema| std::iter::once(&schema.core).chain(&schema.extensions))
+}
+
+fn schema_of(base: &str, definition: &Definition) -> Value {
+    json!({
+        "schemas": [SCHEMA_URN],
+        "id": definition.urn,
+        "name": definition.name,
+        "description": definition.description,
+        "attributes": definition.attributes.iter().map(attribute).collect::<Vec<_>>(),
+        "meta": { "resourceType": "Schema", "location": format!("{base}/Schemas/{}", definition.urn) },
+    })
+}
+
+fn attribute(a: &Attribute) -> Value {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| {
+        map.insert(key.to_owned(), value);
+    };
+    put("name", a.name.as_str().into());
+    put("type", kind(a.kind).into());
+    put("multiValued", a.multi_valued.into());
+    put("description", a.description.as_str().into());
+    put("required", a.required.into());
+    if !a.canonical_values.is_empty() {
+        put("canonicalValues", a.canonical_values.clone().into());
+    }
+    put("caseExact", a.case_exact.into());
+    put("mutability", mutability(a.mutability).into());
+    put("returned", returned(a.returned).into());
+    put("uniqueness", uniqueness(a.uniqueness).into());
+    if !a.reference_types.is_empty() {
+        put("referenceTypes", a.reference_types.clone().into());
+    }
+    if a.kind == Kind::Complex {
+        put("subAttributes", a.attributes.iter().map(attribute).collect());
+    }
+    Value::Object(map)
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "string",
+        Kind::Boolean => "boolean",
+        Kind::Integer => "integer",
+        Kind::Decimal => "decimal",
+        Kind::DateTime => "dateTime",
+        Kind::Binary => "binary",
+        Kind::Reference => "reference",
+        Kind::Complex => "complex",
+    }
+}
+
+fn mutability(mutability: Mutability) -> &'static str {
+    match mutability {
+        Mutability::ReadOnly => "readOnly",
+        Mutability::ReadWrite => "readWrite",
+        Mutability::Immutable => "immutable",
+        Mutability::WriteOnly => "writeOnly",
+    }
+}
+
+fn returned(returned: Returned) -> &'static str {
+    match returned {
+        Returned::Always => "always",
+        Returned::Never => "never",
+        Returned::Default => "default",
+        Returned::Request => "request",
+    }
+}
+
+fn uniqueness(uniqueness: Uniqueness) -> &'static str {
+    match uniqueness {
+        Uniqueness::None => "none",
+        Uniqueness::Server => "server",
+    }
+}

@@ -1,0 +1,223 @@
+//! A User in canonical form: the schema's names, its types, nothing unassigned. It refuses to know where users are kept.
+
+use serde_json::{Map, Value};
+
+use super::{
+    error::ScimError,
+    json,
+    patch::{Editor, Op, ReadOnly},
+    project::Projection,
+    schema::{Schema, Schemas, enterprise, user},
+};
+use crate::domain::{
+    connection::Dialect,
+    identity::{GroupRef, Identity, Protocol},
+    name::fold,
+    time::Timestamp,
+};
+
+/// What people are found by must fit into an index: bytes of the folded text.
+pub const KEY: usize = 1024;
+
+/// `attributes` hold extension attributes in an object under their URN; no `schemas`, `id`, `meta`, `groups`, `password`.
+/// `active: null` says: not stated, but inactive (see `active`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct User {
+    pub attributes: Map<String, Value>,
+}
+
+/// A group in a user's read-only `groups`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserGroup {
+    pub id: String,
+    pub display: Option<String>,
+    /// Member itself, or through another group.
+    pub direct: bool,
+}
+
+/// What the server says of a resource.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    pub id: &'a str,
+    pub created: Timestamp,
+    pub modified: Timestamp,
+    pub version: u64,
+    /// The resource's address: base, `/Users/` or `/Groups/`, id.
+    pub location: &'a str,
+    /// Of a user; `None` when they were not asked for.
+    pub groups: Option<&'a [UserGroup]>,
+}
+
+impl Envelope<'_> {
+    /// RFC 7644 §3.14, a weak ETag: two representations of one version may differ by projection.
+    #[must_use]
+    pub fn etag(version: u64) -> String {
+        format!("W/\"{version}\"")
+    }
+
+    pub(super) fn meta(&self, kind: &str) -> Value {
+        Value::Object(Map::from_iter([
+            ("resourceType".to_owned(), Value::from(kind)),
+            ("created".to_owned(), Value::from(self.created.to_string())),
+            ("lastModified".to_owned(), Value::from(self.modified.to_string())),
+            ("location".to_owned(), Value::from(self.location)),
+            ("version".to_owned(), Value::from(Self::etag(self.version))),
+        ]))
+    }
+
+    /// The address below which all resources of the connection stand.
+    pub(super) fn base(&self) -> &str {
+        self.location.rsplitn(3, '/').nth(2).unwrap_or_default()
+    }
+}
+
+/// Strict: the body names its schema. Otherwise forgiven. OneLogin: `urn:scim:schemas:core:2.0`; Entra: a schema of Microsoft's beside
+/// the right one; hand-written: none at all.
+pub(super) fn check_schemas(map: &Map<String, Value>, urn: &str, dialect: Dialect) -> Result<(), ScimError> {
+    let listed = json::find(map, "schemas").and_then(Value::as_array);
+    let named = listed.is_some_and(|all| all.iter().any(|s| s.as_str().is_some_and(|s| s.eq_ignore_ascii_case(urn))));
+    if named || dialect == Dialect::Tolerant { Ok(()) } else { Err(ScimError::syntax(format_args!("schemas must name {urn}."))) }
+}
+
+pub(super) fn check_key(name: &str, text: &str) -> Result<(), ScimError> {
+    if fold(text).len() > KEY { Err(ScimError::value(format_args!("{name} is longer than {KEY} bytes."))) } else { Ok(()) }
+}
+
+impl User {
+    /// Reads the body of POST or PUT: the whole resource. What only the server sets (`id`, `meta`, `groups`) is left out, `password` too.
+    ///
+    /// # Errors
+    /// When it is no user by the schema.
+    pub fn parse(body: &[u8], schemas: &Schemas, dialect: Dialect) -> Result<Self, ScimError> {
+        Self::read(json::object(body)?, schemas, dialect)
+    }
+
+    /// As `parse`, from JSON that was read already (an operation of a bulk request).
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn read(map: Map<String, Value>, schemas: &Schemas, dialect: Dialect) -> Result<Self, ScimError> {
+        check_schemas(&map, user::URN, dialect)?;
+        // A body is what PATCH would add to nothing.
+        let mut editor = Editor { document: Map::with_capacity(map.len()), schema: &schemas.user, dialect, read_only: ReadOnly::Ignore };
+        editor.object(Op::Add, map)?;
+        let user = Self { attributes: editor.document };
+        user.check_required(&schemas.user)?;
+        Ok(user)
+    }
+
+    pub(super) fn check_required(&self, schema: &Schema) -> Result<(), ScimError> {
+        let missing = |name: &str| ScimError::value(format_args!("{name} is required."));
+        if self.user_name().trim().is_empty() {
+            return Err(missing("userName"));
+        }
+        for extension in &schema.extensions {
+            let Some(Value::Object(level)) = self.attributes.get(&extension.urn) else { continue };
+            if let Some(absent) = extension.attributes.iter().find(|a| a.required && !level.contains_key(&a.name)) {
+                return Err(missing(&absent.name));
+            }
+        }
+        check_key("userName", self.user_name())?;
+        check_key("externalId", self.external_id().unwrap_or_default())?;
+        check_key("displayName", self.display_name().unwrap_or_default())?;
+        self.emails().try_for_each(|email| check_key("emails.value", email))
+    }
+
+    /// A user whose body does not say whether it is active, after one that was not: it stays inactive.
+    /// A person who was locked out comes back only by an explicit word.
+    #[must_use]
+    pub fn keeping_inactive(mut self, before: &Self) -> Self {
+        if !before.active() && !self.attributes.contains_key("active") {
+            self.attributes.insert("active".to_owned(), Value::Null);
+        }
+        self
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).and_then(Value::as_str)
+    }
+
+    #[must_use]
+    pub fn user_name(&self) -> &str {
+        self.text("userName").unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn external_id(&self) -> Option<&str> {
+        self.text("externalId")
+    }
+
+    #[must_use]
+    pub fn display_name(&self) -> Option<&str> {
+        self.text("displayName")
+    }
+
+    /// Whether the person may sign in as far as this resource goes: true unless said otherwise.
+    #[must_use]
+    pub fn active(&self) -> bool {
+        match self.attributes.get("active") {
+            None => true,
+            Some(value) => value.as_bool() == Some(true),
+        }
+    }
+
+    /// The values of `emails`.
+    pub fn emails(&self) -> impl Iterator<Item = &str> {
+        let emails = self.attributes.get("emails").and_then(Value::as_array);
+        emails.into_iter().flatten().filter_map(|email| email.get("value")?.as_str())
+    }
+
+    /// The facts that rules look at: enterprise attributes beside the core ones, the tenant's own under `custom`.
+    #[must_use]
+    pub fn identity(&self, groups: Option<Vec<GroupRef>>) -> Identity {
+        let mut attributes = Map::with_capacity(self.attributes.len() + 4);
+        let mut custom = Map::new();
+        for (key, value) in &self.attributes {
+            match value {
+                _ if key == "active" => {}
+                Value::Object(level) if key == enterprise::URN => attributes.extend(level.clone()),
+                Value::Object(level) if key.contains(':') => custom.extend(level.clone()),
+                value => {
+                    attributes.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        if !custom.is_empty() {
+            attributes.insert("custom".to_owned(), Value::Object(custom));
+        }
+        Identity { source: Protocol::Scim, attributes, groups, active: self.active(), authn_context: None }
+    }
+
+    /// The resource with everything the server says of it, as stored users are filtered by and sent.
+    #[must_use]
+    pub fn document(&self, envelope: &Envelope<'_>) -> Map<String, Value> {
+        let mut map = Map::with_capacity(self.attributes.len() + 4);
+        let extensions = self.attributes.keys().filter(|key| key.contains(':')).map(String::as_str);
+        let schemas = std::iter::once(user::URN).chain(extensions).map(Value::from).collect();
+        map.insert("schemas".to_owned(), Value::Array(schemas));
+        map.insert("id".to_owned(), Value::from(envelope.id));
+        map.extend(self.attributes.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), value.clone())));
+        if let Some(groups) = envelope.groups.filter(|groups| !groups.is_empty()) {
+            let base = envelope.base();
+            let group = |group: &UserGroup| {
+                let mut map = Map::new();
+                map.insert("value".to_owned(), Value::from(group.id.as_str()));
+                map.insert("$ref".to_owned(), Value::from(format!("{base}/Groups/{}", group.id)));
+                if let Some(display) = &group.display {
+                    map.insert("display".to_owned(), Value::from(display.as_str()));
+                }
+                map.insert("type".to_owned(), Value::from(if group.direct { "direct" } else { "indirect" }));
+                Value::Object(map)
+            };
+            map.insert("groups".to_owned(), groups.iter().map(group).collect());
+        }
+        map.insert("meta".to_owned(), envelope.meta("User"));
+        map
+    }
+
+    /// The resource as it is sent.
+    #[must_use]
+    pub fn render(&self, envelope: &Envelope<'_>, projection: &Projection) -> Value {
+        projection.apply(self.document(envelope))
+    }
+}
