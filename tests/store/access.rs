@@ -117,7 +117,7 @@ async fn sign_ins_are_listed_newest_first_page_by_page(#[values(Engine::Sqlite, 
     let mut tx = db.begin().await.unwrap();
     log_sign_in(&mut tx, tenant, &accepted).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(list_sign_in_log(db, tenant, connection, None, 1).await.unwrap(), [accepted.clone()]);
+    assert_eq!(list_sign_in_log(db, tenant, connection, None, 1).await.unwrap(), std::slice::from_ref(&accepted));
     assert_eq!(list_sign_in_log(db, tenant, connection, Some(accepted.id), 9).await.unwrap(), [refused]);
 }
 
