@@ -1,6 +1,6 @@
 use rolegate::{
     db::{
-        Db,
+        Db, PoolSize,
         audit::{Entry, Event, append, list_audit, list_events, publish},
         seal::{Broken, ChainKey, Head, Verdict, find_head, seal, tenants_to_seal, verify},
     },
@@ -101,19 +101,24 @@ async fn a_long_queue_is_sealed_in_batches_and_verified_in_pages(#[values(Engine
 async fn numbers_are_gapless_among_concurrent_writers_and_sealers(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let world = world(engine).await;
     let tenant = world.tenant;
+    seal(&world.db, tenant, &key()).await.unwrap();
     let mut tasks = JoinSet::new();
-    for seed in 50..80 {
-        let db = (*world.db).clone();
+    for first in (50..146).step_by(12) {
+        // Connections of its own, as every node of the gateway has.
+        let db = Db::open(&world.db.address, PoolSize(1)).await.unwrap();
         tasks.spawn(async move {
-            write(&db, tenant, seed, 3).await;
-            seal(&db, tenant, &key()).await.unwrap();
+            for seed in first..first + 12 {
+                write(&db, tenant, seed, 2).await;
+                seal(&db, tenant, &key()).await.unwrap();
+            }
+            db.close().await;
         });
     }
     tasks.join_all().await;
     let verdict = verdict(&world).await;
-    assert_eq!((verdict.rows, verdict.unsealed, verdict.broken), (90, 0, None));
+    assert_eq!((verdict.rows, verdict.unsealed, verdict.broken), (192, 0, None));
     let events = list_events(&*world.db, tenant, 0, 1_000).await.unwrap();
-    assert!(events.iter().map(|event| event.number).eq(1..=90));
+    assert!(events.iter().map(|event| event.number).eq(1..=192));
 }
 
 #[rstest]
