@@ -1,7 +1,10 @@
 use rolegate::{
     db::{
         attention::{list_open, raise, resolve},
+        counter::{add, total},
         installation::{find_key_check, insert_key_check},
+        organization::{delete_organization, list_organizations},
+        role::{delete_role, insert_roles, list_roles, update_role},
         session::{SessionRow, end_session, end_sessions_of_account, find_session, insert_link, insert_session, mark_seen},
         sign_in::{
             AuthnRequestRow, SignInLogRow, SignInOutcome, consume_assertion, consume_authn_request, insert_authn_request, list_sign_in_log,
@@ -13,7 +16,7 @@ use rolegate::{
 use rstest::rstest;
 use serde_json::json;
 
-use super::world::{World, world};
+use super::world::{World, role, settle, world};
 use crate::common::{NOW, engines::Engine, ids, occasion};
 
 fn session(world: &World, id: SessionId) -> SessionRow {
@@ -152,4 +155,54 @@ async fn the_first_key_check_counts(#[values(Engine::Sqlite, Engine::Postgres)] 
     assert!(!insert_key_check(&mut tx, "second", NOW).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(find_key_check(&*db).await.unwrap().as_deref(), Some("first"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let acme = world(engine).await;
+    let mut ids = ids(9);
+    let (theirs, connection, root, account) = (acme.tenant, acme.connection, acme.root, acme.account);
+    let held = role(&mut ids, "Admin", &["a:*"]);
+    let session = session(&acme, ids.make());
+    let log = SignInLogRow {
+        id: ids.make(),
+        connection,
+        at: NOW,
+        outcome: SignInOutcome::Accepted,
+        step: None,
+        message: "in words".into(),
+        account: None,
+    };
+    let mut tx = acme.db.begin().await.unwrap();
+    assert!(insert_roles(&mut tx, theirs, std::slice::from_ref(&held), false, NOW).await.unwrap());
+    insert_session(&mut tx, &session, "cookie").await.unwrap();
+    insert_authn_request(&mut tx, theirs, connection, "_a", "browser", None, NOW.plus_secs(9)).await.unwrap();
+    assert!(consume_assertion(&mut tx, theirs, connection, "idp", "_a", NOW.plus_secs(9)).await.unwrap());
+    log_sign_in(&mut tx, theirs, &log).await.unwrap();
+    raise(&mut tx, theirs, &mut occasion(9), "owner_retained", None, None, &json!(null)).await.unwrap();
+    add(&mut tx, theirs, connection, "users", account, 1).await.unwrap();
+    tx.commit().await.unwrap();
+    let beta = settle(acme.db, "beta", 2).await;
+    let (db, ours) = (&*beta.db, beta.tenant);
+
+    assert_eq!(list_roles(db, ours).await.unwrap(), []);
+    assert_eq!(list_sign_in_log(db, ours, connection, None, 9).await.unwrap(), []);
+    assert_eq!(list_open(db, ours).await.unwrap(), []);
+    assert_eq!(total(db, ours, connection, "users").await.unwrap(), 0);
+    assert!(!mark_seen(db, ours, session.id, NOW.plus_secs(99)).await.unwrap());
+    assert_eq!(list_organizations(db, ours).await.unwrap().len(), 1);
+    let open = list_open(db, theirs).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    assert!(!resolve(&mut tx, ours, open[0].id, NOW).await.unwrap());
+    assert!(!update_role(&mut tx, ours, &held).await.unwrap());
+    assert!(!delete_role(&mut tx, ours, held.id).await.unwrap());
+    assert!(!delete_organization(&mut tx, ours, root).await.unwrap());
+    assert!(!end_session(&mut tx, ours, session.id).await.unwrap());
+    assert_eq!(end_sessions_of_account(&mut tx, ours, account).await.unwrap(), 0);
+    assert_eq!(consume_authn_request(&mut tx, ours, connection, "_a", "browser", NOW).await.unwrap(), None);
+    assert!(consume_assertion(&mut tx, ours, connection, "idp", "_a", NOW).await.unwrap(), "each tenant remembers its own");
+    assert!(insert_roles(&mut tx, ours, &[role(&mut ids, "Admin", &["a:*"])], false, NOW).await.unwrap(), "the name is free here");
+    tx.commit().await.unwrap();
+    assert_eq!(find_session(db, "cookie", NOW).await.unwrap().map(|session| session.tenant), Some(theirs));
 }
