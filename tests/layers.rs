@@ -38,6 +38,8 @@ const PURE: &[&str] = &["domain", "scim", "saml", "policy"];
 struct Source {
     layer: String,
     place: String,
+    /// How many times `super` leads from the file's module to the root.
+    depth: usize,
     /// Without comments and texts.
     code: String,
 }
@@ -58,7 +60,8 @@ fn sources() -> Vec<Source> {
         let relative = path.strip_prefix(&root).unwrap();
         let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
         let code = bare(&fs::read_to_string(&path).unwrap());
-        Source { layer: first.trim_end_matches(".rs").to_owned(), place: relative.display().to_string(), code }
+        let depth = relative.components().count() - usize::from(relative.ends_with("mod.rs"));
+        Source { layer: first.trim_end_matches(".rs").to_owned(), place: relative.display().to_string(), depth, code }
     };
     // `lib.rs` is the list of modules.
     files.into_iter().map(read).filter(|source| source.layer != "lib").collect()
@@ -147,6 +150,24 @@ fn named(code: &str) -> BTreeSet<String> {
     names
 }
 
+/// The layers that the code names by climbing to the root: `super::super::x`.
+fn climbed_to(code: &str, depth: usize) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut rest = code;
+    while let Some(at) = rest.find("super::") {
+        rest = &rest[at..];
+        let mut climbed = 0;
+        while let Some(after) = rest.strip_prefix("super::") {
+            (rest, climbed) = (after, climbed + 1);
+        }
+        let name = word(rest);
+        if climbed >= depth && MAY_USE.iter().any(|(layer, _)| *layer == name) {
+            names.insert(name);
+        }
+    }
+    names
+}
+
 /// The first word of each item of a group, whose opening brace is behind.
 fn group_heads(group: &str) -> Vec<String> {
     let (mut depth, mut heads, mut begin) = (0, vec![], 0);
@@ -188,7 +209,7 @@ fn arrows_point_downward_only() {
             wrong.push(format!("src/{}: `{}` is no layer that this test knows", source.place, source.layer));
             continue;
         };
-        for name in named(&source.code) {
+        for name in named(&source.code).into_iter().chain(climbed_to(&source.code, source.depth)) {
             if name != source.layer && !allowed.contains(&name.as_str()) {
                 wrong.push(format!("src/{}: `{}` must not use `{name}`", source.place, source.layer));
             }
@@ -225,6 +246,7 @@ fn the_reader_of_sources_is_not_fooled() {
         "use crate::{domain::{id::X, name}, db::Tx};\n// crate::http\nlet a = \"crate::cli \\\" crate::app\"; let q = '\"'; crate::scim::f::<'a>(r#\"crate::saml\"#);",
     );
     assert_eq!(named(&code).into_iter().collect::<Vec<_>>(), ["db", "domain", "scim"]);
+    assert!(climbed_to("use super::super::db::Tx;", 2).contains("db") && climbed_to("use super::db::Tx;", 2).is_empty());
     assert!(uses("use sqlx::Row;", "sqlx") && uses("#[derive(sqlx::FromRow)]", "sqlx"));
     assert!(!uses("use my_sqlx::Row;", "sqlx") && !uses("x.sqlx", "sqlx") && !uses("a::sqlx::b", "sqlx"));
 }
