@@ -34,7 +34,9 @@ impl Client {
             if let Some(start) = head {
                 let text = std::str::from_utf8(&self.buffer[..start]).unwrap();
                 let status = text[9..12].parse().unwrap();
-                let length = text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|n| n.trim().parse::<usize>().unwrap()));
+                let length = text
+                    .lines()
+                    .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|n| n.trim().parse::<usize>().unwrap()));
                 let length = length.unwrap_or(0);
                 if self.buffer.len() >= start + length {
                     return Answer { status, body: self.buffer[start..start + length].to_vec() };
@@ -49,5 +51,6 @@ impl Client {
 pub fn request(method: &str, path: &str, token: Option<&str>, content_type: &str, body: &str) -> Vec<u8> {
     let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let length = body.len();
-    format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{bearer}Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{bearer}Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }

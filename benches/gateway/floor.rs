@@ -52,24 +52,30 @@ pub async fn measure(seed: &Seed, step: &Step, statements: &Statements, concurre
 async fn prepare(db: &Db) {
     let mut tx = db.begin().await.unwrap();
     tx.query("drop table if exists floor").run().await.unwrap();
-    tx.query("create table floor (tenant text not null, id text not null, value text not null, primary key (tenant, id))").run().await.unwrap();
+    tx.query("create table floor (tenant text not null, id text not null, value text not null, primary key (tenant, id))")
+        .run()
+        .await
+        .unwrap();
     tx.query("insert into floor (tenant, id, value) values ('t', 'here', 'x')").run().await.unwrap();
     tx.commit().await.unwrap();
 }
 
 /// A row is as large as a row of the audit trail.
-const VALUE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const VALUE: &str =
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 async fn one(db: &Db, statements: &Statements, first: usize) {
     if statements.commits == 0 {
         for _ in 0..statements.reads {
-            let _: Option<(String,)> = db.query("select value from floor where tenant = $1 and id = $2").bind("t").bind("here").optional().await.unwrap();
+            let _: Option<(String,)> =
+                db.query("select value from floor where tenant = $1 and id = $2").bind("t").bind("here").optional().await.unwrap();
         }
         return;
     }
     let mut tx = db.begin().await.unwrap();
     for _ in 0..statements.reads {
-        let _: Option<(String,)> = tx.query("select value from floor where tenant = $1 and id = $2").bind("t").bind("here").optional().await.unwrap();
+        let _: Option<(String,)> =
+            tx.query("select value from floor where tenant = $1 and id = $2").bind("t").bind("here").optional().await.unwrap();
     }
     for write in 0..statements.writes {
         tx.query("insert into floor (tenant, id, value) values ($1, $2, $3) on conflict do nothing")

@@ -27,7 +27,15 @@ impl Report {
         self.memory.push(format!("{engine}: {:.1} MiB resident after the load", kib_to_mib(kib)));
     }
 
-    pub fn row(&mut self, engine: &'static str, step: &Step, statements: &Statements, concurrency: usize, measured: &Measured, floor: &Floor) {
+    pub fn row(
+        &mut self,
+        engine: &'static str,
+        step: &Step,
+        statements: &Statements,
+        concurrency: usize,
+        measured: &Measured,
+        floor: &Floor,
+    ) {
         let floor_time = floor.sql + floor.verification.unwrap_or_default();
         self.means.push((engine, step.name.clone(), concurrency, measured.mean));
         self.lines.push(format!(
@@ -56,7 +64,10 @@ impl Report {
             for (engine, name, concurrency, mean) in &self.means {
                 let other = self.means.iter().find(|(e, n, c, _)| e == engine && n == small && c == concurrency);
                 if let (true, Some((_, _, _, base))) = (name == large, other) {
-                    println!("{engine}, {concurrency} at once: {large} / {small} = {:.2} (to reach: {limit})", mean.as_secs_f64() / base.as_secs_f64());
+                    println!(
+                        "{engine}, {concurrency} at once: {large} / {small} = {:.2} (to reach: {limit})",
+                        mean.as_secs_f64() / base.as_secs_f64()
+                    );
                 }
             }
         }

@@ -19,7 +19,10 @@ use rolegate::{
         id::{AccountId, GroupId, IdSource},
         time::Timestamp,
     },
-    saml::issuer::{IssuerKey, Message, NameId, Sign},
+    saml::{
+        NameId,
+        issuer::{IssuerKey, Message, Sign},
+    },
 };
 use samael::crypto::{CertificateDer, Crypto, CryptoProvider, ReduceMode};
 use serde_json::Value;
@@ -80,8 +83,18 @@ impl Seed {
         };
         let idp = IssuerKey::rsa("bench", now().plus_secs(-3600)).unwrap();
         let mut seed = Self {
-            small: Directory { base: "/connections/bench-small/scim/v2".to_owned(), token: String::new(), users: Arc::default(), slug: "small" },
-            large: Directory { base: "/connections/bench-large/scim/v2".to_owned(), token: String::new(), users: Arc::default(), slug: "large" },
+            small: Directory {
+                base: "/connections/bench-small/scim/v2".to_owned(),
+                token: String::new(),
+                users: Arc::default(),
+                slug: "small",
+            },
+            large: Directory {
+                base: "/connections/bench-large/scim/v2".to_owned(),
+                token: String::new(),
+                users: Arc::default(),
+                slug: "large",
+            },
             inner: Arc::new(Inner { folder, address, idp, counter: AtomicUsize::new(0), responses: Mutex::default() }),
             group_of_10: String::new(),
             group_of_50_000: String::new(),
@@ -220,7 +233,8 @@ fn form(response: &str) -> String {
 
 /// A fresh database on the cluster of `make bench`.
 async fn database(name: &str) -> String {
-    let admin = env::var("ROLEGATE_TEST_POSTGRES").expect("run `make bench`: it starts a PostgreSQL and names it in ROLEGATE_TEST_POSTGRES");
+    let admin =
+        env::var("ROLEGATE_TEST_POSTGRES").expect("run `make bench`: it starts a PostgreSQL and names it in ROLEGATE_TEST_POSTGRES");
     let run = |sql: String| {
         let output = Command::new("psql").args([&admin, "-qc", &sql]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -237,7 +251,8 @@ async fn people(db: &Db, ids: &mut IdSource, directory: &Directory, count: usize
     let slug = format!("bench-{}", directory.slug);
     let (tenant, connection): (String, String) =
         db.query("select tenant, id from connection where slug = $1").bind(slug).optional().await.unwrap().unwrap();
-    let (organization,): (String,) = db.query("select id from organization where tenant = $1").bind(&tenant).optional().await.unwrap().unwrap();
+    let (organization,): (String,) =
+        db.query("select id from organization where tenant = $1").bind(&tenant).optional().await.unwrap().unwrap();
     let at = now().millis();
     let users: Vec<String> = (0..count).map(|_| ids.make::<rolegate::domain::id::kind::Account>().to_string()).collect();
     for (chunk, first) in users.chunks(1000).zip((0..).step_by(1000)) {
@@ -249,7 +264,15 @@ async fn people(db: &Db, ids: &mut IdSource, directory: &Directory, count: usize
         );
         for (user, n) in chunk.iter().zip(first..) {
             let name = directory.user_name(n);
-            query = query.bind(&tenant).bind(user).bind(name.clone()).bind(name.clone()).bind(name.clone()).bind(name).bind("A Person").bind("human");
+            query = query
+                .bind(&tenant)
+                .bind(user)
+                .bind(name.clone())
+                .bind(name.clone())
+                .bind(name.clone())
+                .bind(name)
+                .bind("A Person")
+                .bind("human");
             query = query.bind(&organization).bind(&connection).bind("active").bind(false).bind(false).bind(at).bind(at);
         }
         query.run().await.unwrap();
@@ -263,11 +286,15 @@ async fn people(db: &Db, ids: &mut IdSource, directory: &Directory, count: usize
             let document = format!(
                 r#"{{"userName":"{name}","externalId":"e{n}","name":{{"givenName":"A","familyName":"Person"}},"displayName":"A Person","emails":[{{"value":"{name}","type":"work","primary":true}}],"active":true}}"#
             );
-            query = query.bind(&tenant).bind(&connection).bind(user).bind(true).bind("live").bind(document).bind(name).bind(format!("e{n}"));
+            query =
+                query.bind(&tenant).bind(&connection).bind(user).bind(true).bind("live").bind(document).bind(name).bind(format!("e{n}"));
             query = query.bind("a person").bind(1_i64).bind(at).bind(at).bind(1_i64);
         }
         query.run().await.unwrap();
-        let mut query = tx.query_set("insert into identity_email (tenant, connection, account, position, value_key) values {($1, $2, $3, $4, $5)}", chunk.len());
+        let mut query = tx.query_set(
+            "insert into identity_email (tenant, connection, account, position, value_key) values {($1, $2, $3, $4, $5)}",
+            chunk.len(),
+        );
         for (user, n) in chunk.iter().zip(first..) {
             query = query.bind(&tenant).bind(&connection).bind(user).bind(0_i64).bind(directory.user_name(n));
         }
@@ -276,8 +303,11 @@ async fn people(db: &Db, ids: &mut IdSource, directory: &Directory, count: usize
     }
     let mut tx = db.begin().await.unwrap();
     let first = AccountId::parse(&users[0]).unwrap();
-    let (tenant, connection) = (rolegate::domain::id::TenantId::parse(&tenant).unwrap(), rolegate::domain::id::ConnectionId::parse(&connection).unwrap());
-    rolegate::db::counter::add(&mut tx, tenant, connection, rolegate::provision::user::USERS, first, i64::try_from(count).unwrap()).await.unwrap();
+    let (tenant, connection) =
+        (rolegate::domain::id::TenantId::parse(&tenant).unwrap(), rolegate::domain::id::ConnectionId::parse(&connection).unwrap());
+    rolegate::db::counter::add(&mut tx, tenant, connection, rolegate::provision::user::USERS, first, i64::try_from(count).unwrap())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     users
 }
@@ -299,7 +329,8 @@ async fn group(db: &Db, ids: &mut IdSource, name: &str, members: &[String]) -> S
     .await
     .unwrap();
     for chunk in members.chunks(1000) {
-        let mut query = tx.query_set("insert into group_member (tenant, directory_group, member, kind) values {($1, $2, $3, $4)}", chunk.len());
+        let mut query =
+            tx.query_set("insert into group_member (tenant, directory_group, member, kind) values {($1, $2, $3, $4)}", chunk.len());
         for member in chunk {
             query = query.bind(&tenant).bind(id.to_string()).bind(member).bind("User");
         }

@@ -63,7 +63,11 @@ impl Server {
         let log = fs::read_to_string(seed.log()).unwrap();
         let mut statements = Statements::default();
         for line in log[before..].lines().filter(|line| line.contains("sqlx::query")) {
-            let is = |word: &str| line.contains(&format!("summary={word}")) || line.contains(&format!("summary=\"{word}")) || line.contains(&format!("db.statement=\"{word}"));
+            let is = |word: &str| {
+                line.contains(&format!("summary={word}"))
+                    || line.contains(&format!("summary=\"{word}"))
+                    || line.contains(&format!("db.statement=\"{word}"))
+            };
             if is("insert") || is("update") || is("delete") {
                 statements.writes += 1;
             } else if is("select") || is("with") {
