@@ -9,9 +9,12 @@
 
 pub mod admin;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod db;
 pub mod domain;
+pub mod http;
+pub mod jobs;
 pub mod keys;
 pub mod policy;
 pub mod provision;
