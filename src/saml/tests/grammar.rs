@@ -55,6 +55,16 @@ fn what_is_not_plain_xml_is_refused_before_any_cryptography(#[case] expected: &s
 }
 
 #[test]
+fn no_id_stands_twice() {
+    let xml = RSA.issue(&message(), Sign::Assertion).unwrap();
+    let twice = |from: &str, to: &str| code(&xml.replacen(from, to, 1));
+    let (response, assertion) = (message().response_id, message().assertion_id);
+    assert_eq!(twice("<ds:KeyInfo>", "<ds:KeyInfo Id=\"_key\">"), "accepted");
+    assert_eq!(twice("<ds:KeyInfo>", &format!("<ds:KeyInfo Id=\"{assertion}\">")), "duplicate_id");
+    assert_eq!(twice(&response, &assertion), "duplicate_id");
+}
+
+#[test]
 fn bounds_hold_before_anything_is_built() {
     let nested = format!("{}{}", "<a>".repeat(40), "</a>".repeat(40));
     assert_eq!(code(&assertion_with("staff", &nested)), "too_deep");
