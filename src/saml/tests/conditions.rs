@@ -120,6 +120,19 @@ fn the_shorter_of_two_ends_bounds_the_replay_record() {
     assert_eq!(verify(&xml).unwrap().usable_until, now().plus_secs(360));
 }
 
+#[test]
+fn only_a_bearer_confirmation_confirms() {
+    let good = "<saml:SubjectConfirmation Method=\"urn:oasis:names:tc:SAML:2.0:cm:bearer\">";
+    let beside = |method: &str| {
+        let data = format!("NotOnOrAfter=\"2026-03-03T08:05:00Z\" Recipient=\"{ACS}\"");
+        let wrong =
+            format!("{good}<saml:SubjectConfirmationData {}/></saml:SubjectConfirmation>", data.replace(ACS, "https://other.example"));
+        assertion_with(good, &format!("{wrong}<saml:SubjectConfirmation Method=\"urn:oasis:names:tc:SAML:2.0:cm:{method}\">"))
+    };
+    assert_eq!(code(&beside("bearer")), "accepted", "one of two is enough");
+    assert_eq!(code(&beside("sender-vouches")), "recipient");
+}
+
 /// Step 9.
 #[test]
 fn every_in_response_to_says_the_same_and_one_is_signed() {

@@ -31,6 +31,7 @@ use super::*;
 #[case("malformed", "</samlp:Status>", "</samlp:status>")]
 #[case("malformed", " Version=", " ID=\"other\" Version=")]
 #[case("malformed", " Version=", "Version=")]
+#[case("malformed", " Version=", " xmlns:a=\"urn:a\" xmlns:a=\"urn:b\" Version=")]
 #[case("malformed", " Version=", " x Version=")]
 #[case("malformed", " Version=", " x=y Version=")]
 #[case("malformed", "Version=\"2.0\"", "Version=\"<2.0\"")]
