@@ -474,8 +474,8 @@ mod tests {
     use crate::{
         domain::{assignment::Reach, identity::GroupRef, role::Role},
         policy::fixture::{
-            EU, EU_WEST, NOW, OKTA, ROOT, US, connection, connection_id, custom_role, holding, id, identity, in_scope, organization, role_id,
-            rule as rule_id, sight, tenant,
+            EU, EU_WEST, NOW, OKTA, ROOT, US, connection, connection_id, custom_role, holding, id, identity, in_scope, organization,
+            role_id, rule as rule_id, sight, tenant,
         },
     };
 
@@ -636,7 +636,8 @@ mod tests {
 
     #[test]
     fn whom_no_granting_rule_matches_is_refused_where_the_mapping_says_so() {
-        let strict = |rules| Mapping { default: DefaultMapping { unmatched: Unmatched::DenySignIn, ..Default::default() }, ..mapping(rules) };
+        let strict =
+            |rules| Mapping { default: DefaultMapping { unmatched: Unmatched::DenySignIn, ..Default::default() }, ..mapping(rules) };
         assert_eq!(evaluated(&strict(vec![])).denied.unwrap().rule, None);
         let veto_only = vec![rule(1, "active eq true", &[exclude(EDITORS, EU)])];
         assert!(evaluated(&strict(veto_only)).denied.is_some(), "a veto is no grant");
@@ -713,7 +714,9 @@ mod tests {
             assert!(desired.wanted.is_empty());
             assert_eq!(desired.notes, BTreeSet::from([Note::RootOnly { rule: Some(rule_id(1)), role: id(CAPTAIN) }]));
         }
-        assert!(evaluate(&defaults(CAPTAIN, Apply::Always), &person, &Sight { home: None, ..sight(&model, &connection) }).wanted.is_empty());
+        assert!(
+            evaluate(&defaults(CAPTAIN, Apply::Always), &person, &Sight { home: None, ..sight(&model, &connection) }).wanted.is_empty()
+        );
     }
 
     #[test]
@@ -754,8 +757,13 @@ mod tests {
             let role = id::<crate::domain::id::kind::Role>(EDITORS);
             json!({"grant": {"role": role, "organization": {"template": text}, "reach": "subtree"}})
         };
-        let effects =
-            [grant(EDITORS, US), grant(EDITORS, EU_WEST), grant(EDITORS, 99), by_template("{custom.code | lower}"), by_template("{division}")];
+        let effects = [
+            grant(EDITORS, US),
+            grant(EDITORS, EU_WEST),
+            grant(EDITORS, 99),
+            by_template("{custom.code | lower}"),
+            by_template("{division}"),
+        ];
         let anchored = rule(1, "active eq true", &effects);
         let desired = evaluate(&mapping(vec![anchored.clone()]), &person, &sight(&model, &connection));
         assert_eq!(desired.wanted, one(by_rule(EDITORS, EU_WEST, 1)));

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::{
     diff::{apply, diff, remove_rule, withdraw_all},
-    fixture::{EU, EU_WEST, OKTA, ROOT, US, connection, custom_role, holding, id, identity, organization, rule as rule_id, sight, stored, tenant},
+    fixture::{
+        EU, EU_WEST, OKTA, ROOT, US, connection, custom_role, holding, id, identity, organization, rule as rule_id, sight, stored, tenant,
+    },
     invariant::{OwnerFacts, is_owner_assignment, retain_last_owner},
     mapping::{Apply, DefaultMapping, Desired, Mapping, Sight, Unmatched, evaluate},
     rule::{AppliesTo, Effect, Mode, OnDelete, Place, Rule, SettableKind},
@@ -107,11 +109,12 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
 
 fn mapping() -> impl Strategy<Value = Mapping> {
     let apply = prop_oneof![Just(Apply::OnCreate), Just(Apply::WhenUnmatched), Just(Apply::Always)];
-    let default = (proptest::collection::vec(0..ROLES.len(), 0..3), apply, any::<bool>()).prop_map(|(roles, apply, strict)| DefaultMapping {
-        roles: roles.into_iter().map(|role| id(ROLES[role])).collect(),
-        apply,
-        unmatched: if strict { Unmatched::DenySignIn } else { Unmatched::Allow },
-    });
+    let default =
+        (proptest::collection::vec(0..ROLES.len(), 0..3), apply, any::<bool>()).prop_map(|(roles, apply, strict)| DefaultMapping {
+            roles: roles.into_iter().map(|role| id(ROLES[role])).collect(),
+            apply,
+            unmatched: if strict { Unmatched::DenySignIn } else { Unmatched::Allow },
+        });
     (default, rules()).prop_map(|(default, rules)| Mapping { version: 1, default, rules })
 }
 
@@ -201,7 +204,8 @@ impl Account {
 
     fn sync(&mut self, number: u128, facts: &Identity) -> Result<(), TestCaseError> {
         let connection = of(number);
-        let mapping = self.mappings.get(&number).cloned().unwrap_or(Mapping { version: 0, default: DefaultMapping::default(), rules: vec![] });
+        let mapping =
+            self.mappings.get(&number).cloned().unwrap_or(Mapping { version: 0, default: DefaultMapping::default(), rules: vec![] });
         let first_sight = self.seen.insert(number);
         let desired = self.evaluate(&connection, &mapping, facts, first_sight);
 
@@ -217,7 +221,8 @@ impl Account {
         if mapping.rules.iter().all(|rule| rule.applies_to == AppliesTo::Both) {
             let mut other = facts.clone();
             other.source = if facts.source == Protocol::Scim { Protocol::Saml } else { Protocol::Scim };
-            let rows = |desired: &Desired| desired.wanted.iter().map(|(holding, origin)| (*holding, origin.rule())).collect::<BTreeSet<_>>();
+            let rows =
+                |desired: &Desired| desired.wanted.iter().map(|(holding, origin)| (*holding, origin.rule())).collect::<BTreeSet<_>>();
             prop_assert_eq!(rows(&self.evaluate(&connection, &mapping, &other, first_sight)), rows(&desired));
         }
 
