@@ -4,4 +4,5 @@
 
 mod common;
 mod layers;
+mod provision;
 mod store;
