@@ -1,5 +1,7 @@
 //! Lists of SCIM resources: pages in the order of their ids, and how many there are.
 
+use std::fmt::Write as _;
+
 use super::{
     Db, DbError,
     filter::Condition,
@@ -55,7 +57,7 @@ async fn page<R: super::engine::Record>(
     let (condition_sql, mut next) = condition.sql(3);
     let mut sql = format!("select {columns} from {from} and {condition_sql}");
     let mut placeholder = |text: &str| {
-        sql.push_str(&format!("{text} ${next}"));
+        write!(sql, "{text} ${next}").expect("writing to a text does not fail");
         next += 1;
     };
     if after.is_some() {
