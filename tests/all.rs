@@ -5,4 +5,5 @@
 mod common;
 mod layers;
 mod provision;
+mod scim;
 mod store;
