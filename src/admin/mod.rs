@@ -7,5 +7,6 @@ pub mod change;
 pub mod current;
 pub mod listing;
 pub mod plan;
+pub mod recover;
 pub mod sign_in_link;
 pub mod tenant_file;
