@@ -8,6 +8,8 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::sync::{Notify, watch};
+
 use crate::{
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
@@ -17,6 +19,7 @@ use crate::{
         time::Timestamp,
     },
     keys::{KeyError, Keys},
+    provision::PublishedCache,
 };
 
 /// Cheap to clone: every part is shared.
@@ -27,6 +30,10 @@ pub struct App {
     pub random: Random,
     pub keys: Keys,
     pub config: Arc<Config>,
+    pub published: PublishedCache,
+    /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
+    pub committed: Arc<Notify>,
+    pub under_way: UnderWay,
 }
 
 /// Whether tables are brought up to date when the database is opened.
@@ -70,7 +77,16 @@ impl App {
     pub async fn open_with(config: Config, migrations: Migrations, clock: Clock, random: Random) -> Result<Self, OpenError> {
         let db = open_database(&config, migrations).await?;
         let keys = match_keys(&db, &config, &clock, &random).await?;
-        Ok(Self { db, clock, random, keys, config: Arc::new(config) })
+        Ok(Self {
+            db,
+            clock,
+            random,
+            keys,
+            config: Arc::new(config),
+            published: PublishedCache::default(),
+            committed: Arc::new(Notify::new()),
+            under_way: UnderWay::default(),
+        })
     }
 
     #[must_use]
@@ -124,6 +140,40 @@ async fn keep_key_check(db: &Db, check: &str, now: Timestamp) -> Result<String, 
     installation::insert_key_check(&mut tx, check, now).await?;
     tx.commit().await?;
     installation::find_key_check(db).await?.ok_or_else(|| DbError::corrupt("the installation's key check", "it is not there"))
+}
+
+/// Counts requests from their beginning to their end, also those whose client is gone: who shuts down waits for them.
+#[derive(Debug, Clone)]
+pub struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl UnderWay {
+    /// One more, until the value is dropped.
+    #[must_use]
+    pub fn enter(&self) -> Entered {
+        self.0.send_modify(|count| *count += 1);
+        Entered(self.clone())
+    }
+
+    pub async fn ended(&self) {
+        let mut count = self.0.subscribe();
+        // The sender lives in `self`, so that waiting cannot fail.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+#[derive(Debug)]
+pub struct Entered(UnderWay);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// Tells the time. Tests hold it and move it.

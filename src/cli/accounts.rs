@@ -52,6 +52,6 @@ fn words(row: &Row) -> Vec<String> {
     let state = if account.active { "" } else { "  (cannot sign in)" };
     let source = account.connection.as_deref().unwrap_or("local");
     let head = format!("{}  {source}{state}", account.user_name);
-    let held = row.assignments.iter().map(|held| format!("    {}", super::assignments::words(held)));
-    std::iter::once(head).chain(held).collect()
+    let assignments = row.assignments.iter().map(|held| format!("    {}", super::assignments::words(held)));
+    std::iter::once(head).chain(assignments).collect()
 }
