@@ -5,4 +5,5 @@
 mod admin;
 mod common;
 mod layers;
+mod scim;
 mod store;
