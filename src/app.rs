@@ -14,10 +14,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::{
     admin::{sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
-    db::{Db, DbError, PoolSize, installation},
+    db::{Db, DbError, PoolSize, installation, seal},
     domain::{
         actor::{Actor, Occasion},
-        id::IdSource,
+        id::{IdSource, TenantId},
         time::Timestamp,
     },
     keys::{KeyError, Keys},
@@ -84,7 +84,13 @@ impl App {
     pub async fn open_with(config: Config, migrations: Migrations, clock: Clock, random: Random) -> Result<Self, OpenError> {
         let db = open_database(&config, migrations).await?;
         let keys = match_keys(&db, &config, &clock, &random).await?;
-        Ok(Self {
+        Ok(Self::assemble(db, clock, random, keys, config))
+    }
+
+    /// The parts together, with everything that is only kept in memory.
+    #[must_use]
+    pub fn assemble(db: Db, clock: Clock, random: Random, keys: Keys, config: Config) -> Self {
+        Self {
             db,
             clock,
             random,
@@ -96,7 +102,7 @@ impl App {
             verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
-        })
+        }
     }
 
     #[must_use]
@@ -109,6 +115,21 @@ impl App {
     pub fn occasion(&self, actor: Actor, correlation: impl Into<String>) -> Occasion {
         let now = self.now();
         Occasion { actor, now, ids: IdSource::new(now, self.random.bytes()), correlation: correlation.into() }
+    }
+
+    /// Numbers and seals what was committed. A failure is logged and made up for by the next one: the change itself stands.
+    pub async fn seal(&self, tenant: TenantId) {
+        let key = self.keys.chain();
+        loop {
+            match seal::seal(&self.db, tenant, &key).await {
+                Ok(outcome) if outcome.left => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(tenant.id = %tenant, "audit rows wait for their seal: {error}");
+                    return;
+                }
+            }
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Step {
                 (request("GET", &format!("{base}/Users?filter=userName%20eq%20%22{name}%22"), token, scim, ""), 200)
             }
             Kind::PatchActive => {
-                let active = n % 2 == 0;
+                let active = !n.is_multiple_of(2);
                 let body = format!(
                     r#"{{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{{"op":"replace","path":"active","value":{active}}}]}}"#
                 );
@@ -149,6 +149,6 @@ impl Load {
         let elapsed = begun.elapsed();
         let count = u32::try_from(times.len()).unwrap();
         times.sort_unstable();
-        Measured { mean: elapsed / count, p99: times[times.len() * 99 / 100], cpu: (server.cpu() - cpu) / count }
+        Measured { mean: elapsed / count, p99: times[times.len() * 99 / 100], cpu: server.cpu().saturating_sub(cpu) / count }
     }
 }

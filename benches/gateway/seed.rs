@@ -19,7 +19,10 @@ use rolegate::{
         id::{AccountId, GroupId, IdSource},
         time::Timestamp,
     },
-    saml::issuer::{IssuerKey, Message, NameId, Sign},
+    saml::{
+        NameId,
+        issuer::{IssuerKey, Message, Sign},
+    },
 };
 use samael::crypto::{CertificateDer, Crypto, CryptoProvider, ReduceMode};
 use serde_json::Value;
@@ -76,7 +79,7 @@ impl Seed {
                 let file = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
                 (file("bench.db"), file("scratch.db"))
             }
-            _ => (database("rolegate_bench").await, database("rolegate_bench_scratch").await),
+            _ => (database("rolegate_bench"), database("rolegate_bench_scratch")),
         };
         let idp = IssuerKey::rsa("bench", now().plus_secs(-3600)).unwrap();
         let mut seed = Self {
@@ -146,13 +149,12 @@ impl Seed {
         );
         fs::write(folder.join("idp.xml"), metadata).unwrap();
         let rules = |slug: &str| {
-            (0..20)
-                .map(|n| {
-                    format!(
-                        "[[connections.rules]]\nname = \"rule {n} of {slug}\"\nwhen = 'groups[value eq \"team-{n}\"] and not (userType eq \"Contractor\")'\ngrant = [{{ role = \"Organization Context Manager\", organization = \"acme\" }}]\n"
-                    )
-                })
-                .collect::<String>()
+            let rule = |n: i32| {
+                format!(
+                    "[[connections.rules]]\nname = \"rule {n} of {slug}\"\nwhen = 'groups[value eq \"team-{n}\"] and not (userType eq \"Contractor\")'\ngrant = [{{ role = \"Organization Context Manager\", organization = \"acme\" }}]\n"
+                )
+            };
+            (0..20).map(rule).collect::<Vec<_>>().concat()
         };
         let scim = |slug: &str| {
             let rules = rules(slug);
@@ -229,7 +231,7 @@ fn form(response: &str) -> String {
 }
 
 /// A fresh database on the cluster of `make bench`.
-async fn database(name: &str) -> String {
+fn database(name: &str) -> String {
     let admin =
         env::var("ROLEGATE_TEST_POSTGRES").expect("run `make bench`: it starts a PostgreSQL and names it in ROLEGATE_TEST_POSTGRES");
     let run = |sql: String| {

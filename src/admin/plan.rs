@@ -63,11 +63,11 @@ pub fn plan(file: &TenantFile, metadata: &Metadata, current: Option<&Current>, i
         roles: Vec::new(),
     };
     planner.tenant()?;
+    planner.vanished()?;
     planner.roles()?;
     let tree = planner.organizations()?;
     planner.connections(&tree)?;
     planner.owners();
-    planner.vanished()?;
     let Planner { mut changes, withdrawals, .. } = planner;
     changes.extend(withdrawals);
     Ok(Plan { tenant, changes })
@@ -422,7 +422,7 @@ impl Planner<'_> {
         }
     }
 
-    /// What files made and this one no longer names.
+    /// What files made and this one no longer names: from here on it is not there.
     fn vanished(&mut self) -> Result<(), PlanError> {
         let Some(current) = self.current else { return Ok(()) };
         let file = self.file;
@@ -451,6 +451,7 @@ impl Planner<'_> {
         for row in gone {
             self.delete_organization(current, &row.organization, &ids)?;
         }
+        self.organizations.retain(|organization| !ids.contains(&organization.id));
         Ok(())
     }
 
@@ -467,6 +468,7 @@ impl Planner<'_> {
                 return stays(format!("the mapping of the connection {} names it", row.connection.slug));
             }
         }
+        self.roles.retain(|known| known.id != role.id);
         self.withdrawals.push(Change::DeleteRole { role: role.id, name: role.name.clone() });
         Ok(())
     }
@@ -479,7 +481,12 @@ impl Planner<'_> {
     ) -> Result<(), PlanError> {
         let id = organization.id;
         let stays = |why: &str| Err(PlanError::Stays(format!("organization {} vanished from the file, but {why}", organization.slug)));
-        if self.organizations.iter().any(|child| child.parent == Some(id) && !gone.contains(&child.id)) {
+        // Where the file lists a child, the file says where it hangs.
+        let hangs_here = |child: &Organization| {
+            let listed = self.file.organizations.iter().find(|entry| entry.slug.value == child.slug);
+            listed.map_or(child.parent == Some(id), |entry| entry.parent.value == organization.slug)
+        };
+        if self.organizations.iter().any(|child| hangs_here(child) && !gone.contains(&child.id)) {
             return stays("others hang below it; move or remove those first");
         }
         if current.peopled.contains(&id) {

@@ -18,6 +18,12 @@ use crate::domain::{
 pub struct Subject(String);
 
 impl Subject {
+    /// # Errors
+    /// When the text is empty, padded, longer than 1024 bytes or holds control characters.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        sound(text, "NameID").map(|sound| Self(sound.to_owned()))
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -85,7 +91,7 @@ fn subject(assertion: &Assertion, attribute: Option<&str>) -> Result<Subject, Re
             "let the identity provider send a persistent or e-mail NameID, or name an attribute that identifies the person (subject_attribute)",
         ));
     }
-    Ok(Subject(sound(&name_id.value, "NameID")?.to_owned()))
+    Subject::parse(&name_id.value)
 }
 
 /// A value that identifies a person: not empty, no white space at its ends, no control characters.

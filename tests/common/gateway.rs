@@ -1,192 +1,240 @@
-//! The whole gateway in the test's process, on either engine, with a clock that the test moves; and browsers that keep cookies.
+//! The gateway in the test's own process: its routes are called without a socket, its clock stands still until it is moved.
+//!
+//! Two tenants, `acme` with the connections `acme-okta` and `acme-entra`, `other` with `other-okta`; each connection has a token.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Method, Request, StatusCode, header},
+    http::{HeaderMap, Request, StatusCode},
 };
 use rolegate::{
-    admin::{
-        apply::{Applied, apply},
-        plan::Metadata,
-        tenant_file::TenantFile,
-    },
-    app::{App, Clock, Migrations, Random},
+    app::{App, Clock, Random},
     config::Config,
-    domain::{actor::Actor, name::Slug, secret::Secret},
-    http, jobs, keys,
+    db::{self, Db},
+    domain::{
+        connection::{Audience, Authority, Connection, SamlSettings, ScimSettings},
+        id::{ConnectionId, Id, OrganizationId, TenantId},
+        name::{Slug, Title},
+        organization::Organization,
+        time::Timestamp,
+    },
+    http,
+    keys::{self, Keys},
+    policy::preset::Preset,
 };
 use serde_json::Value;
-use tempfile::TempDir;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::{
     NOW,
     engines::{Engine, Fresh},
-    idp,
 };
 
-/// Where the gateway believes to be reached.
-pub const PUBLIC_URL: &str = "https://rolegate.example";
+pub const OKTA: &str = "acme-okta";
+pub const ENTRA: &str = "acme-entra";
+pub const OTHER: &str = "other-okta";
 
 pub struct Gateway {
     pub app: App,
-    router: Router,
-    /// Dropped after the pools above are of no use any more.
-    _database: Fresh,
-    _home: TempDir,
+    fresh: Fresh,
 }
 
-impl Gateway {
-    pub async fn open(engine: Engine) -> Self {
-        let (database, home) = (engine.fresh().await, TempDir::new().unwrap());
-        let variables =
-            [("DATABASE_URL", database.address.as_str()), ("DATA_DIR", home.path().to_str().unwrap()), ("PUBLIC_URL", PUBLIC_URL)];
-        let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
-        let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
-        let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
-        Self { router: http::router(app.clone()), app, _database: database, _home: home }
-    }
-
-    /// Applies the text of a tenant file; connections that name `idp.xml` get the metadata of the tests' identity provider.
-    pub async fn apply(&self, text: &str) -> Applied {
-        let file = TenantFile::parse(Path::new("tenant.toml"), text).unwrap_or_else(|error| panic!("{error}"));
-        let metadata: Metadata = file
-            .connections
-            .iter()
-            .filter(|connection| connection.idp_metadata.is_some())
-            .map(|connection| (connection.slug.value.clone(), idp::metadata()))
-            .collect();
-        let mut occasion = self.app.occasion(Actor::HostOperator, "test");
-        let mut mint = || keys::secret(self.app.random.bytes());
-        apply(&self.app.db, &mut occasion, &mut mint, &file, &metadata).await.unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// Does what the jobs of a running gateway do after commits.
-    pub async fn settle(&self) {
-        jobs::round(&self.app).await.unwrap();
-    }
-
-    pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = to_bytes(body, 64 << 20).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body: body.to_vec() }
-    }
-
-    pub fn browser(&self) -> Browser<'_> {
-        Browser { gateway: self, cookies: BTreeMap::new() }
-    }
-
-    /// A browser that signed in by one of the links that `apply` made.
-    pub async fn browser_by_link(&self, applied: &Applied, email: &str) -> Browser<'_> {
-        let link = applied.links.iter().find(|link| link.email == email).unwrap_or_else(|| panic!("there is no link for {email}"));
-        let mut browser = self.browser();
-        let answer = browser.post_form("/sign-in/link", &[("token", link.secret.expose())]).await;
-        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
-        browser
-    }
-
-    /// How many rows a table has.
-    pub async fn count(&self, sql: &'static str) -> i64 {
-        let row: Option<(i64,)> = self.app.db.query(sql).optional().await.unwrap();
-        row.unwrap().0
-    }
-
-    pub fn slug(text: &str) -> Slug {
-        Slug::parse(text).unwrap()
-    }
-}
-
-#[derive(Debug, Clone)]
+/// What came back.
+#[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub body: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.bytes)))
     }
 
-    pub fn location(&self) -> &str {
-        self.headers[header::LOCATION].to_str().unwrap()
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn cookies(&self) -> Vec<&str> {
-        self.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect()
+    pub fn text(&self, pointer: &str) -> String {
+        self.json().pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}: {}", self.json())).to_owned()
     }
 
-    /// The stable code of a problem document.
+    pub fn id(&self) -> String {
+        self.text("/id")
+    }
+
+    /// `userName` or `displayName` of what is listed.
+    pub fn names(&self) -> Vec<String> {
+        let json = self.json();
+        let name = |resource: &Value| resource["userName"].as_str().or(resource["displayName"].as_str()).unwrap_or_default().to_owned();
+        json["Resources"].as_array().unwrap_or_else(|| panic!("no list: {json}")).iter().map(name).collect()
+    }
+
     #[track_caller]
-    pub fn code(&self) -> String {
-        self.json()["code"].as_str().unwrap().to_owned()
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
+        self
     }
 }
 
-/// Keeps cookies as a browser does, and follows no redirects.
-#[derive(Clone)]
-pub struct Browser<'g> {
-    pub gateway: &'g Gateway,
-    pub cookies: BTreeMap<String, String>,
-}
-
-impl Browser<'_> {
-    pub async fn get(&mut self, path: &str) -> Answer {
-        self.send(Method::GET, path, &[("accept", "text/html")], Vec::new()).await
+impl Gateway {
+    pub async fn begin(engine: Engine) -> Self {
+        let fresh = engine.fresh().await;
+        plant(&fresh).await;
+        let app = App::assemble((*fresh).clone(), Clock::fixed(NOW), Random::seeded(7), Keys::new([7; 32]), config(&fresh.address));
+        Self { app, fresh }
     }
 
-    pub async fn get_json(&mut self, path: &str) -> Answer {
-        self.send(Method::GET, path, &[("accept", "application/json")], Vec::new()).await
+    /// Sends a request as it is.
+    pub async fn call(&self, request: Request<Body>) -> Answer {
+        let response = http::router(self.app.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status, headers: parts.headers, bytes: to_bytes(body, usize::MAX).await.unwrap().to_vec() }
     }
 
-    pub async fn post_form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.send(Method::POST, path, &[("content-type", "application/x-www-form-urlencoded")], body.into_bytes()).await
-    }
-
-    /// A change with the session's token, read from `/me`.
-    pub async fn post_json(&mut self, path: &str, body: &Value) -> Answer {
-        let token = self.csrf_token().await;
-        let headers = [("content-type", "application/json"), ("x-csrf-token", token.as_str())];
-        self.send(Method::POST, path, &headers, serde_json::to_vec(body).unwrap()).await
-    }
-
-    pub async fn csrf_token(&mut self) -> String {
-        let me = self.get_json("/me").await;
-        if me.status == StatusCode::OK { me.json()["csrf_token"].as_str().unwrap().to_owned() } else { String::new() }
-    }
-
-    pub async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+    /// A SCIM request of a connection with its token and further headers.
+    pub async fn scim_with(&self, slug: &str, headers: &[(&str, &str)], method: &str, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("/connections/{slug}/scim/v2{path}"));
+        request = request.header("authorization", format!("Bearer {}", token(slug)));
+        if body.is_some() {
+            request = request.header("content-type", "application/scim+json");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if !self.cookies.is_empty() {
-            let line: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            request = request.header(header::COOKIE, line.join("; "));
-        }
-        let answer = self.gateway.send(request.body(Body::from(body)).unwrap()).await;
-        for cookie in answer.cookies() {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            if cookie.contains("Max-Age=0") {
-                self.cookies.remove(name);
-            } else {
-                self.cookies.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        answer
+        self.call(request.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap()).await
     }
 
-    pub fn session(&self) -> Option<Secret<String>> {
-        self.cookies.get("__Host-rolegate_session").cloned().map(Secret::new)
+    /// A SCIM request of `acme-okta`.
+    pub async fn scim(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.scim_with(OKTA, &[], method, path, body).await
     }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.scim("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.scim("POST", path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.scim("PUT", path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, operations: Value) -> Answer {
+        let body = serde_json::json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations });
+        self.scim("PATCH", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.scim("DELETE", path, None).await
+    }
+
+    /// The filter is encoded.
+    pub async fn filter(&self, collection: &str, filter: &str) -> Answer {
+        let filter: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        self.get(&format!("{collection}?filter={filter}")).await
+    }
+
+    /// Audit rows and events that there are, to see that nothing was written.
+    pub async fn written(&self) -> i64 {
+        let sql = "select (select count(*) from audit) + (select count(*) from outbox) + (select count(*) from identity)
+            + (select count(*) from directory_group) + (select count(*) from group_member)";
+        self.fresh.query(sql).optional::<(i64,)>().await.unwrap().unwrap().0
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.fresh
+    }
+
+    /// Where the database is, for a process of its own.
+    pub fn address(&self) -> &str {
+        &self.fresh.address
+    }
+}
+
+/// The same in every run; it is in the database by its hash.
+pub fn token(slug: &str) -> String {
+    keys::scim_token(keys::stretch([9; 32], u64::from(seed(slug)))).expose().clone()
+}
+
+fn seed(slug: &str) -> u8 {
+    match slug {
+        OKTA => 1,
+        ENTRA => 2,
+        OTHER => 3,
+        other => panic!("no connection is named {other}"),
+    }
+}
+
+fn config(address: &str) -> Config {
+    let variables = [("ROLEGATE_DATABASE_URL", address), ("ROLEGATE_PUBLIC_URL", "https://gateway.example")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Config::resolve(None, variables, &|_| unreachable!("there is no password file")).unwrap()
+}
+
+pub fn id<Kind>(value: u128) -> Id<Kind> {
+    Id::new(Uuid::from_u128(value))
+}
+
+/// Tenants, their connections and tokens.
+pub async fn plant(db: &Db) {
+    plant_tenant(db, 1, "acme", &[OKTA, ENTRA]).await;
+    plant_tenant(db, 2, "other", &[OTHER]).await;
+}
+
+async fn plant_tenant(db: &Db, number: u128, slug: &str, connections: &[&str]) {
+    let (tenant, root): (TenantId, OrganizationId) = (id(number), id(number));
+    let preset = Preset::find("owner-member").unwrap();
+    let mut next = number * 1000;
+    let made = preset.instantiate(|| {
+        next += 1;
+        id(next)
+    });
+    let mut tx = db.begin().await.unwrap();
+    let row = db::tenant::Tenant {
+        id: tenant,
+        slug: Slug::parse(slug).unwrap(),
+        name: Title::parse("name", slug).unwrap(),
+        preset: preset.key.clone(),
+        preset_version: preset.version,
+        settings: made.settings,
+        model_version: 1,
+    };
+    assert!(db::tenant::insert_tenant(&mut tx, &row, NOW).await.unwrap());
+    let organization = Organization { id: root, parent: None, slug: row.slug.clone(), name: row.name.clone() };
+    assert!(db::organization::insert_organizations(&mut tx, tenant, &[organization], false, NOW).await.unwrap());
+    let entities: Vec<_> = made.catalogue.iter().cloned().collect();
+    db::role::insert_entities(&mut tx, tenant, &entities).await.unwrap();
+    assert!(db::role::insert_roles(&mut tx, tenant, &made.roles, false, NOW).await.unwrap());
+    for slug in connections {
+        let connection: ConnectionId = id(u128::from(seed(slug)));
+        let row = Connection {
+            id: connection,
+            tenant,
+            organization: root,
+            slug: Slug::parse(slug).unwrap(),
+            audience: Audience::Admin,
+            authority: Authority::default(),
+            enabled: true,
+            allow_owner_grants: false,
+            scim: ScimSettings { enabled: true, ..ScimSettings::default() },
+            saml: SamlSettings::default(),
+            attributes: BTreeMap::new(),
+            version: 1,
+        };
+        assert!(db::connection::insert_connection(&mut tx, &row, false, NOW).await.unwrap());
+        let hash = keys::hash(&token(slug));
+        db::token::insert_token(&mut tx, tenant, connection, id(u128::from(seed(slug))), &hash, NOW, expiry()).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+/// Far enough for a test and for a process with a clock of its own.
+pub fn expiry() -> Timestamp {
+    NOW.plus_secs(10 * 365 * 86_400)
 }

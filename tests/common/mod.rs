@@ -1,6 +1,7 @@
 //! What every family of tests needs: fresh databases on both engines, fixed times and identifiers.
 
 pub mod engines;
+pub mod front;
 pub mod gateway;
 pub mod idp;
 

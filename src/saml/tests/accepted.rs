@@ -96,6 +96,16 @@ fn inclusive_namespaces_of_okta_and_an_xml_declaration_are_accepted() {
     verify(&format!("<?xml version=\"1.0\" encoding='utf-8' standalone=\"no\"?>\r\n{signed}\n")).unwrap();
 }
 
+#[test]
+fn default_namespaces_of_entra_and_carriage_returns_of_dot_net_are_accepted() {
+    let message = message();
+    let template = RSA.template(&message.assertion_id).replace("xmlns:ds", "xmlns").replace("ds:", "");
+    let template = template.replace("</X509Certificate>", "&#13;\n</X509Certificate>");
+    let assertion = message.assertion().replace("<saml:", "<").replace("</saml:", "</").replace("xmlns:saml", "xmlns");
+    let assertion = RSA.sign_templated(&assertion.replacen("</Issuer>", &format!("</Issuer>{template}"), 1)).unwrap();
+    assert_eq!(verify(&message.response(&assertion)).unwrap().name_id.unwrap().value, "ada@example.com");
+}
+
 /// Signs with a template of the test's own.
 fn sign_template(xml: &str, template: &str) -> String {
     let with_template = xml.replacen("</saml:Issuer>", &format!("</saml:Issuer>{template}"), 1);

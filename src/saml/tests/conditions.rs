@@ -30,6 +30,10 @@ fn what_is_not_meant_for_us_is_refused(#[case] expected: &str, #[case] edit: Edi
 
 #[rstest]
 #[case("version", "<saml:Assertion", "Version=\"2.0\"", "Version=\"1.1\"")]
+#[case("issuer", "<saml:Issuer", "idp.example", "evil.example")]
+#[case("issued_in_future", "IssueInstant", "2026-03-03T08:00:00Z", "2026-03-03T08:01:01Z")]
+#[case("expired", "<saml:Conditions", "NotOnOrAfter=\"2026-03-03T08:05:00Z\"", "NotOnOrAfter=\"2026-03-03T07:59:00Z\"")]
+#[case("expired", "<saml:SubjectConfirmationData", "NotOnOrAfter=\"2026-03-03T08:05:00Z\"", "NotOnOrAfter=\"2026-03-03T07:59:00Z\"")]
 #[case("no_conditions", "<saml:Conditions", "", "")]
 #[case("no_bearer", "cm:bearer", "cm:bearer", "cm:holder-of-key")]
 #[case("time", "IssueInstant", "2026-03-03T08:00:00Z", "2026-03-03T08:00:00")]
@@ -109,9 +113,24 @@ fn a_start_in_the_future_is_refused_beyond_the_skew() {
 fn the_shorter_of_two_ends_bounds_the_replay_record() {
     let xml = assertion_with("NotOnOrAfter=\"2026-03-03T08:05:00Z\" Recipient", "NotOnOrAfter=\"2026-03-03T08:02:00Z\" Recipient");
     assert_eq!(verify(&xml).unwrap().usable_until, now().plus_secs(180));
+    let xml = assertion_with("NotOnOrAfter=\"2026-03-03T08:05:00Z\">", "NotOnOrAfter=\"2026-03-03T08:01:00Z\">");
+    assert_eq!(verify(&xml).unwrap().usable_until, now().plus_secs(120));
     let xml =
         assertion_with("<saml:Conditions NotBefore=\"2026-03-03T08:00:00Z\" NotOnOrAfter=\"2026-03-03T08:05:00Z\">", "<saml:Conditions>");
     assert_eq!(verify(&xml).unwrap().usable_until, now().plus_secs(360));
+}
+
+#[test]
+fn only_a_bearer_confirmation_confirms() {
+    let good = "<saml:SubjectConfirmation Method=\"urn:oasis:names:tc:SAML:2.0:cm:bearer\">";
+    let beside = |method: &str| {
+        let data = format!("NotOnOrAfter=\"2026-03-03T08:05:00Z\" Recipient=\"{ACS}\"");
+        let wrong =
+            format!("{good}<saml:SubjectConfirmationData {}/></saml:SubjectConfirmation>", data.replace(ACS, "https://other.example"));
+        assertion_with(good, &format!("{wrong}<saml:SubjectConfirmation Method=\"urn:oasis:names:tc:SAML:2.0:cm:{method}\">"))
+    };
+    assert_eq!(code(&beside("bearer")), "accepted", "one of two is enough");
+    assert_eq!(code(&beside("sender-vouches")), "recipient");
 }
 
 /// Step 9.
@@ -131,7 +150,9 @@ fn every_in_response_to_says_the_same_and_one_is_signed() {
     assert_eq!(code(&outer(stripped, "_other")), "in_response_to");
     let second = "<saml:SubjectConfirmation Method=\"urn:oasis:names:tc:SAML:2.0:cm:bearer\"><saml:SubjectConfirmationData InResponseTo=\"_other\"/></saml:SubjectConfirmation></saml:Subject>";
     let assertion = answered.assertion().replace("</saml:Subject>", second);
-    assert_eq!(code(&answered.response(&RSA.sign(&assertion, &answered.assertion_id).unwrap())), "in_response_to");
+    let signed = RSA.sign(&assertion, &answered.assertion_id).unwrap();
+    assert_eq!(code(&answered.response(&signed)), "in_response_to");
+    assert_eq!(code(&message().response(&signed)), "in_response_to", "also without one on the Response");
     // On a signed Response alone it is signed too.
     let on_response = outer(message().response(&message().assertion()), "_request");
     let assertion = verify(&RSA.sign(&on_response, &message().response_id).unwrap()).unwrap();

@@ -31,6 +31,7 @@ use super::*;
 #[case("malformed", "</samlp:Status>", "</samlp:status>")]
 #[case("malformed", " Version=", " ID=\"other\" Version=")]
 #[case("malformed", " Version=", "Version=")]
+#[case("malformed", " Version=", " xmlns:a=\"urn:a\" xmlns:a=\"urn:b\" Version=")]
 #[case("malformed", " Version=", " x Version=")]
 #[case("malformed", " Version=", " x=y Version=")]
 #[case("malformed", "Version=\"2.0\"", "Version=\"<2.0\"")]
@@ -52,6 +53,16 @@ fn what_is_not_plain_xml_is_refused_before_any_cryptography(#[case] expected: &s
     // The XML reader itself refuses some of them in its own words.
     assert_eq!(refusal.code(), expected, "{refusal}");
     assert_eq!(refusal.step, Step::Scan);
+}
+
+#[test]
+fn no_id_stands_twice() {
+    let xml = RSA.issue(&message(), Sign::Assertion).unwrap();
+    let twice = |from: &str, to: &str| code(&xml.replacen(from, to, 1));
+    let (response, assertion) = (message().response_id, message().assertion_id);
+    assert_eq!(twice("<ds:KeyInfo>", "<ds:KeyInfo Id=\"_key\">"), "accepted");
+    assert_eq!(twice("<ds:KeyInfo>", &format!("<ds:KeyInfo Id=\"{assertion}\">")), "duplicate_id");
+    assert_eq!(twice(&response, &assertion), "duplicate_id");
 }
 
 #[test]
