@@ -12,10 +12,10 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     config::Config,
-    db::{Db, DbError, PoolSize, installation},
+    db::{Db, DbError, PoolSize, installation, seal},
     domain::{
         actor::{Actor, Occasion},
-        id::IdSource,
+        id::{IdSource, TenantId},
         time::Timestamp,
     },
     keys::{KeyError, Keys},
@@ -99,6 +99,21 @@ impl App {
     pub fn occasion(&self, actor: Actor, correlation: impl Into<String>) -> Occasion {
         let now = self.now();
         Occasion { actor, now, ids: IdSource::new(now, self.random.bytes()), correlation: correlation.into() }
+    }
+
+    /// Numbers and seals what was committed. A failure is logged and made up for by the next one: the change itself stands.
+    pub async fn seal(&self, tenant: TenantId) {
+        let key = self.keys.chain();
+        loop {
+            match seal::seal(&self.db, tenant, &key).await {
+                Ok(outcome) if outcome.left => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(tenant.id = %tenant, "audit rows wait for their seal: {error}");
+                    return;
+                }
+            }
+        }
     }
 }
 

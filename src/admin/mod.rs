@@ -2,4 +2,11 @@
 //!
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
+pub mod apply;
+pub mod change;
+pub mod current;
+pub mod listing;
+pub mod plan;
+pub mod recover;
+pub mod sign_in_link;
 pub mod tenant_file;

@@ -98,6 +98,14 @@ pub async fn list_certificates(
     source.into().query(sql).bind(tenant.to_string()).bind(connection.to_string()).all().await?.into_iter().map(Row::read).collect()
 }
 
+/// All of a tenant, in the order of their adding.
+pub async fn list_certificates_of_tenant(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<IdpCertificateRow>, DbError> {
+    let sql = "select id, connection, der, fingerprint, subject, key_kind, not_before_ms, not_after_ms, state, from_file, added_by,
+            added_at_ms, retired_by, retired_at_ms, first_used_at_ms, last_used_at_ms
+        from idp_certificate where tenant = $1 order by id";
+    source.into().query(sql).bind(tenant.to_string()).all().await?.into_iter().map(Row::read).collect()
+}
+
 /// False when the connection has the fingerprint (or the id) already. The connection's version is for the caller to raise.
 pub async fn insert_certificate(tx: &mut Tx, tenant: TenantId, certificate: &IdpCertificateRow) -> Result<bool, DbError> {
     let sql =

@@ -14,6 +14,7 @@ pub mod filter;
 pub mod group;
 pub mod identity;
 pub mod installation;
+pub mod listing;
 pub mod mapping;
 mod migrate;
 pub mod model;
