@@ -84,12 +84,12 @@ impl App {
     pub async fn open_with(config: Config, migrations: Migrations, clock: Clock, random: Random) -> Result<Self, OpenError> {
         let db = open_database(&config, migrations).await?;
         let keys = match_keys(&db, &config, &clock, &random).await?;
-        Ok(Self::assemble(db, clock, random, keys, config))
+        Ok(Self::assemble(db, keys, config, clock, random))
     }
 
-    /// The parts together, with everything that is only kept in memory.
+    /// The parts around a database that is open and belongs to these keys.
     #[must_use]
-    pub fn assemble(db: Db, clock: Clock, random: Random, keys: Keys, config: Config) -> Self {
+    pub fn assemble(db: Db, keys: Keys, config: Config, clock: Clock, random: Random) -> Self {
         Self {
             db,
             clock,

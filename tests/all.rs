@@ -4,6 +4,7 @@
 
 mod admin;
 mod common;
+mod end_to_end;
 mod layers;
 mod provision;
 mod saml;

@@ -84,7 +84,7 @@ impl Gateway {
     pub async fn begin(engine: Engine) -> Self {
         let fresh = engine.fresh().await;
         plant(&fresh).await;
-        let app = App::assemble((*fresh).clone(), Clock::fixed(NOW), Random::seeded(7), Keys::new([7; 32]), config(&fresh.address));
+        let app = App::assemble((*fresh).clone(), Keys::new([7; 32]), config(&fresh.address), Clock::fixed(NOW), Random::seeded(7));
         Self { app, fresh }
     }
 

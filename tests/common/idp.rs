@@ -14,7 +14,7 @@ use rolegate::{
     },
 };
 
-use super::{NOW, front::PUBLIC_URL};
+use super::{NOW, installation::PUBLIC_URL};
 
 pub const ENTITY_ID: &str = "https://idp.example/metadata";
 pub const SSO_URL: &str = "https://idp.example/sso";

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::common::{
     engines::Engine,
-    front::{Answer, Browser, Front},
     idp,
+    installation::{Answer, Browser, Gateway},
 };
 
 pub const SLUG: &str = "acme-okta";
@@ -65,14 +65,14 @@ grant = [{{ role = "Organization Context Manager", organization = "acme" }}]
     )
 }
 
-pub async fn gateway(engine: Engine, saml: &str, more: &str) -> Front {
-    let gateway = Front::open(engine).await;
+pub async fn gateway(engine: Engine, saml: &str, more: &str) -> Gateway {
+    let gateway = Gateway::open(engine).await;
     gateway.apply(&tenant(saml, more)).await;
     gateway
 }
 
 /// Ada, with the groups named.
-pub fn ada(gateway: &Front, groups: &[&str]) -> Message {
+pub fn ada(gateway: &Gateway, groups: &[&str]) -> Message {
     let mut message = idp::message(SLUG, "ada@acme.example", gateway.app.now());
     let text = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>();
     message.attributes = vec![
@@ -118,7 +118,7 @@ pub fn roles(me: &Value) -> Vec<(String, Vec<String>)> {
 }
 
 /// What the log says of the latest sign-in at the connection.
-pub async fn last_in_log(gateway: &Front) -> SignInLogRow {
+pub async fn last_in_log(gateway: &Gateway) -> SignInLogRow {
     gateway.settle().await;
     let row = rolegate::db::connection::find_connection_by_slug(&gateway.app.db, SLUG).await.unwrap().unwrap();
     let (tenant, id) = (row.connection.tenant, row.connection.id);
@@ -126,7 +126,7 @@ pub async fn last_in_log(gateway: &Front) -> SignInLogRow {
 }
 
 /// Rows that a sign-in could have made.
-pub async fn traces(gateway: &Front) -> [i64; 4] {
+pub async fn traces(gateway: &Gateway) -> [i64; 4] {
     [
         gateway.count("select count(*) from account").await,
         gateway.count("select count(*) from assignment").await,

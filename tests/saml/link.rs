@@ -2,12 +2,12 @@ use axum::http::{Method, StatusCode};
 use rstest::rstest;
 
 use super::house::{me, roles, tenant};
-use crate::common::{engines::Engine, front::Front};
+use crate::common::{engines::Engine, installation::Gateway};
 
 #[rstest]
 #[tokio::test]
 async fn a_link_signs_an_owner_in_once_and_looking_at_it_does_not_use_it_up(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let gateway = Front::open(engine).await;
+    let gateway = Gateway::open(engine).await;
     let applied = gateway.apply(&tenant("", "")).await;
     let path = applied.links[0].path();
     let mut browser = gateway.browser();
@@ -33,7 +33,7 @@ async fn a_link_signs_an_owner_in_once_and_looking_at_it_does_not_use_it_up(#[va
 
 #[tokio::test]
 async fn a_link_that_is_old_or_wrong_or_posted_by_another_site_signs_nobody_in() {
-    let gateway = Front::open(Engine::Sqlite).await;
+    let gateway = Gateway::open(Engine::Sqlite).await;
     let applied = gateway.apply(&tenant("", "")).await;
     let token = applied.links[0].secret.expose();
     let mut browser = gateway.browser();

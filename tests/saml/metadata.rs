@@ -2,7 +2,7 @@ use axum::http::StatusCode;
 use rstest::rstest;
 
 use super::house::{LOGIN, SLUG, gateway};
-use crate::common::{engines::Engine, front::PUBLIC_URL};
+use crate::common::{engines::Engine, installation::PUBLIC_URL};
 
 #[rstest]
 #[tokio::test]

@@ -6,24 +6,24 @@ use rstest::rstest;
 use super::house::{ACS, LOGIN, ada, assert_refused, gateway, last_in_log, post, traces};
 use crate::common::{
     engines::Engine,
-    front::Front,
     idp::{self, FOREIGN_KEY, KEY},
+    installation::Gateway,
 };
 
-type Alter = fn(&Front, &mut Message);
+type Alter = fn(&Gateway, &mut Message);
 
 #[rstest]
-#[case::audience("conditions", "audience", |_: &Front, m: &mut Message| m.audiences = vec!["https://other.example".to_owned()])]
-#[case::no_audience("conditions", "AudienceRestriction", |_: &Front, m: &mut Message| m.audiences.clear())]
-#[case::expired("conditions", "NotOnOrAfter", |g: &Front, m: &mut Message| m.not_on_or_after = Some(g.app.now().plus_secs(-60)))]
-#[case::not_yet("conditions", "NotBefore", |g: &Front, m: &mut Message| m.not_before = Some(g.app.now().plus_secs(62)))]
-#[case::issuer("conditions", "Issuer", |_: &Front, m: &mut Message| m.issuer = "https://foreign.example".to_owned())]
-#[case::recipient("conditions", "Recipient", |_: &Front, m: &mut Message| m.recipient = Some("https://rolegate.example/connections/other/saml/acs".to_owned()))]
-#[case::destination("conditions", "Destination", |_: &Front, m: &mut Message| m.destination = Some("https://other.example/acs".to_owned()))]
-#[case::status("conditions", "sign-in failed", |_: &Front, m: &mut Message| m.status = "urn:oasis:names:tc:SAML:2.0:status:Responder".to_owned())]
-#[case::no_authn("conditions", "AuthnStatement", |_: &Front, m: &mut Message| m.authn_instant = None)]
-#[case::padded_name("identity", "white space", |_: &Front, m: &mut Message| m.name_id.as_mut().unwrap().value.push(' '))]
-#[case::unknown_request("in_response_to", "did not begin", |_: &Front, m: &mut Message| m.in_response_to = Some("_00".to_owned()))]
+#[case::audience("conditions", "audience", |_: &Gateway, m: &mut Message| m.audiences = vec!["https://other.example".to_owned()])]
+#[case::no_audience("conditions", "AudienceRestriction", |_: &Gateway, m: &mut Message| m.audiences.clear())]
+#[case::expired("conditions", "NotOnOrAfter", |g: &Gateway, m: &mut Message| m.not_on_or_after = Some(g.app.now().plus_secs(-60)))]
+#[case::not_yet("conditions", "NotBefore", |g: &Gateway, m: &mut Message| m.not_before = Some(g.app.now().plus_secs(62)))]
+#[case::issuer("conditions", "Issuer", |_: &Gateway, m: &mut Message| m.issuer = "https://foreign.example".to_owned())]
+#[case::recipient("conditions", "Recipient", |_: &Gateway, m: &mut Message| m.recipient = Some("https://rolegate.example/connections/other/saml/acs".to_owned()))]
+#[case::destination("conditions", "Destination", |_: &Gateway, m: &mut Message| m.destination = Some("https://other.example/acs".to_owned()))]
+#[case::status("conditions", "sign-in failed", |_: &Gateway, m: &mut Message| m.status = "urn:oasis:names:tc:SAML:2.0:status:Responder".to_owned())]
+#[case::no_authn("conditions", "AuthnStatement", |_: &Gateway, m: &mut Message| m.authn_instant = None)]
+#[case::padded_name("identity", "white space", |_: &Gateway, m: &mut Message| m.name_id.as_mut().unwrap().value.push(' '))]
+#[case::unknown_request("in_response_to", "did not begin", |_: &Gateway, m: &mut Message| m.in_response_to = Some("_00".to_owned()))]
 #[tokio::test]
 async fn a_response_that_does_not_fit_leaves_nothing_and_its_reason_is_in_the_log(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,

@@ -3,7 +3,7 @@ use rolegate::domain::time::Timestamp;
 use rstest::rstest;
 
 use super::house::{ada, gateway, me, sign_in};
-use crate::common::{engines::Engine, front::PUBLIC_URL};
+use crate::common::{engines::Engine, installation::PUBLIC_URL};
 
 #[rstest]
 #[tokio::test]

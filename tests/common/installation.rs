@@ -31,7 +31,7 @@ use super::{
 /// Where the gateway believes to be reached.
 pub const PUBLIC_URL: &str = "https://rolegate.example";
 
-pub struct Front {
+pub struct Gateway {
     pub app: App,
     router: Router,
     /// Dropped after the pools above are of no use any more.
@@ -39,7 +39,7 @@ pub struct Front {
     _home: TempDir,
 }
 
-impl Front {
+impl Gateway {
     pub async fn open(engine: Engine) -> Self {
         let (database, home) = (engine.fresh().await, TempDir::new().unwrap());
         let variables =
@@ -94,10 +94,6 @@ impl Front {
         let row: Option<(i64,)> = self.app.db.query(sql).optional().await.unwrap();
         row.unwrap().0
     }
-
-    pub fn slug(text: &str) -> Slug {
-        Slug::parse(text).unwrap()
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -135,7 +131,7 @@ impl Answer {
 /// Keeps cookies as a browser does, and follows no redirects.
 #[derive(Clone)]
 pub struct Browser<'g> {
-    pub gateway: &'g Front,
+    pub gateway: &'g Gateway,
     pub cookies: BTreeMap<String, String>,
 }
 
@@ -184,9 +180,5 @@ impl Browser<'_> {
             }
         }
         answer
-    }
-
-    pub fn session(&self) -> Option<Secret<String>> {
-        self.cookies.get("__Host-rolegate_session").cloned().map(Secret::new)
     }
 }
