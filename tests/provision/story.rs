@@ -20,7 +20,6 @@ use rolegate::{
         connection::{Audience, Authority, Connection, Correlation, Jit, SamlSettings, ScimSettings},
         id::{AccountId, ConnectionId, GroupId, Id, IdSource, OrganizationId, RoleId, RuleId, TenantId, TokenId, kind},
         identity::{GroupRef, Identity, Protocol},
-        model::RoleModel,
         name::{Slug, Title, fold},
         organization::Organization,
         role::{ManagedGroups, ManagedRoles, Role},
@@ -343,6 +342,15 @@ impl Story {
         row.account.id
     }
 
+    /// What an administrator does to somebody.
+    pub async fn block(&self, account: AccountId) {
+        let mut tx = self.db.begin().await.unwrap();
+        let mut row = db::account::lock_accounts(&mut tx, self.tenant, &[account]).await.unwrap().remove(&account).unwrap();
+        row.account.status = SignInStatus::Blocked;
+        db::account::update_account(&mut tx, self.tenant, &row, NOW).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// What an owner does who says that both are one person.
     pub async fn link(&self, idp: Idp, account: AccountId, subject: &str) {
         let mut tx = self.db.begin().await.unwrap();
@@ -404,10 +412,6 @@ impl Story {
 
     pub async fn account(&self, account: AccountId) -> db::account::AccountRow {
         db::account::find_account(&self.db, self.tenant, account).await.unwrap().expect("the account is there")
-    }
-
-    pub async fn model(&self) -> RoleModel {
-        db::model::load_model(&*self.db, self.tenant).await.unwrap()
     }
 
     /// A session, as the shell begins one after the sign-in; `None` for a local one.
