@@ -1,4 +1,5 @@
 //! The core on both engines: facts go in by SCIM and by SAML, and what accounts hold, and why, comes out.
 
+mod histories;
 mod scenarios;
 mod story;
