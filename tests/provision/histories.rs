@@ -228,6 +228,7 @@ async fn take(story: &Story, model: &mut Model, step: &Step) {
             if let Some(account) = model.live_resource(OKTA, NAMES[who])
                 && model.by_subject(ENTRA, NAMES[who]).is_none()
                 && !model.known.contains_key(&(ENTRA, account))
+                && model.is_live_anywhere(account)
             {
                 story.link(ENTRA, account, NAMES[who]).await;
                 model.known.insert((ENTRA, account), Known { name: NAMES[who], subject: true, ..Known::default() });
