@@ -318,9 +318,8 @@ pub(super) async fn settle_status(
     let elsewhere = if live { None } else { db::identity::find_live_elsewhere(tx, tenant, id, connection).await? };
     let status = match was {
         SignInStatus::Blocked if live && !was_live => SignInStatus::Active,
-        SignInStatus::Blocked => SignInStatus::Blocked,
         SignInStatus::Active | SignInStatus::Pending if live || person.account.has_local_credential || elsewhere.is_some() => was,
-        SignInStatus::Active | SignInStatus::Pending => SignInStatus::Blocked,
+        SignInStatus::Active | SignInStatus::Pending | SignInStatus::Blocked => SignInStatus::Blocked,
     };
     if !live {
         let ended = if status == SignInStatus::Blocked {

@@ -67,12 +67,15 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Clone, Default)]
 struct Known {
     name: &'static str,
-    /// `None`: SAML alone speaks of the person; `Some(true)`: a tombstone.
+    /// `None`: SCIM never spoke of the person; `Some(true)`: a tombstone.
     deleted: Option<bool>,
     inactive: bool,
     external_id: bool,
     subject: bool,
-    saml_groups: Option<Option<BTreeSet<&'static str>>>,
+    /// Somebody signed in.
+    seen: bool,
+    /// What the last response that spoke of groups named.
+    saml_groups: BTreeSet<&'static str>,
 }
 
 impl Known {
@@ -135,8 +138,10 @@ impl Model {
                 let of = self.groups.iter().filter(|group| group.idp == idp && group.members.contains(&account));
                 ("scim_rule", of.map(|group| group.pinned).collect())
             } else {
-                let Some(groups) = &known.saml_groups else { continue };
-                ("saml_rule", groups.clone().unwrap_or_default())
+                if !known.seen {
+                    continue;
+                }
+                ("saml_rule", known.saml_groups.clone())
             };
             let slug = if idp == OKTA { "okta" } else { "entra" };
             let home = if idp == OKTA { "acme" } else { "acme-eu" };
@@ -165,8 +170,8 @@ fn mapping(story: &Story, bits: u8) -> Value {
         grants(3, r#"groups.value eq "g3""#, story.role(OWNER), ACME),
     ];
     let rules: Vec<_> = all.into_iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0).map(|(_, rule)| rule).collect();
-    let roles = if bits & 8 == 0 { vec![] } else { vec![story.role("Organization Member")] };
-    json!({ "rules": rules, "default": { "roles": roles, "apply": "always" } })
+    let default = if bits & 8 == 0 { vec![] } else { vec![story.role("Organization Member")] };
+    json!({ "rules": rules, "default": { "roles": default, "apply": "always" } })
 }
 
 fn names_of(bits: u8) -> BTreeSet<&'static str> {
@@ -265,7 +270,7 @@ async fn create(story: &Story, model: &mut Model, idp: Idp, name: &'static str, 
     let outcome = story.create(idp, body).await;
     let of_the_name = |known: &Known| known.name == name;
     // Known by a sign-in alone, of its own making: adopted. A tombstone of the same externalId: revived. The older one wins.
-    let signed_in = |known: &Known| known.deleted.is_none() && known.saml_groups.is_some();
+    let signed_in = |known: &Known| known.deleted.is_none() && known.seen;
     let linked = model
         .known
         .iter()
@@ -283,7 +288,7 @@ async fn create(story: &Story, model: &mut Model, idp: Idp, name: &'static str, 
     assert!(heir.is_some() || !model.named_by.contains_key(&account), "somebody new");
     for ((at, of), known) in &mut model.known {
         // The address is somebody else's now.
-        if *at == idp && *of != account && known.name == name && known.deleted == Some(true) && known.saml_groups.is_some() {
+        if *at == idp && *of != account && known.name == name && known.deleted == Some(true) && known.seen {
             known.subject = false;
         }
     }
@@ -318,8 +323,10 @@ async fn sign_in(story: &Story, model: &mut Model, idp: Idp, name: &'static str,
     };
     let known = model.known.entry((idp, account)).or_default();
     if known.deleted != Some(true) {
-        let last = known.saml_groups.take().flatten();
-        (known.name, known.subject, known.saml_groups) = (name, true, Some(groups.or(last)));
+        (known.name, known.subject, known.seen) = (name, true, true);
+        if let Some(said) = groups {
+            known.saml_groups = said;
+        }
     }
 }
 
@@ -354,9 +361,9 @@ async fn check(story: &Story, model: &Model, owners_before: &mut i64) {
     *owners_before = owners;
     for idp in IDPS {
         let live = model.known.iter().filter(|((at, _), known)| *at == idp && known.deleted == Some(false)).count();
-        assert_eq!(counter::total(&*story.db, story.tenant, idp.id(), USERS).await.unwrap(), i64::try_from(live).unwrap());
+        assert_eq!(counter::total(&story.db, story.tenant, idp.id(), USERS).await.unwrap(), i64::try_from(live).unwrap());
         let groups = model.groups.iter().filter(|group| group.idp == idp).count();
-        assert_eq!(counter::total(&*story.db, story.tenant, idp.id(), GROUPS).await.unwrap(), i64::try_from(groups).unwrap());
+        assert_eq!(counter::total(&story.db, story.tenant, idp.id(), GROUPS).await.unwrap(), i64::try_from(groups).unwrap());
     }
     let written = story.audited().await;
     for idp in IDPS {

@@ -55,7 +55,7 @@ async fn twenty_posts_of_one_user_name_make_one_user(#[values(Engine::Sqlite, En
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(ProvisionError::Taken("userName")))));
     assert_eq!(story.count("select count(*) from account where tenant = $1").await, 1);
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
 }
 
 #[rstest]
@@ -117,8 +117,8 @@ async fn memberships_of_the_same_people_changed_at_once_end_as_the_rows_say(#[va
         expected.sort();
         assert_eq!(story.held(*account).await, expected, "p{at}");
     }
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 10);
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), GROUPS).await.unwrap(), 3);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 10);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), GROUPS).await.unwrap(), 3);
     assert_eq!(story.begun_again.load(std::sync::atomic::Ordering::SeqCst), 0, "nobody stood in anybody's way");
 }
 

@@ -277,11 +277,11 @@ async fn a_scim_post_adopts_the_account_that_a_sign_in_made(#[values(Engine::Sql
     let story = Story::begin(engine).await;
     story.publish(OKTA, two_rules(&story)).await;
     let ada = story.admitted(OKTA, "ada", Some(&["editors"])).await;
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
 
     let adopted = story.create(OKTA, person("Ada")).await.unwrap();
     assert_eq!(adopted, ada, "the same id");
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
     // From now on SCIM has authority, and SCIM knows of no groups.
     assert_eq!(story.held(ada).await, nothing());
     assert_eq!(story.admitted(OKTA, "ada", Some(&["editors"])).await, ada);
@@ -289,7 +289,7 @@ async fn a_scim_post_adopts_the_account_that_a_sign_in_made(#[values(Engine::Sql
     let again = story.create(OKTA, person("ADA")).await;
     assert!(matches!(again, Err(ProvisionError::Taken("userName"))), "{again:?}");
     story.delete(OKTA, ada).await.unwrap();
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
 }
 
 /// Scenario 11.
@@ -378,7 +378,7 @@ async fn a_tombstone_is_revived_by_an_equal_external_id_alone(#[values(Engine::S
     let account = story.account(ada).await;
     assert_eq!((account.account.status, account.account.user_name.as_str()), (SignInStatus::Active, "ada.lovelace"));
     assert_eq!(story.held(ada).await, ["auditors at acme-us: manual"]);
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
     let after = story.patch(OKTA, ada, json!({ "title": "y" })).await.unwrap();
     assert!(after.scim.version > before.scim.version + 1, "no version is ever given twice");
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rolegate::{
-    db,
+    db::{self, Db, PoolSize},
     domain::{
         account::{Account, AccountKind, SignInStatus},
         actor::{Actor, Occasion},
@@ -63,7 +63,9 @@ pub fn id<Kind>(value: u128) -> Id<Kind> {
 }
 
 pub struct Story {
-    pub db: Fresh,
+    pub db: Db,
+    /// Removes the database in the end.
+    _fresh: Fresh,
     pub tenant: TenantId,
     cache: PublishedCache,
     roles: BTreeMap<String, RoleId>,
@@ -96,7 +98,9 @@ impl Story {
     }
 
     pub async fn begin_with(engine: Engine, setting: Setting) -> Self {
-        let db = engine.fresh().await;
+        let fresh = engine.fresh().await;
+        // As many as race in earnest.
+        let db = Db::open(&fresh.address, PoolSize(12)).await.unwrap();
         let tenant: TenantId = id(9);
         let organizations = BTreeMap::from([("acme", id(1)), ("acme-eu", id(2)), ("acme-us", id(3))]);
         let preset = Preset::find("owner-member").unwrap();
@@ -150,6 +154,7 @@ impl Story {
         tx.commit().await.unwrap();
         Self {
             db,
+            _fresh: fresh,
             tenant,
             cache: PublishedCache::default(),
             roles: made.roles.iter().map(|role| (fold(role.name.as_str()), role.id)).collect(),
@@ -449,7 +454,7 @@ impl Story {
 
     /// What somebody should look at, in the order of its coming.
     pub async fn attention(&self) -> Vec<String> {
-        db::attention::list_open(&*self.db, self.tenant).await.unwrap().into_iter().map(|item| item.kind).collect()
+        db::attention::list_open(&self.db, self.tenant).await.unwrap().into_iter().map(|item| item.kind).collect()
     }
 }
 
