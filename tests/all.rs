@@ -1,6 +1,12 @@
 //! Every integration test, in one binary: one link, one migrated template of the database.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
+mod admin;
 mod common;
+mod end_to_end;
 mod layers;
 mod provision;
+mod saml;
+mod scim;
 mod store;

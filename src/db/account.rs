@@ -160,6 +160,19 @@ pub async fn find_local_account(tx: &mut Tx, tenant: TenantId, email: &str) -> R
     row.map(AccountRow::try_from).transpose()
 }
 
+/// Local accounts that files made, in the order of their making.
+pub async fn list_file_accounts(tx: &mut Tx, tenant: TenantId) -> Result<Vec<AccountRow>, DbError> {
+    let rows: Vec<AccountColumns> = tx
+        .query(
+            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+             from account where tenant = $1 and from_file order by id",
+        )
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    rows.into_iter().map(AccountRow::try_from).collect()
+}
+
 /// First affiliation with an organization; nothing where it is already there.
 pub async fn join(
     tx: &mut Tx,

@@ -253,6 +253,14 @@ impl Target<'_> {
             Self::Pool(db) => db.query(sql),
         }
     }
+
+    /// As [`Tx::query_set`].
+    pub fn query_set(&mut self, sql: &'static str, rows: usize) -> Query<'_> {
+        match self {
+            Self::Tx(tx) => tx.query_set(sql, rows),
+            Self::Pool(db) => db.query_set(sql, rows),
+        }
+    }
 }
 
 enum Values {

@@ -405,6 +405,19 @@ pub async fn list_unmapped(
     rows.iter().map(|(id,)| column::id("identity.account", id)).collect()
 }
 
+/// Connections with accounts that [`list_unmapped`] would list.
+pub async fn connections_to_map(db: &Db) -> Result<Vec<(TenantId, ConnectionId)>, DbError> {
+    let rows: Vec<(String, String)> = db
+        .query(
+            "select tenant, id from connection where exists (
+                 select 1 from identity where identity.tenant = connection.tenant and identity.connection = connection.id
+                     and identity.mapping_version < connection.mapping_version and identity.scim_state <> 'deleted')",
+        )
+        .all()
+        .await?;
+    rows.iter().map(|(tenant, id)| Ok((column::id("connection.tenant", tenant)?, column::id("connection.id", id)?))).collect()
+}
+
 /// Which of these are live SCIM users of the connection.
 pub async fn known_users(
     tx: &mut Tx,

@@ -106,19 +106,22 @@ impl Row {
     }
 }
 
-/// Numbers and seals what was committed, in one transaction of its own. Whoever comes second waits at the head's lock and then sees
+/// Numbers and seals what was committed, in one transaction of its own. Whoever comes second waits at the heads' lock and then sees
 /// what the first one left. There is no watermark: identifiers and commits have different orders.
 pub async fn seal(db: &Db, tenant: TenantId, key: &ChainKey) -> Result<SealOutcome, DbError> {
     let mut tx = db.begin().await?;
-    let audit = seal_audit(&mut tx, tenant, key).await?;
-    let outbox = number_outbox(&mut tx, tenant).await?;
+    let mut heads = lock_heads(&mut tx, tenant).await?;
+    let audit = seal_audit(&mut tx, tenant, key, &mut heads.audit).await?;
+    let outbox = number_outbox(&mut tx, tenant, &mut heads.outbox).await?;
+    if audit + outbox > 0 {
+        move_heads(&mut tx, tenant, &heads).await?;
+    }
     tx.commit().await?;
     let full = usize::try_from(BATCH).expect("the batch is small");
     Ok(SealOutcome { sealed: audit + outbox, left: audit == full || outbox == full })
 }
 
-async fn seal_audit(tx: &mut Tx, tenant: TenantId, key: &ChainKey) -> Result<usize, DbError> {
-    let head = lock_head(tx, tenant, "audit").await?;
+async fn seal_audit(tx: &mut Tx, tenant: TenantId, key: &ChainKey, head: &mut Head) -> Result<usize, DbError> {
     let sql = "select tenant, id, at_ms, actor_kind, actor_id, action, target_kind, target_id, correlation, detail
         from audit where tenant = $1 and number is null order by id limit $2";
     let rows: Vec<Row> = tx.query(sql).bind(tenant.to_string()).bind(BATCH).all().await?;
@@ -128,19 +131,16 @@ async fn seal_audit(tx: &mut Tx, tenant: TenantId, key: &ChainKey) -> Result<usi
     let sql = "with sealed (id, number, seal) as (values {($2, $3, $4)})
         update audit set number = sealed.number, seal = sealed.seal from sealed where audit.tenant = $1 and audit.id = sealed.id";
     let mut query = tx.query_set(sql, rows.len()).bind(tenant.to_string());
-    let Head { mut number, seal: mut last } = head;
     for row in &rows {
-        number += 1;
-        last = row.seal(key, &last, number);
-        query = query.bind(row.id.as_str()).bind(number).bind(last.clone());
+        head.number += 1;
+        head.seal = row.seal(key, &head.seal, head.number);
+        query = query.bind(row.id.as_str()).bind(head.number).bind(head.seal.clone());
     }
     query.run().await?;
-    move_head(tx, tenant, "audit", &Head { number, seal: last }).await?;
     Ok(rows.len())
 }
 
-async fn number_outbox(tx: &mut Tx, tenant: TenantId) -> Result<usize, DbError> {
-    let mut head = lock_head(tx, tenant, "outbox").await?;
+async fn number_outbox(tx: &mut Tx, tenant: TenantId, head: &mut Head) -> Result<usize, DbError> {
     let sql = "select id from outbox where tenant = $1 and number is null order by id limit $2";
     let rows: Vec<(String,)> = tx.query(sql).bind(tenant.to_string()).bind(BATCH).all().await?;
     if rows.is_empty() {
@@ -154,21 +154,42 @@ async fn number_outbox(tx: &mut Tx, tenant: TenantId) -> Result<usize, DbError> 
         query = query.bind(id.as_str()).bind(head.number);
     }
     query.run().await?;
-    move_head(tx, tenant, "outbox", &head).await?;
     Ok(rows.len())
 }
 
-async fn lock_head(tx: &mut Tx, tenant: TenantId, chain: &'static str) -> Result<Head, DbError> {
-    let sql = "insert into chain_head (tenant, chain, number, seal) values ($1, $2, 0, '') on conflict do nothing";
-    tx.query(sql).bind(tenant.to_string()).bind(chain).run().await?;
-    let sql = "select number, seal from chain_head where tenant = $1 and chain = $2";
-    let row: Option<(i64, String)> = tx.lock(sql).bind(tenant.to_string()).bind(chain).optional().await?;
-    row.map(|(number, seal)| Head { number, seal }).ok_or_else(|| DbError::corrupt("a chain's head", "it is not there"))
+/// Both chains of a tenant. Events are numbered alone: their head's seal stays empty.
+struct Heads {
+    audit: Head,
+    outbox: Head,
 }
 
-async fn move_head(tx: &mut Tx, tenant: TenantId, chain: &'static str, head: &Head) -> Result<(), DbError> {
-    let sql = "update chain_head set number = $3, seal = $4 where tenant = $1 and chain = $2";
-    tx.query(sql).bind(tenant.to_string()).bind(chain).bind(head.number).bind(head.seal.as_str()).run().await?;
+async fn lock_heads(tx: &mut Tx, tenant: TenantId) -> Result<Heads, DbError> {
+    let select = "select chain, number, seal from chain_head where tenant = $1 order by chain";
+    let mut rows: Vec<(String, i64, String)> = tx.lock(select).bind(tenant.to_string()).all().await?;
+    if rows.is_empty() {
+        let sql = "insert into chain_head (tenant, chain, number, seal) values ($1, 'audit', 0, ''), ($1, 'outbox', 0, '')
+            on conflict do nothing";
+        tx.query(sql).bind(tenant.to_string()).run().await?;
+        // Another sealer may have written them meanwhile, and moved them on.
+        rows = tx.lock(select).bind(tenant.to_string()).all().await?;
+    }
+    let mut take = |chain: &str| {
+        let at = rows.iter().position(|(name, ..)| name == chain).ok_or_else(|| DbError::corrupt("a chain's head", "it is not there"))?;
+        let (_, number, seal) = rows.swap_remove(at);
+        Ok::<_, DbError>(Head { number, seal })
+    };
+    Ok(Heads { audit: take("audit")?, outbox: take("outbox")? })
+}
+
+async fn move_heads(tx: &mut Tx, tenant: TenantId, heads: &Heads) -> Result<(), DbError> {
+    let sql = "with moved (chain, number, seal) as (values {($2, $3, $4)})
+        update chain_head set number = moved.number, seal = moved.seal from moved
+        where chain_head.tenant = $1 and chain_head.chain = moved.chain";
+    let mut query = tx.query_set(sql, 2).bind(tenant.to_string());
+    for (chain, head) in [("audit", &heads.audit), ("outbox", &heads.outbox)] {
+        query = query.bind(chain).bind(head.number).bind(head.seal.as_str());
+    }
+    query.run().await?;
     Ok(())
 }
 

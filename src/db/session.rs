@@ -123,6 +123,12 @@ pub async fn end_sessions_of_accounts(
     Ok(ended)
 }
 
+/// Of everybody who signed in through it; how many there were.
+pub async fn end_sessions_of_connection(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<u64, DbError> {
+    let sql = "delete from session where tenant = $1 and connection = $2";
+    tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).run().await
+}
+
 /// At most once a minute; whether something was written.
 pub async fn mark_seen(target: impl Into<Target<'_>>, tenant: TenantId, id: SessionId, now: Timestamp) -> Result<bool, DbError> {
     let sql = "update session set last_seen_at_ms = $3 where tenant = $1 and id = $2 and last_seen_at_ms <= $3 - 60000";

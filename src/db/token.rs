@@ -5,6 +5,7 @@ use super::{
     engine::{DbError, Target, Tx},
 };
 use crate::domain::{
+    connection::ScimSettings,
     id::{ConnectionId, TenantId, TokenId},
     name::Slug,
     time::Timestamp,
@@ -85,6 +86,9 @@ pub struct Bearer {
     pub tenant: TenantId,
     pub connection: ConnectionId,
     pub slug: Slug,
+    /// Of the connection as a whole.
+    pub enabled: bool,
+    pub scim: ScimSettings,
     pub token: TokenId,
     pub expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
@@ -94,7 +98,7 @@ pub struct Bearer {
 impl Bearer {
     #[must_use]
     pub fn counts_at(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && now < self.expires_at
+        self.enabled && self.scim.enabled && self.revoked_at.is_none() && now < self.expires_at
     }
 }
 
@@ -103,6 +107,8 @@ struct BearerRow {
     tenant: String,
     connection: String,
     slug: String,
+    enabled: bool,
+    scim: String,
     id: String,
     expires_at_ms: i64,
     revoked_at_ms: Option<i64>,
@@ -115,6 +121,8 @@ impl BearerRow {
             tenant: column::id("a token's tenant", &self.tenant)?,
             connection: column::id("a token's connection", &self.connection)?,
             slug: Slug::parse(&self.slug).map_err(|error| DbError::corrupt("a connection's slug", &error))?,
+            enabled: self.enabled,
+            scim: column::document("a connection's SCIM settings", &self.scim)?,
             token: column::id("a token's id", &self.id)?,
             expires_at: Timestamp::from_millis(self.expires_at_ms),
             revoked_at: column::time(self.revoked_at_ms),
@@ -125,7 +133,7 @@ impl BearerRow {
 
 /// By the hash of what the client sent, which says neither tenant nor connection.
 pub async fn find_bearer(source: impl Into<Target<'_>>, hash: &str) -> Result<Option<Bearer>, DbError> {
-    let sql = "select token.tenant, token.connection, connection.slug, token.id, token.expires_at_ms, token.revoked_at_ms,
+    let sql = "select token.tenant, token.connection, connection.slug, connection.enabled, connection.scim, token.id, token.expires_at_ms, token.revoked_at_ms,
             token.last_used_at_ms
         from scim_token token
         join connection on connection.tenant = token.tenant and connection.id = token.connection

@@ -3,21 +3,25 @@
 //! A use case takes the grant as an argument, so a forgotten check does not compile. Tokens of SCIM, responses of identity
 //! providers and jobs pass nothing here: they act through `provision`, bounded by their connection.
 
-use std::{fmt, marker::PhantomData};
+use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use crate::domain::{
     actor::Actor,
     assignment::Assignment,
-    id::OrganizationId,
+    id::{GroupId, OrganizationId},
     model::{Capability, RoleModel},
 };
 
 use super::{
     action::{self, Action},
+    managed::manages,
     permission::{Verdict, acts_at, is_listed, judge},
 };
 
-pub use super::permission::{holds, permissions};
+pub use super::{
+    managed::Target,
+    permission::{holds, permissions},
+};
 
 /// The right of one actor to do one thing at one organization. Only `authorize` makes one.
 pub struct Grant<A> {
@@ -27,6 +31,11 @@ pub struct Grant<A> {
 }
 
 impl<A> Grant<A> {
+    /// For the decisions of this folder, after they have been made.
+    pub(super) fn new(actor: &Actor, at: OrganizationId) -> Self {
+        Self { actor: actor.clone(), at, action: PhantomData }
+    }
+
     /// Who acts: for the audit row.
     #[must_use]
     pub fn actor(&self) -> &Actor {
@@ -58,6 +67,10 @@ pub enum Denied {
     RootOnly { capability: Capability },
     #[error("{} is inert: the role that names it also needs {requires}", action::name(*.capability))]
     Gated { capability: Capability, requires: String },
+    #[error("{} of this account is out of reach: it holds a role or belongs to a group that your role does not manage", action::name(*.capability))]
+    OutOfReach { capability: Capability },
+    #[error("nobody changes their own roles, except to resign one: ask another administrator")]
+    SelfAssignment { capability: Capability },
     #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
     NotAPerson { capability: Capability, actor: &'static str },
 }
@@ -70,6 +83,8 @@ impl Denied {
             | Self::OwnerOnly { capability }
             | Self::RootOnly { capability }
             | Self::Gated { capability, .. }
+            | Self::OutOfReach { capability }
+            | Self::SelfAssignment { capability }
             | Self::NotAPerson { capability, .. } => *capability,
         }
     }
@@ -82,6 +97,8 @@ impl Denied {
             Self::OwnerOnly { .. } => "owner_only",
             Self::RootOnly { .. } => "root_only",
             Self::Gated { .. } => "gate",
+            Self::OutOfReach { .. } => "out_of_reach",
+            Self::SelfAssignment { .. } => "self_assignment",
             Self::NotAPerson { .. } => "not_a_person",
         }
     }
@@ -101,7 +118,32 @@ fn lever(opened_by: &[String]) -> String {
 /// With the reason, and what would help.
 pub fn authorize<A: Action>(actor: &Actor, model: &RoleModel, at: OrganizationId) -> Result<Grant<A>, Denied> {
     permit(actor, model, A::CAPABILITY, at)?;
-    Ok(Grant { actor: actor.clone(), at, action: PhantomData })
+    Ok(Grant::new(actor, at))
+}
+
+/// Whether the actor may do `A` at the organization to this account: some role that opens it there must also manage
+/// every role and group of the account.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_over<A: Action>(
+    actor: &Actor,
+    model: &RoleModel,
+    at: OrganizationId,
+    target: &Target,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<Grant<A>, Denied> {
+    let grant = authorize::<A>(actor, model, at)?;
+    let reaches = match actor {
+        Actor::HostOperator => true,
+        Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => false,
+        Actor::Account(account) => {
+            let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
+            let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
+            opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
+        }
+    };
+    if reaches { Ok(grant) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
 }
 
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
@@ -160,7 +202,7 @@ fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&
 }
 
 /// Whether what the assignment holds opens the capability; that it acts at the place has been asked before.
-fn opens(model: &RoleModel, assignment: &Assignment, capability: Capability) -> Verdict {
+pub(super) fn opens(model: &RoleModel, assignment: &Assignment, capability: Capability) -> Verdict {
     let Some(role) = model.role(assignment.holding.role) else { return Verdict::NotNamed };
     if role.owner_class {
         // An owner-class role opens every capability within its reach; what is done at the root only, even an owner does there.

@@ -5,8 +5,10 @@
 //! a `retention` origin until another owner is there.
 
 use crate::domain::{
+    account::AccountKind,
     assignment::{Assignment, Holding, Origin},
     catalogue::{Catalogue, Permission},
+    id::OrganizationId,
     model::{RoleModel, Settings},
     role::Role,
 };
@@ -60,6 +62,45 @@ pub enum RoleFault {
     OwnerOnly(Permission),
     #[error("{0} is held in a context or resource, and this role is held at organizations")]
     WrongScopeKind(Permission),
+}
+
+/// Why an account cannot hold a role at a place, whoever gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Ineligible {
+    #[error("the role does not exist")]
+    UnknownRole,
+    #[error("the organization does not exist")]
+    UnknownOrganization,
+    #[error("the role needs an account at home in the root organization")]
+    RootOnly,
+    #[error("the role is for machines")]
+    MachineOnly,
+    #[error("the role is held in a context or resource: name one")]
+    NeedsScope,
+    #[error("the role is held at organizations, not in a context or resource")]
+    NeedsNoScope,
+}
+
+/// Whether an account of this home and kind may hold this at all: asked of grants by hand, by invitation and by rules alike.
+/// An account without a home, or at home elsewhere, may hold anything that is not `root_only`.
+///
+/// # Errors
+/// With the reason.
+pub fn eligible(model: &RoleModel, holding: &Holding, home: Option<OrganizationId>, kind: AccountKind) -> Result<(), Ineligible> {
+    let role = model.role(holding.role).ok_or(Ineligible::UnknownRole)?;
+    if model.organizations.find(holding.organization).is_none() {
+        Err(Ineligible::UnknownOrganization)
+    } else if role.root_only && home != Some(model.organizations.root()) {
+        Err(Ineligible::RootOnly)
+    } else if role.machine_only && kind != AccountKind::Machine {
+        Err(Ineligible::MachineOnly)
+    } else {
+        match (&role.scope_kind, holding.resource_scope) {
+            (None, None) | (Some(_), Some(_)) => Ok(()),
+            (Some(_), None) => Err(Ineligible::NeedsScope),
+            (None, Some(_)) => Err(Ineligible::NeedsNoScope),
+        }
+    }
 }
 
 /// Whether holding this makes an owner of the tenant.
@@ -177,7 +218,7 @@ mod tests {
         domain::assignment::Reach,
         policy::{
             diff::withdraw_all,
-            fixture::{BY_HAND, EU, OKTA, ROOT, by_hand, custom_role, holding, id, rule, stored, tenant},
+            fixture::{BY_HAND, EU, OKTA, ROOT, by_hand, custom_role, holding, id, in_scope, rule, stored, tenant},
         },
     };
 
@@ -286,6 +327,33 @@ mod tests {
     #[case::none_yet(0, 0, 2, true)]
     fn people_may_not_go_below_the_owner_floor(#[case] before: i64, #[case] after: i64, #[case] min_owners: i64, #[case] expected: bool) {
         assert_eq!(person_may_leave(after, min_owners, before).is_ok(), expected);
+    }
+
+    #[test]
+    fn super_administrators_are_at_home_at_the_root_and_others_anywhere() {
+        let partner = custom_role(900, "Partner admin", &["users:*"]);
+        let model = tenant("delegated-user-management", vec![partner]);
+        let at_home = |role, home: Option<u128>| eligible(&model, &holding(id(role), EU), home.map(id), AccountKind::Human);
+        assert_eq!(at_home(101, Some(ROOT)), Ok(()));
+        assert_eq!(at_home(101, Some(EU)), Err(Ineligible::RootOnly));
+        assert_eq!(at_home(101, None), Err(Ineligible::RootOnly));
+        assert_eq!(at_home(900, Some(ROOT)), Ok(()));
+        assert_eq!(at_home(900, None), Ok(()), "an account without a home is accepted");
+    }
+
+    #[test]
+    fn machines_and_contexts_have_roles_of_their_own() {
+        let idaas = tenant("idaas", vec![]);
+        let provisioning = holding(idaas.role_named("SCIM Provisioning").unwrap().id, ROOT);
+        assert_eq!(eligible(&idaas, &provisioning, None, AccountKind::Human), Err(Ineligible::MachineOnly));
+        assert_eq!(eligible(&idaas, &provisioning, None, AccountKind::Machine), Ok(()));
+        let model = model();
+        let human = |held: &Holding| eligible(&model, held, None, AccountKind::Human);
+        assert_eq!(human(&holding(id(106), EU)), Err(Ineligible::NeedsScope));
+        assert_eq!(human(&in_scope(id(106), EU, 600)), Ok(()));
+        assert_eq!(human(&in_scope(id(MEMBER), EU, 600)), Err(Ineligible::NeedsNoScope));
+        assert_eq!(human(&holding(id(MEMBER), 99)), Err(Ineligible::UnknownOrganization));
+        assert_eq!(human(&holding(id(999), EU)), Err(Ineligible::UnknownRole));
     }
 
     #[test]

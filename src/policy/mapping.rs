@@ -3,10 +3,7 @@
 //! Rules have no order: grants unite, an exclude beats grants, a refusal of sign-in beats all, an exclusive family keeps its
 //! highest rank. Nothing is looked up: the same values in give the same values out, so effects can be previewed and replayed.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -24,7 +21,13 @@ use crate::{
     scim::schema,
 };
 
-use super::rule::{Effect, Mode, Place, Rule, SettableKind};
+use super::{
+    desired::outrank,
+    invariant::eligible,
+    rule::{Effect, Mode, Place, Rule, SettableKind},
+};
+
+pub use super::desired::{Denial, Desired, Note, Outcome};
 
 /// A published version of a connection's rules and default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,136 +95,10 @@ pub struct Sight<'a> {
     pub kind: AccountKind,
 }
 
-/// What follows from an identity.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Desired {
-    /// Every holding that the connection wants, with its cause.
-    pub wanted: BTreeSet<(Holding, Origin)>,
-    /// Sign-in is refused. What is wanted stays wanted: a refused account is dormant, not stripped.
-    pub denied: Option<Denial>,
-    /// Whether an enabled granting rule matched.
-    pub matched: bool,
-    /// `None`: nothing was said, the home stays.
-    pub home_organization: Option<OrganizationId>,
-    /// `None`: nothing was said, the kind stays.
-    pub kind: Option<AccountKind>,
-    /// Each rule with what came of it, in the order of ids.
-    pub trace: BTreeMap<RuleId, Outcome>,
-    /// What was not done, and why.
-    pub notes: BTreeSet<Note>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denial {
-    /// `None`: the mapping refuses whom no rule matches.
-    pub rule: Option<RuleId>,
-    pub message: String,
-}
-
-/// What came of one rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Disabled,
-    /// Before `valid_from`, or at `valid_until` or later.
-    OutsideValidity,
-    OtherProtocol,
-    NotMatched,
-    Matched,
-}
-
-/// An effect that was held back. `rule: None` is the default mapping.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Note {
-    Vetoed {
-        rule: RuleId,
-        by: RuleId,
-        holding: Holding,
-    },
-    /// The template gave nothing, or no slug of an organization that exists.
-    UnresolvedOrganization {
-        rule: RuleId,
-    },
-    /// The organization lies outside the connection's subtree, and no owner at the root published the rule.
-    OutsideAnchor {
-        rule: RuleId,
-        organization: OrganizationId,
-    },
-    UnknownOrganization {
-        rule: RuleId,
-        organization: OrganizationId,
-    },
-    UnknownRole {
-        rule: Option<RuleId>,
-        role: RoleId,
-    },
-    /// An owner-class role, and the connection does not allow owner grants.
-    OwnerGrantNotAllowed {
-        rule: Option<RuleId>,
-        role: RoleId,
-    },
-    /// An owner-class role by a condition on group names that people see.
-    OwnerGrantByDisplay {
-        rule: RuleId,
-        role: RoleId,
-    },
-    /// The role needs an account at home in the root organization.
-    RootOnly {
-        rule: Option<RuleId>,
-        role: RoleId,
-    },
-    /// The role is for machines.
-    MachineOnly {
-        rule: Option<RuleId>,
-        role: RoleId,
-    },
-    /// The role is held in contexts or resources and none was named, or the other way round.
-    WrongScopeKind {
-        rule: Option<RuleId>,
-        role: RoleId,
-    },
-    /// Another role of the same exclusive family ranks higher there.
-    Outranked {
-        holding: Holding,
-        by: RoleId,
-    },
-    /// Rules name different home organizations; the home stays as it is.
-    ConflictingHomes {
-        organizations: BTreeSet<OrganizationId>,
-    },
-}
-
 impl Mapping {
     #[must_use]
     pub fn find(&self, rule: RuleId) -> Option<&Rule> {
         self.rules.iter().find(|candidate| candidate.id == rule)
-    }
-}
-
-impl Desired {
-    /// What two identities of one account want together (`authority = union`). Sign-in is refused only if both refuse,
-    /// the home stays unless they agree or one alone speaks.
-    #[must_use]
-    pub fn union(mut self, other: Self, mapping: &Mapping, model: &RoleModel) -> Self {
-        self.wanted.extend(other.wanted);
-        self.notes.extend(outrank(&mut self.wanted, mapping, model));
-        self.denied = self.denied.and(other.denied);
-        self.matched |= other.matched;
-        self.home_organization = match (self.home_organization, other.home_organization) {
-            (Some(one), Some(another)) if one != another => {
-                self.notes.insert(Note::ConflictingHomes { organizations: BTreeSet::from([one, another]) });
-                None
-            }
-            (one, another) => one.or(another),
-        };
-        self.kind = self.kind.or(other.kind);
-        self.notes.extend(other.notes);
-        for (rule, outcome) in other.trace {
-            let known = self.trace.entry(rule).or_insert(outcome);
-            if outcome == Outcome::Matched {
-                *known = outcome;
-            }
-        }
-        self
     }
 }
 
@@ -253,7 +130,7 @@ pub fn evaluate(mapping: &Mapping, identity: &Identity, sight: &Sight) -> Desire
 
     let mut evaluation = Evaluation { sight, document: &document, source: identity.source, notes: BTreeSet::new() };
     desired.denied = denial(mapping, &matched, desired.matched);
-    desired.kind = evaluation.kind(&matched);
+    desired.kind = kind(&matched);
     desired.home_organization = evaluation.home(&matched);
     // What a rule says of the person counts at once for the roles that depend on it.
     let person = Person { kind: desired.kind.unwrap_or(sight.kind), home: desired.home_organization.or(sight.home) };
@@ -293,6 +170,11 @@ fn denial(mapping: &Mapping, matched: &[&Rule], granted: bool) -> Option<Denial>
     refusals.min_by(|a, b| (a.rule, &a.message).cmp(&(b.rule, &b.message))).or_else(|| refuses_unmatched.then(unmatched))
 }
 
+fn kind(matched: &[&Rule]) -> Option<AccountKind> {
+    let sets = |effect: &Effect| matches!(effect, Effect::SetKind(SettableKind::Machine));
+    matched.iter().flat_map(|rule| &rule.effects).any(sets).then_some(AccountKind::Machine)
+}
+
 #[derive(Clone, Copy)]
 struct Person {
     kind: AccountKind,
@@ -309,11 +191,6 @@ struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    fn kind(&self, matched: &[&Rule]) -> Option<AccountKind> {
-        let sets = |effect: &Effect| matches!(effect, Effect::SetKind(SettableKind::Machine));
-        matched.iter().flat_map(|rule| &rule.effects).any(sets).then_some(AccountKind::Machine)
-    }
-
     fn home(&mut self, matched: &[&Rule]) -> Option<OrganizationId> {
         let mut homes = BTreeSet::new();
         for rule in matched {
@@ -416,54 +293,17 @@ impl Evaluation<'_> {
     /// Whether a machine may give this person this role here; if not, notes why.
     fn may_hold(&mut self, rule: Option<&Rule>, holding: &Holding, person: Person) -> bool {
         let Sight { model, connection, .. } = *self.sight;
-        let (id, role) = (rule.map(|rule| rule.id), holding.role);
-        let refused = match (model.role(role), rule) {
-            (None, _) => Note::UnknownRole { rule: id, role },
-            (Some(known), _) if known.owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: id, role },
-            (Some(known), Some(rule)) if known.owner_class && rule.matches_by_display() => {
-                Note::OwnerGrantByDisplay { rule: rule.id, role }
-            }
-            (Some(known), _) if known.root_only && person.home != Some(model.organizations.root()) => Note::RootOnly { rule: id, role },
-            (Some(known), _) if known.machine_only && person.kind != AccountKind::Machine => Note::MachineOnly { rule: id, role },
-            (Some(known), _) if known.scope_kind.is_some() != holding.resource_scope.is_some() => Note::WrongScopeKind { rule: id, role },
-            (Some(_), _) => return true,
+        let (by, named) = (rule.map(|rule| rule.id), holding.role);
+        let owner_class = model.role(named).is_some_and(|role| role.owner_class);
+        let refused = match (eligible(model, holding, person.home, person.kind), rule) {
+            (Err(why), _) => Note::Ineligible { rule: by, role: named, why },
+            (Ok(()), _) if owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: by, role: named },
+            (Ok(()), Some(rule)) if owner_class && rule.matches_by_display() => Note::OwnerGrantByDisplay { rule: rule.id, role: named },
+            (Ok(()), _) => return true,
         };
         self.notes.insert(refused);
         false
     }
-}
-
-/// Of an exclusive family, the highest rank per organization stays; equal ranks: the lowest role id.
-///
-/// What is given once (an `on_create` default, a `first_login_only` rule) yields to what is given as long as it holds:
-/// the next evaluation does not see it any more, and must not come to another end.
-fn outrank(wanted: &mut BTreeSet<(Holding, Origin)>, mapping: &Mapping, model: &RoleModel) -> Vec<Note> {
-    let family = |holding: &Holding| {
-        let role = model.role(holding.role)?;
-        Some(((role.exclusive_family.as_deref()?, holding.organization), role))
-    };
-    let lasts = |origin: &Origin| match origin.rule() {
-        Some(rule) => mapping.find(rule).is_none_or(|rule| rule.mode != Mode::FirstLoginOnly),
-        None => mapping.default.apply != Apply::OnCreate,
-    };
-    let mut highest: BTreeMap<(&str, OrganizationId), (bool, i64, Reverse<RoleId>)> = BTreeMap::new();
-    for (holding, origin) in wanted.iter() {
-        if let Some((place, role)) = family(holding) {
-            let claim = (lasts(origin), role.rank, Reverse(role.id));
-            let best = highest.entry(place).or_insert(claim);
-            *best = claim.max(*best);
-        }
-    }
-    let mut notes = Vec::new();
-    wanted.retain(|(holding, _)| {
-        let Some((place, role)) = family(holding) else { return true };
-        let Reverse(best) = highest[&place].2;
-        if best != role.id {
-            notes.push(Note::Outranked { holding: *holding, by: best });
-        }
-        best == role.id
-    });
-    notes
 }
 
 #[cfg(test)]
@@ -473,9 +313,12 @@ mod tests {
     use super::*;
     use crate::{
         domain::{assignment::Reach, identity::GroupRef, role::Role},
-        policy::fixture::{
-            EU, EU_WEST, NOW, OKTA, ROOT, US, connection, connection_id, custom_role, holding, id, identity, in_scope, organization,
-            role_id, rule as rule_id, sight, tenant,
+        policy::{
+            fixture::{
+                EU, EU_WEST, NOW, OKTA, ROOT, US, connection, connection_id, custom_role, holding, id, identity, in_scope, organization,
+                rule as rule_id, sight, tenant,
+            },
+            invariant::Ineligible,
         },
     };
 
@@ -520,8 +363,12 @@ mod tests {
         Mapping { default: DefaultMapping { roles: vec![id(role)], apply, unmatched: Unmatched::Allow }, ..mapping(vec![]) }
     }
 
-    fn by_rule(role: u128, at: u128, rule: u128) -> (Holding, Origin) {
-        (holding(id(role), at), Origin::ScimRule { connection: id(OKTA), rule: rule_id(rule) })
+    fn by_rule(role: u128, at: u128, cause: u128) -> (Holding, Origin) {
+        (holding(id(role), at), Origin::ScimRule { connection: id(OKTA), rule: rule_id(cause) })
+    }
+
+    fn ineligible(role: u128, why: Ineligible) -> Note {
+        Note::Ineligible { rule: Some(rule_id(1)), role: id(role), why }
     }
 
     fn one(pair: (Holding, Origin)) -> BTreeSet<(Holding, Origin)> {
@@ -622,6 +469,16 @@ mod tests {
     }
 
     #[test]
+    fn of_several_vetoes_the_lowest_rule_is_named_whatever_their_order() {
+        let veto = |number| rule(number, "active eq true", &[exclude(EDITORS, EU)]);
+        let granting = rule(1, "active eq true", &[grant(EDITORS, EU)]);
+        let named = BTreeSet::from([Note::Vetoed { rule: rule_id(1), by: rule_id(5), holding: holding(id(EDITORS), EU) }]);
+        for rules in [vec![veto(5), veto(7), granting.clone()], vec![veto(7), granting, veto(5)]] {
+            assert_eq!(evaluated(&mapping(rules)).notes, named);
+        }
+    }
+
+    #[test]
     fn a_refusal_of_sign_in_beats_all_and_strips_nothing() {
         let deny = |message: &str| json!({"deny_sign_in": {"message": message}});
         let rules = vec![
@@ -693,7 +550,7 @@ mod tests {
             r#"groups[display eq "The owners"]"#,
             r#"groups.display eq "The owners""#,
             r#"groups[value eq "owners" and not (display eq "x")]"#,
-            r#"active eq true or GROUPS.Display pr"#,
+            "active eq true or GROUPS.Display pr",
         ] {
             let shown = mapping(vec![rule(1, shown, &[grant(OWNER, ROOT), grant(EDITORS, EU)])]);
             let desired = evaluate(&shown, &person, &sight(&model, &connection));
@@ -712,7 +569,7 @@ mod tests {
         for home in [None, Some(organization(EU))] {
             let desired = at_home(home);
             assert!(desired.wanted.is_empty());
-            assert_eq!(desired.notes, BTreeSet::from([Note::RootOnly { rule: Some(rule_id(1)), role: id(CAPTAIN) }]));
+            assert_eq!(desired.notes, BTreeSet::from([ineligible(CAPTAIN, Ineligible::RootOnly)]));
         }
         assert!(
             evaluate(&defaults(CAPTAIN, Apply::Always), &person, &Sight { home: None, ..sight(&model, &connection) }).wanted.is_empty()
@@ -724,7 +581,7 @@ mod tests {
         let granting = rule(1, "active eq true", &[grant(ROBOT, EU)]);
         let desired = evaluated(&mapping(vec![granting.clone()]));
         assert!(desired.wanted.is_empty() && desired.kind.is_none());
-        assert_eq!(desired.notes, BTreeSet::from([Note::MachineOnly { rule: Some(rule_id(1)), role: id(ROBOT) }]));
+        assert_eq!(desired.notes, BTreeSet::from([ineligible(ROBOT, Ineligible::MachineOnly)]));
         let marking = rule(2, r#"groups.value eq "staff""#, &[json!({"set_kind": "machine"})]);
         let desired = evaluated(&mapping(vec![granting, marking]));
         assert_eq!(desired.kind, Some(AccountKind::Machine));
@@ -745,8 +602,8 @@ mod tests {
         assert!(desired.wanted.iter().any(|(held, _)| *held == in_scope(id(EASYPSK), EU, 600)));
         let desired = evaluated(&mapping(vec![rule(1, "active eq true", &[grant(EASYPSK, EU), scoped(EDITORS)])]));
         assert!(desired.wanted.is_empty());
-        let wrong = |role| Note::WrongScopeKind { rule: Some(rule_id(1)), role: id(role) };
-        assert_eq!(desired.notes, BTreeSet::from([wrong(EASYPSK), wrong(EDITORS)]));
+        let expected = [ineligible(EASYPSK, Ineligible::NeedsScope), ineligible(EDITORS, Ineligible::NeedsNoScope)];
+        assert_eq!(desired.notes, BTreeSet::from(expected));
     }
 
     #[test]
@@ -832,7 +689,7 @@ mod tests {
     #[test]
     fn a_role_that_is_no_more_is_noted() {
         let desired = evaluated(&mapping(vec![rule(1, "active eq true", &[grant(999, EU)])]));
-        assert_eq!(desired.notes, BTreeSet::from([Note::UnknownRole { rule: Some(rule_id(1)), role: id(999) }]));
+        assert_eq!(desired.notes, BTreeSet::from([ineligible(999, Ineligible::UnknownRole)]));
         assert!(desired.wanted.is_empty());
     }
 
@@ -864,7 +721,12 @@ mod tests {
         let both = of("a").union(of("b"), &by_group, &model);
         assert_eq!(both, of("b").union(of("a"), &by_group, &model));
         assert_eq!(both.wanted, BTreeSet::from([by_rule(GOLD, EU, 2), by_rule(EDITORS, US, 2)]));
-        assert!(both.denied.is_none() && both.matched);
+        assert_eq!(both.denied.unwrap().rule, Some(rule_id(3)), "a rule that refuses one refuses both");
+        assert!(both.matched);
+        let strict = Mapping { default: DefaultMapping { unmatched: Unmatched::DenySignIn, ..Default::default() }, ..by_group.clone() };
+        let of = |group: &str| evaluate(&strict, &identity(json!({}), &[group]), &sight(&model, &connection));
+        assert!(of("a").union(of("nobody"), &strict, &model).denied.is_none(), "one that is matched is enough");
+        assert_eq!(of("no one").union(of("nobody"), &strict, &model).denied.unwrap().rule, None);
         assert!(both.trace.values().all(|outcome| *outcome == Outcome::Matched));
     }
 

@@ -5,10 +5,13 @@
 
 pub mod access;
 pub mod action;
+pub mod assigning;
+pub mod desired;
 pub mod diff;
 #[cfg(test)]
 mod fixture;
 pub mod invariant;
+pub mod managed;
 pub mod mapping;
 pub mod permission;
 pub mod preset;

@@ -138,6 +138,9 @@ static ALL: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     .collect()
 });
 
+/// Kinds of origins that a machine keeps, and that a preset may close to people.
+const SYNCED: [&str; 4] = ["directory_sync", "scim_rule", "saml_rule", "default"];
+
 /// What a new tenant starts with.
 #[derive(Debug, Clone)]
 pub struct Instance {
@@ -230,7 +233,6 @@ impl Preset {
         if Apply::parse(&settings.default_mapping_apply).is_none() {
             return Err(self.unknown("settings.default_mapping_apply", &settings.default_mapping_apply));
         }
-        const SYNCED: [&str; 4] = ["directory_sync", "scim_rule", "saml_rule", "default"];
         match settings.externally_managed.iter().find(|kind| !SYNCED.contains(&kind.as_str())) {
             Some(kind) => Err(self.unknown("settings.externally_managed", kind)),
             None => Ok(()),
@@ -428,7 +430,7 @@ mod tests {
             for (number, role) in roles.iter().enumerate() {
                 writeln!(table, "  {} {}", char::from(b'a' + u8::try_from(number).unwrap()), role.name).unwrap();
             }
-            let header: String = (b'a'..).take(roles.len()).map(|letter| format!(" {}", char::from(letter))).collect();
+            let header: String = (b'a'..).take(roles.len()).flat_map(|letter| [' ', char::from(letter)]).collect();
             writeln!(table, "  {:32}{header}", "").unwrap();
             for &capability in action::CAPABILITIES {
                 let cells: String = roles

@@ -88,7 +88,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let one = (0..CONDITIONS.len(), proptest::collection::vec(effect(), 1..4), mode, applies, prop::bool::weighted(0.8), any::<bool>());
     proptest::collection::vec(one, 0..5).prop_map(|rules| {
         let numbered = (1..).zip(rules);
-        let made = numbered.map(|(number, (condition, effects, mode, applies_to, enabled, root_published))| Rule {
+        let rules = numbered.map(|(number, (condition, effects, mode, applies_to, enabled, root_published))| Rule {
             id: rule_id(number),
             name: format!("rule {number}"),
             enabled,
@@ -103,7 +103,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
             on_delete: if root_published { OnDelete::KeepAsManual } else { OnDelete::Withdraw },
             root_published,
         });
-        made.collect()
+        rules.collect()
     })
 }
 

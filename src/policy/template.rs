@@ -83,7 +83,7 @@ impl Template {
             match part {
                 Part::Literal(literal) => resolved.push_str(literal),
                 Part::Value { path, filters } => {
-                    let value = single(find(identity, path)?)?;
+                    let value = single(&find(identity, path)?)?;
                     let value = filters.iter().fold(value, |value, filter| filter.apply(&value));
                     if value.is_empty() {
                         return None;
@@ -137,8 +137,8 @@ fn find<'a>(attributes: &'a Map<String, Value>, path: &[String]) -> Option<Vec<&
 }
 
 /// Several values are no value: which one came first is chance.
-fn single(values: Vec<&Value>) -> Option<String> {
-    let [value] = values[..] else { return None };
+fn single(values: &[&Value]) -> Option<String> {
+    let [value] = values else { return None };
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

@@ -12,6 +12,7 @@ mod record;
 pub mod remap;
 pub mod sign_in;
 pub mod user;
+pub mod withdraw;
 
 use crate::{db::DbError, policy::invariant::OwnerFloor, scim::error::ScimError};
 

@@ -1,7 +1,7 @@
 //! X.509 certificates as containers of a pinned public key: fingerprint, validity and kind of key. No chain is built and no issuer
 //! asked; trust is that an owner put the certificate there.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use openssl::{
@@ -22,7 +22,7 @@ pub enum Key {
 }
 
 /// A certificate that was read and found usable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
     fingerprint: String,
@@ -133,6 +133,12 @@ impl Certificate {
     }
 }
 
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({} {})", self.subject, &self.fingerprint[..16])
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes every write");
@@ -169,4 +175,57 @@ fn subject_of(name: &X509NameRef) -> String {
         Some(format!("{label}={}", value.chars().filter(|c| !c.is_control()).take(120).collect::<String>()))
     });
     parts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::{pkey::PKey, rsa::Rsa, x509::X509Builder};
+
+    use super::{super::issuer::IssuerKey, *};
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2026-03-03T08:00:00Z").unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_read_from_pem_and_from_base64_with_its_validity_and_key() {
+        let key = IssuerKey::rsa("idp.example", now()).unwrap();
+        let certificate = key.certificate();
+        assert_eq!(&Certificate::parse(&certificate.to_pem()).unwrap(), certificate);
+        assert_eq!(&Certificate::parse(&format!("text before\n{}", certificate.to_pem())).unwrap(), certificate);
+        assert_eq!(&Certificate::parse(&certificate.to_base64()).unwrap(), certificate);
+        let wrapped = certificate.to_base64().as_bytes().chunks(60).map(|l| str::from_utf8(l).unwrap()).collect::<Vec<_>>().join("\n   ");
+        assert_eq!(&Certificate::parse(&wrapped).unwrap(), certificate);
+        assert_eq!(certificate.not_before(), now());
+        assert_eq!(certificate.not_after(), now().plus_secs(365 * 86_400));
+        assert_eq!(certificate.subject(), "CN=idp.example");
+        assert_eq!(certificate.key(), Key::Rsa { bits: 2048 });
+        assert_eq!(certificate.fingerprint().len(), 64);
+        assert_eq!(IssuerKey::ec("idp.example", now()).unwrap().certificate().key(), Key::Ec { curve: "P-256" });
+    }
+
+    #[test]
+    fn what_is_no_usable_certificate_is_refused_with_the_cure() {
+        let pem = IssuerKey::rsa("idp.example", now()).unwrap().certificate().to_pem();
+        assert_eq!(Certificate::parse(&pem.repeat(2)).unwrap_err(), CertificateError::Several(2));
+        assert_eq!(Certificate::parse("hello").unwrap_err(), CertificateError::NotACertificate);
+        assert_eq!(Certificate::parse("").unwrap_err(), CertificateError::NotACertificate);
+        assert_eq!(Certificate::parse(&pem.replace("-----END", "")).unwrap_err(), CertificateError::NotACertificate);
+        let private = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap().private_key_to_pem_pkcs8().unwrap();
+        assert_eq!(Certificate::parse(str::from_utf8(&private).unwrap()).unwrap_err(), CertificateError::PrivateKey);
+        let of = |key: PKey<openssl::pkey::Private>| {
+            let mut builder = X509Builder::new().unwrap();
+            builder.set_pubkey(&key).unwrap();
+            builder.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+            builder.set_not_after(&Asn1Time::from_unix(1).unwrap()).unwrap();
+            builder.sign(&key, MessageDigest::sha256()).unwrap();
+            Certificate::from_der(&builder.build().to_der().unwrap()).unwrap_err()
+        };
+        let weak = of(PKey::from_rsa(Rsa::generate(1024).unwrap()).unwrap());
+        assert_eq!(weak, CertificateError::WeakRsa(1024));
+        assert!(weak.to_string().contains("2048"));
+        let group = openssl::ec::EcGroup::from_curve_name(Nid::SECP256K1).unwrap();
+        let odd = of(PKey::from_ec_key(openssl::ec::EcKey::generate(&group).unwrap()).unwrap());
+        assert_eq!(odd, CertificateError::UnsupportedKey);
+    }
 }

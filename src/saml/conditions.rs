@@ -173,6 +173,28 @@ fn expired(code: &'static str, what: &str, at: Timestamp, now: Timestamp) -> Ref
     refuse(code, what).got(at.to_string()).expected(format!("after {now}")).cure("compare the clocks of both sides, or sign in afresh")
 }
 
+/// Whether an assertion answers the request that this browser began (`outstanding`), or may come without one.
+///
+/// # Errors
+/// When it answers another request, or none where one is asked for.
+pub fn check_answer(assertion: &Assertion, outstanding: Option<&str>, idp_initiated: bool) -> Result<(), Refusal> {
+    let refuse = |code, what: &str| Refusal::new(Step::InResponseTo, code, what);
+    match (assertion.in_response_to.as_deref(), outstanding) {
+        (Some(answered), Some(outstanding)) if answered == outstanding => Ok(()),
+        (Some(answered), Some(outstanding)) => {
+            Err(refuse("in_response_to", "InResponseTo names another request than the one of this browser")
+                .got(answered)
+                .expected(outstanding))
+        }
+        (Some(answered), None) => Err(refuse("in_response_to", "InResponseTo names a request that this browser has not outstanding")
+            .got(answered)
+            .cure("begin at the connection's sign-in address again, in the same browser")),
+        (None, _) if idp_initiated => Ok(()),
+        (None, _) => Err(refuse("unsolicited", "the response answers no request, and the connection does not take such")
+            .cure("begin at the connection's sign-in address, or switch idp_initiated on")),
+    }
+}
+
 /// Every InResponseTo that is present says the same, and one of them stands in signed bytes.
 fn in_response_to(envelope: &Envelope, confirmations: &[Confirmation]) -> Result<Option<String>, Refusal> {
     let differ = |a: &str, b: &str| Refusal::new(Step::InResponseTo, "in_response_to", "two InResponseTo differ").got(a).expected(b);

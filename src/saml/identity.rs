@@ -18,6 +18,12 @@ use crate::domain::{
 pub struct Subject(String);
 
 impl Subject {
+    /// # Errors
+    /// When the text is empty, padded, longer than 1024 bytes or holds control characters.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        sound(text, "NameID").map(|sound| Self(sound.to_owned()))
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -85,7 +91,7 @@ fn subject(assertion: &Assertion, attribute: Option<&str>) -> Result<Subject, Re
             "let the identity provider send a persistent or e-mail NameID, or name an attribute that identifies the person (subject_attribute)",
         ));
     }
-    Ok(Subject(sound(&name_id.value, "NameID")?.to_owned()))
+    Subject::parse(&name_id.value)
 }
 
 /// A value that identifies a person: not empty, no white space at its ends, no control characters.
@@ -186,4 +192,180 @@ fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: &st
     })?;
     object.insert(inner.to_owned(), json!(value));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        domain::{
+            connection::{Audience, Authority, SamlSettings, ScimSettings},
+            id::{CertificateId, ConnectionId, OrganizationId, TenantId},
+            name::Slug,
+            time::Timestamp,
+        },
+        saml::{Attribute, NameId},
+    };
+
+    fn connection(map: &[(&str, &str)]) -> Connection {
+        Connection {
+            id: ConnectionId::new(Uuid::from_u128(1)),
+            tenant: TenantId::new(Uuid::from_u128(2)),
+            organization: OrganizationId::new(Uuid::from_u128(3)),
+            slug: Slug::parse("acme").unwrap(),
+            audience: Audience::Admin,
+            authority: Authority::default(),
+            enabled: true,
+            allow_owner_grants: false,
+            scim: ScimSettings::default(),
+            saml: SamlSettings::default(),
+            attributes: map.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect(),
+            version: 1,
+        }
+    }
+
+    fn assertion(attributes: &[(&str, &[&str])]) -> Assertion {
+        let text = |value: &&str| Value::Text((*value).to_owned());
+        Assertion {
+            id: "_a".to_owned(),
+            issuer: "idp".to_owned(),
+            name_id: Some(NameId { value: "ada".to_owned(), format: None }),
+            session_index: None,
+            session_not_on_or_after: None,
+            usable_until: Timestamp::from_millis(0),
+            in_response_to: None,
+            authn_instant: Timestamp::from_millis(0),
+            authn_context: Some("urn:mfa".to_owned()),
+            attributes: attributes
+                .iter()
+                .map(|(name, values)| Attribute { name: (*name).to_owned(), values: values.iter().map(text).collect() })
+                .collect(),
+            verified_with: CertificateId::new(Uuid::from_u128(4)),
+        }
+    }
+
+    fn groups_of(assertion: &Assertion, connection: &Connection) -> Option<Vec<String>> {
+        identity(assertion, connection).unwrap().1.groups.map(|groups| groups.into_iter().map(|group| group.value).collect())
+    }
+
+    fn code(assertion: &Assertion, connection: &Connection) -> &'static str {
+        identity(assertion, connection).map_or_else(|refusal| refusal.code(), |_| "accepted")
+    }
+
+    #[test]
+    fn mapped_attributes_stand_where_scim_has_them() {
+        let map = [
+            ("email", "mail"),
+            ("givenName", "given"),
+            ("familyName", "sn"),
+            ("department", "dept"),
+            ("manager", "boss"),
+            ("custom.tenant_code", "code"),
+            ("title", "absent"),
+            ("groups", "memberOf"),
+            ("active", "enabled"),
+        ];
+        let values: &[(&str, &[&str])] = &[
+            ("mail", &["Ada@example.com"]),
+            ("given", &["Ada", "Ada"]),
+            ("sn", &[" Lovelace"]),
+            ("dept", &["R&D"]),
+            ("boss", &["42"]),
+            ("code", &["eu"]),
+            ("memberOf", &["Staff", "staff"]),
+            ("memberOf", &["ops", "Staff", ""]),
+            ("enabled", &["false"]),
+            ("unmapped", &["x"]),
+        ];
+        let (subject, identity) = identity(&assertion(values), &connection(&map)).unwrap();
+        assert_eq!(subject.as_str(), "ada");
+        assert_eq!(
+            Json::Object(identity.attributes.clone()),
+            json!({
+                "userName": "ada",
+                "emails": [{"value": "Ada@example.com", "type": "work", "primary": true}],
+                "name": {"givenName": "Ada", "familyName": " Lovelace"},
+                "department": "R&D",
+                "manager": {"value": "42"},
+                "custom": {"tenant_code": "eu"},
+            })
+        );
+        let groups: Vec<_> = identity.groups.as_ref().unwrap().iter().map(|group| group.value.as_str()).collect();
+        assert_eq!(groups, ["Staff", "staff", "ops"], "byte for byte, same-named elements merged in order");
+        assert!(identity.active, "an identity provider that signs a person in has them active");
+        assert_eq!((identity.source, identity.authn_context.as_deref()), (Protocol::Saml, Some("urn:mfa")));
+        assert_eq!(identity.email(), Some("Ada@example.com"));
+    }
+
+    #[test]
+    fn groups_are_absent_empty_or_split_as_the_message_has_them() {
+        let mut connection = connection(&[("groups", "g")]);
+        assert_eq!(groups_of(&assertion(&[]), &connection), None);
+        assert_eq!(groups_of(&assertion(&[("g", &[])]), &connection), Some(vec![]));
+        assert_eq!(groups_of(&assertion(&[("g", &[""])]), &connection), Some(vec![]));
+        assert_eq!(groups_of(&assertion(&[("g", &["a;b"])]), &connection), Some(vec!["a;b".to_owned()]));
+        connection.saml.group_delimiter = Some(";".to_owned());
+        let split = Some(vec!["a".to_owned(), " b".to_owned()]);
+        assert_eq!(groups_of(&assertion(&[("g", &["a; b;;a"])]), &connection), split, "split, not trimmed");
+        let overage: &[(&str, &[&str])] = &[("g", &["a"]), (ENTRA_OVERAGE, &["https://graph"])];
+        assert_eq!(groups_of(&assertion(overage), &connection), None, "Entra has more groups than it sends");
+        connection.attributes.clear();
+        assert_eq!(groups_of(&assertion(&[("g", &["a"])]), &connection), None);
+    }
+
+    #[test]
+    fn what_would_need_guessing_is_refused() {
+        let connection = connection(&[("email", "mail"), ("title", "title")]);
+        assert_eq!(code(&assertion(&[("mail", &["a@b"]), ("mail", &["a@b"])]), &connection), "accepted");
+        assert_eq!(code(&assertion(&[("mail", &["a@b", "c@d"])]), &connection), "several_values");
+        assert_eq!(code(&assertion(&[("mail", &["a@b"]), ("mail", &["c@d"])]), &connection), "several_values");
+        assert_eq!(code(&assertion(&[("mail", &[" a@b"])]), &connection), "unsound_value");
+        assert_eq!(code(&assertion(&[("mail", &["nobody"])]), &connection), "email");
+        assert_eq!(code(&assertion(&[("mail", &[""])]), &connection), "accepted");
+        for name_id in ["ada ", "\tada", "", "ada\u{a0}", "a\nb"] {
+            let mut assertion = assertion(&[]);
+            assertion.name_id.as_mut().unwrap().value = name_id.to_owned();
+            assert_eq!(code(&assertion, &connection), "unsound_value", "{name_id:?}");
+        }
+        let mut markup = assertion(&[("title", &["x"]), ("unmapped", &["x"])]);
+        markup.attributes[1].values = vec![Value::Markup];
+        assert_eq!(code(&markup, &connection), "accepted");
+        markup.attributes[0].values = vec![Value::Markup];
+        assert_eq!(code(&markup, &connection), "markup");
+        let mut nil = assertion(&[("title", &["x"])]);
+        nil.attributes[0].values = vec![Value::Nil];
+        assert_eq!(identity(&nil, &connection).unwrap().1.text("title"), None);
+    }
+
+    #[test]
+    fn a_transient_name_id_is_no_account_key_but_an_attribute_can_be() {
+        let mut connection = connection(&[]);
+        let mut transient = assertion(&[("uid", &["ada-7"])]);
+        transient.name_id.as_mut().unwrap().format = Some(TRANSIENT.to_owned());
+        assert_eq!(code(&transient, &connection), "transient_name_id");
+        connection.saml.subject_attribute = Some("uid".to_owned());
+        let (subject, identity) = identity(&transient, &connection).unwrap();
+        assert_eq!((subject.as_str(), identity.user_name()), ("ada-7", Some("ada-7")));
+        transient.attributes.clear();
+        assert_eq!(code(&transient, &connection), "no_subject");
+        connection.saml.subject_attribute = None;
+        transient.name_id = None;
+        assert_eq!(code(&transient, &connection), "no_name_id");
+    }
+
+    #[test]
+    fn correlation_reads_name_id_or_an_attribute() {
+        let assertion = assertion(&[("uid", &["7"])]);
+        assert_eq!(value_of(&assertion, "NameID").unwrap(), Some("ada"));
+        assert_eq!(value_of(&assertion, "uid").unwrap(), Some("7"));
+        assert_eq!(value_of(&assertion, "other").unwrap(), None);
+    }
+
+    #[test]
+    fn a_map_that_names_a_value_and_a_part_of_it_is_refused() {
+        let connection = connection(&[("custom", "a"), ("custom.x", "b")]);
+        assert_eq!(code(&assertion(&[("a", &["1"]), ("b", &["2"])]), &connection), "attribute_map");
+    }
 }

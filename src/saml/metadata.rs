@@ -178,3 +178,107 @@ pub fn sp_metadata(sp: &ServiceProvider<'_>) -> String {
         acs_url = escape(sp.acs_url),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::issuer::IssuerKey, *};
+
+    fn certificate() -> Certificate {
+        IssuerKey::rsa("idp.example", Timestamp::parse("2026-03-03T08:00:00Z").unwrap()).unwrap().certificate().clone()
+    }
+
+    fn key(usage: &str, certificate: &str) -> String {
+        format!(
+            "<KeyDescriptor{usage}><ds:KeyInfo xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"><ds:X509Data><ds:X509Certificate>\n{certificate}\n</ds:X509Certificate></ds:X509Data></ds:KeyInfo></KeyDescriptor>"
+        )
+    }
+
+    fn entity(id: &str, keys: &str) -> String {
+        format!(
+            r#"<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{id}" validUntil="2030-01-01T00:00:00Z" cacheDuration="PT1H"><!-- of 2026 --><IDPSSODescriptor WantAuthnRequestsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:1.1:protocol urn:oasis:names:tc:SAML:2.0:protocol">{keys}<NameIDFormat> urn:oasis:names:tc:SAML:2.0:nameid-format:persistent </NameIDFormat><SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="https://idp.example/slo"/><SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:SOAP" Location="https://idp.example/soap"/><SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://idp.example/sso?a=1&amp;b=2"/></IDPSSODescriptor></EntityDescriptor>"#
+        )
+    }
+
+    fn parse(text: &str) -> Result<IdpMetadata, MetadataError> {
+        IdpMetadata::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn metadata_of_an_identity_provider_is_read() {
+        let (first, second) = (certificate(), certificate());
+        let keys = key(" use=\"signing\"", &first.to_base64())
+            + &key("", &second.to_base64())
+            + &key(" use=\"signing\"", &first.to_base64())
+            + &key(" use=\"encryption\"", "none");
+        // AD FS puts a byte order mark before it.
+        let metadata = parse(&format!("\u{feff}<?xml version=\"1.0\"?>{}", entity("JumpCloud free text", &keys))).unwrap();
+        assert_eq!(metadata.entity_id, "JumpCloud free text");
+        assert_eq!(metadata.sso_redirect_url.as_deref(), Some("https://idp.example/sso?a=1&b=2"));
+        assert_eq!((metadata.sso_post_url, metadata.slo_redirect_url), (None, None));
+        assert_eq!(metadata.slo_post_url.as_deref(), Some("https://idp.example/slo"));
+        assert_eq!(metadata.certificates, [first, second], "each once, and one without `use` signs too");
+        assert!(metadata.unusable.is_empty() && metadata.want_authn_requests_signed);
+        assert_eq!(metadata.name_id_formats, ["urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"]);
+        assert_eq!(metadata.valid_until, Some(Timestamp::parse("2030-01-01T00:00:00Z").unwrap()));
+        assert_eq!(metadata.cache_duration.as_deref(), Some("PT1H"));
+    }
+
+    #[test]
+    fn a_collection_is_read_when_it_holds_exactly_one_identity_provider() {
+        let one = entity("a", &key("", &certificate().to_base64()));
+        let around = |inner: &str| {
+            format!(
+                "<m:EntitiesDescriptor xmlns:m=\"urn:oasis:names:tc:SAML:2.0:metadata\" validUntil=\"2029-01-01T00:00:00Z\">{inner}</m:EntitiesDescriptor>"
+            )
+        };
+        let service_provider = sp_metadata(&ServiceProvider { entity_id: "sp", acs_url: "https://sp.example/acs", name_id_format: None });
+        let service_provider = service_provider.split_once("?>").unwrap().1;
+        let metadata = parse(&around(&format!("{service_provider}{}", around(&one)))).unwrap();
+        assert_eq!(metadata.valid_until, Some(Timestamp::parse("2029-01-01T00:00:00Z").unwrap()));
+        assert_eq!(parse(&around(&one.repeat(2))).unwrap_err(), MetadataError::SeveralIdps(2));
+        assert_eq!(parse(&around("")).unwrap_err(), MetadataError::NoIdp);
+        assert_eq!(parse(service_provider.trim()).unwrap_err(), MetadataError::NoIdp);
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        let good = entity("a", &key("", &certificate().to_base64()));
+        parse(&good).unwrap();
+        let error = |from: &str, to: &str| parse(&good.replace(from, to)).unwrap_err();
+        assert_eq!(error("entityID=\"a\"", ""), MetadataError::Missing { place: "EntityDescriptor", name: "entityID" });
+        let address = error("https://idp.example/sso", "javascript:alert(1)//");
+        assert!(matches!(address, MetadataError::Address { place: "SingleSignOnService", .. }), "{address}");
+        assert!(matches!(error("HTTP-Redirect", "HTTP-Artifact"), MetadataError::Missing { place: "IDPSSODescriptor", .. }));
+        assert_eq!(error("2030-01-01T00:00:00Z", "soon"), MetadataError::Time("soon".to_owned()));
+        assert!(matches!(error("<!-- of 2026 -->", "<!DOCTYPE a>"), MetadataError::Xml(refusal) if refusal.code() == "doctype"));
+        assert_eq!(parse("<html/>").unwrap_err(), MetadataError::Root("html".to_owned()));
+        assert_eq!(IdpMetadata::parse(&[0xff, 0xfe, b'<', 0]).unwrap_err(), MetadataError::NotUtf8);
+        assert_eq!(IdpMetadata::parse(&vec![b' '; MAX_BYTES + 1]).unwrap_err(), MetadataError::TooLarge);
+        assert_eq!(parse(&entity("a", "")).unwrap_err(), MetadataError::NoCertificate(None));
+        let broken = parse(&entity("a", &key("", "QUJD"))).unwrap_err();
+        assert_eq!(broken, MetadataError::NoCertificate(Some(CertificateError::NotACertificate)));
+    }
+
+    #[test]
+    fn a_weak_certificate_beside_a_good_one_is_reported_and_not_taken() {
+        let keys = key("", "QUJD") + &key("", &certificate().to_base64());
+        let metadata = parse(&entity("a", &keys)).unwrap();
+        assert_eq!((metadata.certificates.len(), metadata.unusable.len()), (1, 1));
+    }
+
+    #[test]
+    fn our_metadata_is_well_formed_and_says_where_responses_go() {
+        let sp = ServiceProvider {
+            entity_id: "https://sp.example/a?b&c",
+            acs_url: "https://sp.example/acs",
+            name_id_format: Some("urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"),
+        };
+        let root = scan::read(&sp_metadata(&sp), Grammar::Open).unwrap();
+        assert_eq!(root.attribute("entityID"), Some("https://sp.example/a?b&c"));
+        let descriptor = root.child(M, "SPSSODescriptor").unwrap();
+        assert_eq!(descriptor.attribute("WantAssertionsSigned"), Some("true"));
+        let acs = descriptor.child(M, "AssertionConsumerService").unwrap();
+        assert_eq!((acs.attribute("Location"), acs.attribute("Binding")), (Some("https://sp.example/acs"), Some(POST)));
+        assert_eq!(descriptor.child(M, "NameIDFormat").unwrap().text, sp.name_id_format.unwrap());
+    }
+}

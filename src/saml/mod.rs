@@ -11,6 +11,7 @@ mod conditions;
 mod element;
 pub mod identity;
 pub mod issuer;
+mod lexical;
 pub mod metadata;
 mod refusal;
 pub mod request;
@@ -25,6 +26,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 pub use self::{
     assertion::{Assertion, Attribute, NameId, Value},
     certificate::{Certificate, CertificateError, Key},
+    conditions::check_answer,
     identity::{Subject, identity},
     metadata::{IdpMetadata, MetadataError, ServiceProvider, sp_metadata},
     refusal::{Refusal, Step},

@@ -7,11 +7,12 @@ use std::collections::HashSet;
 use quick_xml::{
     NsReader,
     events::{BytesStart, Event},
-    name::{QName, ResolveResult},
+    name::{NamespaceError, QName, ResolveResult},
 };
 
 use super::{
     element::{Attribute, Element, Local, Ns},
+    lexical::{attribute_value, attributes, entity, is_ncname, is_xml_char},
     refusal::{Refusal, Step},
     structure::{self, Content, Root, Rule},
 };
@@ -57,7 +58,7 @@ pub(super) fn read(text: &str, grammar: Grammar) -> Result<Element, Refusal> {
     if text.starts_with('\u{feff}') {
         return Err(refuse("bom", "the document begins with a byte order mark"));
     }
-    // XML 1.0, production [2]; NUL is among what it leaves out.
+    // NUL is among what XML leaves out.
     if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_xml_char(*c)) {
         return Err(refuse("character", format!("character U+{:04X} at byte {at} is not allowed in XML", u32::from(c))));
     }
@@ -70,15 +71,11 @@ fn refuse(code: &'static str, what: impl Into<String>) -> Refusal {
     Refusal::new(Step::Scan, code, what)
 }
 
-fn is_xml_char(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-}
-
 impl Scan<'_> {
     fn run(mut self) -> Result<Element, Refusal> {
         loop {
             let at = self.reader.buffer_position();
-            let event = self.reader.read_event().map_err(|error| self.malformed(&error.to_string()))?;
+            let event = self.reader.read_event().map_err(|error| self.unreadable(&error))?;
             match event {
                 Event::Start(start) => self.start(&start)?,
                 Event::Empty(start) => {
@@ -116,7 +113,24 @@ impl Scan<'_> {
     }
 
     fn malformed(&self, why: &str) -> Refusal {
-        refuse("malformed", format!("not well-formed XML near byte {}: {}", self.reader.buffer_position(), brief(why)))
+        refuse("malformed", format!("not well-formed XML near byte {}: {why}", self.reader.buffer_position()))
+    }
+
+    /// In words of our own: those of the XML reader quote the document.
+    fn unreadable(&self, error: &quick_xml::Error) -> Refusal {
+        use quick_xml::errors::{Error, IllFormedError};
+        match error {
+            Error::Namespace(NamespaceError::TooManyBindings(_)) => {
+                refuse("too_many_namespaces", format!("more than {NAMESPACES} namespace declarations are in scope at one place"))
+            }
+            Error::Namespace(_) => self.malformed("a reserved namespace is declared"),
+            Error::IllFormed(IllFormedError::MismatchedEndTag { .. } | IllFormedError::UnmatchedEndTag(_)) => {
+                self.malformed("an end tag that does not match its start tag")
+            }
+            Error::IllFormed(IllFormedError::UnclosedReference) => self.malformed("a reference that is not closed"),
+            Error::Syntax(_) => self.malformed("markup that is not closed"),
+            _ => self.malformed("unreadable markup"),
+        }
     }
 
     fn declaration(&self, declaration: &str, at: u64) -> Result<(), Refusal> {
@@ -190,7 +204,7 @@ impl Scan<'_> {
         };
         match (self.open.last(), self.grammar) {
             (None, _) if self.root.is_some() => Err(self.malformed("a second root element")),
-            (_, Grammar::Open) => Ok(Inside::Open),
+            (_, Grammar::Open) | (Some((_, Inside::Open)), _) => Ok(Inside::Open),
             (None, Grammar::Closed(root)) => {
                 let rule = root.rule();
                 if ns == rule.ns && name == rule.name {
@@ -205,7 +219,6 @@ impl Scan<'_> {
                 content @ (Content::Foreign | Content::KeyData) => below(content),
             },
             (Some((_, Inside::Foreign(content))), _) => below(*content),
-            (Some((_, Inside::Open)), Grammar::Closed(_)) => unreachable!("only an open grammar opens such elements"),
         }
     }
 
@@ -298,84 +311,5 @@ impl Scan<'_> {
             ResolveResult::Bound(namespace) => Ok((Ns::of(namespace.0), local)),
             ResolveResult::Unknown(prefix) => Err(refuse("prefix", format!("the prefix {prefix:.64} is not declared"))),
         }
-    }
-}
-
-fn is_ncname(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-}
-
-/// Messages of the XML reader can quote the document; the part before the quotation says enough.
-fn brief(why: &str) -> String {
-    why.chars().take_while(|c| !matches!(c, '`' | '\'' | '"' | '<')).take(80).collect()
-}
-
-/// XML's own five entities and character references.
-fn entity(name: &str) -> Option<char> {
-    match name {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "apos" => Some('\''),
-        "quot" => Some('"'),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix('x') {
-                Some(hex) if hex.len() <= 8 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => u32::from_str_radix(hex, 16).ok()?,
-                None if number.len() <= 8 && number.bytes().all(|b| b.is_ascii_digit()) => number.parse().ok()?,
-                _ => return None,
-            };
-            char::from_u32(code).filter(|c| is_xml_char(*c))
-        }
-    }
-}
-
-/// Attribute-value normalization of XML 1.0, section 3.3.3 (every attribute is CDATA, as there is no DTD).
-fn attribute_value(raw: &str) -> Option<String> {
-    let mut value = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.find(['&', '\t', '\n', '\r']) {
-        value.push_str(&rest[..at]);
-        let (special, after) = rest[at..].split_at(1);
-        rest = after;
-        if special == "&" {
-            let (name, after) = rest.split_once(';')?;
-            value.push(entity(name)?);
-            rest = after;
-        } else {
-            // Line ends are normalized first: CR LF is one character.
-            if special == "\r" {
-                rest = rest.strip_prefix('\n').unwrap_or(rest);
-            }
-            value.push(' ');
-        }
-    }
-    value.push_str(rest);
-    Some(value)
-}
-
-/// Splits what follows the name in a tag into names and raw values, as XML's grammar has it and not a bit more.
-fn attributes(raw: &str) -> Result<Vec<(&str, &str)>, &'static str> {
-    const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-    let mut found = Vec::new();
-    let mut rest = raw;
-    loop {
-        let trimmed = rest.trim_start_matches(SPACE);
-        if trimmed.is_empty() {
-            return Ok(found);
-        }
-        if trimmed.len() == rest.len() {
-            return Err("no space before an attribute");
-        }
-        let (name, after) = trimmed.split_once('=').ok_or("an attribute without a value")?;
-        let after = after.trim_start_matches(SPACE);
-        let quote = after.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or("an attribute value without quotes")?;
-        let (value, after) = after[1..].split_once(quote).ok_or("an attribute value without its end")?;
-        if value.contains('<') {
-            return Err("a less-than sign in an attribute value");
-        }
-        found.push((name.trim_end_matches(SPACE), value));
-        rest = after;
     }
 }

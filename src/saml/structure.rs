@@ -161,12 +161,14 @@ impl Rule {
 
     /// Named refusals for what messages really carry and this profile does not take.
     fn stranger(&self, ns: Ns, name: &str) -> Refusal {
-        let encrypted = |code| Refusal::new(Step::Decryption, code, format!("{name} is encrypted"));
+        let encrypted = |code, what: &str| Refusal::new(Step::Decryption, code, format!("{what} encrypted"));
         match (ns, name) {
-            (A, "EncryptedAssertion") => encrypted("encrypted_assertion")
+            (A, "EncryptedAssertion") => encrypted("encrypted_assertion", "the assertion is")
                 .cure("this connection has no decryption key: switch assertion encryption off at the identity provider"),
-            (A, "EncryptedID") => encrypted("encrypted_id").cure("let the identity provider send NameID unencrypted"),
-            (A, "EncryptedAttribute") => encrypted("encrypted_attribute").cure("let the identity provider send attributes unencrypted"),
+            (A, "EncryptedID") => encrypted("encrypted_id", "the NameID is").cure("let the identity provider send it unencrypted"),
+            (A, "EncryptedAttribute") => {
+                encrypted("encrypted_attribute", "an attribute is").cure("let the identity provider send attributes unencrypted")
+            }
             _ => refuse("unexpected_element", format!("element {name:.64} may not stand in {}", self.name)),
         }
     }
@@ -320,4 +322,33 @@ fn digest_method(algorithm: &str) -> Result<(), Refusal> {
 
 fn unknown_algorithm(what: &'static str, algorithm: &str) -> Refusal {
     if algorithm.ends_with("sha1") { refuse("sha1", what).got(algorithm).cure(SHA1_CURE) } else { refuse("algorithm", what).got(algorithm) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_child_in_the_table_has_one_row_and_every_row_is_reached() {
+        for row in TABLE {
+            assert_eq!(TABLE.iter().filter(|other| other.ns == row.ns && other.name == row.name).count(), 1, "{}", row.name);
+            let root = matches!(row.name, "Response" | "Assertion");
+            let reached = TABLE.iter().any(|parent| parent.children.iter().any(|child| child.0 == row.ns && child.1 == row.name));
+            assert!(root || reached, "{} is in no other element", row.name);
+            for &(ns, name, least, most) in row.children {
+                assert!(rule(ns, name).is_some(), "{name} in {} has no row", row.name);
+                assert!(least <= most);
+            }
+            assert!(row.content == Content::Elements || row.children.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_document_holds_one_assertion_and_a_signature_only_where_it_is_judged() {
+        let holders: Vec<_> =
+            TABLE.iter().filter(|row| row.children.iter().any(|child| child.1 == "Signature")).map(|row| row.name).collect();
+        assert_eq!(holders, ["Response", "Assertion"]);
+        let assertions = TABLE.iter().flat_map(|row| row.children).filter(|child| child.1 == "Assertion");
+        assert_eq!(assertions.copied().collect::<Vec<_>>(), [(A, "Assertion", 0, 1)]);
+    }
 }

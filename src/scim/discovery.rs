@@ -13,6 +13,7 @@ const SCHEMA_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
 /// The optional parts of the protocol that the server around this engine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is announced as a boolean of its own")]
 pub struct Capabilities {
     /// Operations and bytes of a bulk request.
     pub bulk: Option<(usize, usize)>,
@@ -179,5 +180,72 @@ fn uniqueness(uniqueness: Uniqueness) -> &'static str {
     match uniqueness {
         Uniqueness::None => "none",
         Uniqueness::Server => "server",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scim::schema::{Definition, build, enterprise};
+
+    const BASE: &str = "https://rolegate.example.com/connections/okta/scim/v2";
+
+    #[test]
+    fn every_address_leads_to_what_the_list_shows() {
+        let known = Schemas::standard();
+        for one in schemas(BASE, known)["Resources"].as_array().unwrap() {
+            assert_eq!(schema(BASE, known, one["id"].as_str().unwrap()).as_ref(), Some(one));
+            assert_eq!(one["meta"]["location"], format!("{BASE}/Schemas/{}", one["id"].as_str().unwrap()));
+        }
+        for one in resource_types(BASE, known)["Resources"].as_array().unwrap() {
+            assert_eq!(resource_type(BASE, known, one["id"].as_str().unwrap()).as_ref(), Some(one));
+            assert!(schema(BASE, known, one["schema"].as_str().unwrap()).is_some());
+        }
+        assert!(schema(BASE, known, "urn:none").is_none());
+        assert!(resource_type(BASE, known, "Role").is_none());
+    }
+
+    #[test]
+    fn only_what_works_is_announced() {
+        let config = service_provider_config(BASE, Capabilities::default());
+        for part in ["bulk", "sort", "etag", "changePassword"] {
+            assert_eq!(config[part]["supported"], false, "{part}");
+        }
+        assert_eq!(config["patch"]["supported"], true);
+        let more = service_provider_config(BASE, Capabilities { bulk: Some((1000, 10 << 20)), sort: true, ..Capabilities::default() });
+        assert_eq!((&more["bulk"]["maxOperations"], &more["sort"]["supported"]), (&json!(1000), &json!(true)));
+    }
+
+    #[test]
+    fn members_and_user_name_are_described_as_they_are_treated() {
+        let known = Schemas::standard();
+        let group = schema(BASE, known, crate::scim::schema::group::URN).unwrap();
+        let members = &group["attributes"][1]["subAttributes"];
+        let part = |name: &str| members.as_array().unwrap().iter().find(|a| a["name"] == name).unwrap();
+        assert_eq!(part("$ref")["referenceTypes"], json!(["User", "Group"]));
+        assert_eq!(part("type")["canonicalValues"], json!(["User", "Group"]));
+        let user = schema(BASE, known, crate::scim::schema::user::URN).unwrap();
+        insta::assert_json_snapshot!(user["attributes"][0], @r#"
+        {
+          "name": "userName",
+          "type": "string",
+          "multiValued": false,
+          "description": "What the person is known by, unique here; compared without case.",
+          "required": true,
+          "caseExact": false,
+          "mutability": "readWrite",
+          "returned": "default",
+          "uniqueness": "server"
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_tenants_extension_is_shown() {
+        let urn = "urn:example:scim:schemas:extension:2.0:User";
+        let known = Schemas::with_extension(Some(Definition::custom(urn, "Example", vec![build::text("tenant_code")]).unwrap()));
+        assert_eq!(schema(BASE, &known, urn).unwrap()["attributes"][0]["name"], "tenant_code");
+        let extensions = resource_type(BASE, &known, "User").unwrap()["schemaExtensions"].clone();
+        assert_eq!(extensions, json!([{"schema": enterprise::URN, "required": false}, {"schema": urn, "required": false}]));
     }
 }

@@ -263,7 +263,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_filter_names_its_attributes_in_reading_order() {
-        let filter = Filter::parse(r#"a eq 1 and (b.c pr or not (d[e eq 2])) and f pr"#).unwrap();
+        let filter = Filter::parse("a eq 1 and (b.c pr or not (d[e eq 2])) and f pr").unwrap();
         let names: Vec<_> = filter.attributes().map(ToString::to_string).collect();
         assert_eq!(names, ["a", "b.c", "d", "e", "f"]);
     }

@@ -113,7 +113,7 @@ fn member(map: &Map<String, Value>) -> Result<Member, ScimError> {
     let part = |name: &str| map.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut address = part("$ref").map(|text| text.trim_end_matches('/').rsplit('/')).into_iter().flatten();
     let (id, collection) = (address.next(), address.next());
-    // RFC 7643 §4.2: `value` is "The identifier of the member"; `$ref` says the same with the kind.
+    // RFC 7643 §4.2: `value` is the member's id; `$ref` says the same with the kind.
     let value = part("value").or(id).ok_or_else(|| ScimError::value("A member needs its id in value."))?;
     let kind = match part("type") {
         Some(text) => Some(MemberKind::parse(text).ok_or_else(|| ScimError::value("A member's type is User or Group."))?),
@@ -303,5 +303,108 @@ fn ids(filter: &Filter) -> Option<Vec<String>> {
             Some(all)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        domain::time::Timestamp,
+        scim::{error::ErrorKind, patch::Patch},
+    };
+
+    fn change(dialect: Dialect, operations: &Value) -> Result<GroupChange, ErrorKind> {
+        let body = json!({"schemas": [crate::scim::patch::URN], "Operations": operations}).to_string();
+        Patch::parse(body.as_bytes(), dialect).and_then(|patch| patch.group_change(dialect)).map_err(|e| e.kind)
+    }
+
+    fn plain(id: &str) -> Member {
+        Member { value: id.to_owned(), kind: None, display: None }
+    }
+
+    #[rstest::rstest]
+    #[case(json!([{"op": "add", "path": "members", "value": [{"value": "a"}]}]), vec![MemberChange::Add(vec![plain("a")])])]
+    #[case(json!([{"op": "add", "value": {"members": [{"value": "a"}]}}]), vec![MemberChange::Add(vec![plain("a")])])]
+    #[case(json!([{"op": "replace", "value": {"urn:ietf:params:scim:schemas:core:2.0:Group:members": [{"value": "a"}]}}]), vec![MemberChange::Replace(vec![plain("a")])])]
+    #[case(json!([{"op": "replace", "path": "members", "value": []}]), vec![MemberChange::Replace(vec![])])]
+    #[case(json!([{"op": "remove", "path": "members"}]), vec![MemberChange::RemoveAll])]
+    #[case(json!([{"op": "remove", "path": "members[value eq \"a\" or VALUE eq \"b\"]"}]), vec![MemberChange::Remove(vec!["a".into(), "b".into()])])]
+    #[case(json!([{"op": "remove", "path": "members[type eq \"Group\"]"}]), vec![MemberChange::RemoveMatching(Filter::parse("type eq \"Group\"").unwrap())])]
+    #[case(json!([{"op": "add", "path": "members", "value": [{"value": "a"}]}, {"op": "add", "path": "members", "value": [{"value": "b"}]},
+        {"op": "remove", "path": "members[value eq \"c\"]"}, {"op": "remove", "path": "members[value eq \"d\"]"}, {"op": "add", "path": "members", "value": [{"value": "e"}]}]),
+        vec![MemberChange::Add(vec![plain("a"), plain("b")]), MemberChange::Remove(vec!["c".into(), "d".into()]), MemberChange::Add(vec![plain("e")])])]
+    fn a_patch_becomes_set_operations(#[case] operations: Value, #[case] expected: Vec<MemberChange>) {
+        for dialect in [Dialect::Strict, Dialect::Tolerant] {
+            assert_eq!(change(dialect, &operations).unwrap().members, expected);
+        }
+    }
+
+    #[rstest::rstest]
+    #[case(json!([{"op": "remove", "path": "displayName"}]), ErrorKind::Mutability)]
+    #[case(json!([{"op": "replace", "path": "displayName", "value": ""}]), ErrorKind::InvalidValue)]
+    #[case(json!([{"op": "replace", "path": "displayName", "value": "x".repeat(2000)}]), ErrorKind::InvalidValue)]
+    #[case(json!([{"op": "replace", "path": "id", "value": "x"}]), ErrorKind::Mutability)]
+    #[case(json!([{"op": "replace", "path": "unknown", "value": "x"}]), ErrorKind::InvalidPath)]
+    #[case(json!([{"op": "replace", "path": "members[value eq \"a\"].display", "value": "x"}]), ErrorKind::Mutability)]
+    #[case(json!([{"op": "replace", "path": "displayName[value eq \"a\"]", "value": "x"}]), ErrorKind::InvalidPath)]
+    #[case(json!([{"op": "add", "path": "members", "value": [{"display": "x"}]}]), ErrorKind::InvalidValue)]
+    #[case(json!([{"op": "add", "path": "members", "value": [{"value": "a", "type": "Robot"}]}]), ErrorKind::InvalidValue)]
+    #[case(json!([{"op": "add", "path": "members", "value": true}]), ErrorKind::InvalidValue)]
+    fn a_mistake_is_refused_by_its_kind(#[case] operations: Value, #[case] kind: ErrorKind) {
+        for dialect in [Dialect::Strict, Dialect::Tolerant] {
+            assert_eq!(change(dialect, &operations), Err(kind));
+        }
+    }
+
+    #[test]
+    fn the_external_id_is_set_and_taken_away() {
+        let id = |operations: &Value| change(Dialect::Tolerant, operations).unwrap().external_id;
+        assert_eq!(id(&json!([{"op": "add", "path": "externalId", "value": 7}])), Some(Some("7".to_owned())));
+        assert_eq!(id(&json!([{"op": "replace", "path": "externalId", "value": ""}])), Some(None));
+        assert_eq!(id(&json!([{"op": "remove", "path": "externalId"}])), Some(None));
+        assert_eq!(id(&json!([{"op": "replace", "value": {"displayName": "x"}}])), None);
+    }
+
+    #[test]
+    fn a_member_is_known_by_its_address_too() {
+        let body = json!({"schemas": [group::URN], "displayname": "Staff", "MEMBERS": [
+            {"$ref": "https://rg/scim/v2/Groups/g2"}, {"value": "u1", "$ref": "../Users/u1"}, {"value": "u2", "type": "user"}, {"value": "u3", "$ref": "u3"}]});
+        let group = Group::parse(body.to_string().as_bytes(), Dialect::Strict).unwrap();
+        let kinds: Vec<_> = group.members.iter().map(|m| (m.value.as_str(), m.kind)).collect();
+        let (user, group) = (Some(MemberKind::User), Some(MemberKind::Group));
+        assert_eq!(kinds, [("g2", group), ("u1", user), ("u2", user), ("u3", None)]);
+    }
+
+    #[test]
+    fn a_group_needs_a_name() {
+        for body in [
+            json!({"schemas": [group::URN]}),
+            json!({"schemas": [group::URN], "displayName": " "}),
+            json!({"schemas": [group::URN], "displayName": ["a", "b"]}),
+        ] {
+            assert_eq!(Group::parse(body.to_string().as_bytes(), Dialect::Tolerant).unwrap_err().kind, ErrorKind::InvalidValue, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_sent_with_the_addresses_of_its_members() {
+        let members = [
+            Member { value: "u1".into(), kind: Some(MemberKind::User), display: Some("Anna".into()) },
+            Member { kind: Some(MemberKind::Group), ..plain("g2") },
+        ];
+        let at = Timestamp::from_millis(0);
+        let envelope = Envelope { id: "g1", created: at, modified: at, version: 1, location: "https://rg/scim/v2/Groups/g1", groups: None };
+        let sent = Group::render("Staff", Some("e"), Some(&members), &envelope, &Projection::default());
+        assert_eq!(
+            sent["members"],
+            json!([
+            {"value": "u1", "$ref": "https://rg/scim/v2/Users/u1", "display": "Anna", "type": "User"},
+            {"value": "g2", "$ref": "https://rg/scim/v2/Groups/g2", "type": "Group"}])
+        );
+        assert_eq!((&sent["externalId"], &sent["meta"]["resourceType"]), (&json!("e"), &json!("Group")));
+        assert!(Group::render("Staff", None, None, &envelope, &Projection::default()).get("members").is_none());
     }
 }

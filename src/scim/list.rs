@@ -132,13 +132,7 @@ impl ListQuery {
             Some(text) if text.eq_ignore_ascii_case("descending") => SortOrder::Descending,
             Some(_) => return Err(ScimError::value("sortOrder is ascending or descending.")),
         };
-        let list = |names: &Option<Vec<String>>| names.clone();
-        let (attributes, excluded) = (list(&raw.attributes), list(&raw.excluded));
-        let projection = Projection::new(
-            attributes.as_ref().map(|names| names.iter().map(String::as_str)),
-            excluded.as_ref().map(|names| names.iter().map(String::as_str)),
-            schema,
-        )?;
+        let projection = Projection::new(raw.attributes.as_deref(), raw.excluded.as_deref(), schema)?;
         Ok(Self {
             filter,
             sort_by,
@@ -156,13 +150,13 @@ impl ListQuery {
 /// A page by index. RFC 7644 §3.4.2: `Resources` is "REQUIRED if "totalResults" is non-zero"; it is always there.
 #[must_use]
 pub fn list_response(total: usize, start_index: usize, resources: Vec<Value>) -> Value {
-    json!({
-        "schemas": [URN],
-        "totalResults": total,
-        "startIndex": start_index,
-        "itemsPerPage": resources.len(),
-        "Resources": resources,
-    })
+    let mut map = Map::new();
+    map.insert("schemas".to_owned(), json!([URN]));
+    map.insert("totalResults".to_owned(), total.into());
+    map.insert("startIndex".to_owned(), start_index.into());
+    map.insert("itemsPerPage".to_owned(), resources.len().into());
+    map.insert("Resources".to_owned(), Value::Array(resources));
+    Value::Object(map)
 }
 
 /// A page by cursor (RFC 9865 §2): `nextCursor` is left out on the last page, `totalResults` when nobody counted.
@@ -179,4 +173,66 @@ pub fn cursor_response(total: Option<usize>, next: Option<&str>, resources: Vec<
     }
     map.insert("Resources".to_owned(), Value::Array(resources));
     Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scim::schema::Schemas;
+
+    fn query(pairs: &[(&str, &str)]) -> Result<ListQuery, ScimError> {
+        let pairs: Vec<(String, String)> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        ListQuery::parse(&pairs, &Schemas::standard().user)
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_brought_into_it() {
+        let page = |start: &str, count: &str| {
+            let query = query(&[("startIndex", start), ("count", count)]).unwrap();
+            (query.start_index, query.count)
+        };
+        assert_eq!(page("0", "-5"), (1, 0));
+        assert_eq!(page("-7", "0"), (1, 0));
+        assert_eq!(page("101", "100"), (101, 100));
+        assert_eq!(page("1", "100000"), (1, MAX_PAGE));
+        assert_eq!(page("", ""), (1, PAGE));
+    }
+
+    #[test]
+    fn strange_parameters_are_ignored_and_wrong_ones_refused() {
+        assert!(query(&[("aadOptscim062020", ""), ("", ""), ("filter", ""), ("attributes", "")]).is_ok());
+        let refused = |name: &str, value: &str| query(&[(name, value)]).unwrap_err().kind;
+        assert_eq!(refused("filter", "userName eq"), ErrorKind::InvalidFilter);
+        assert_eq!(refused("filter", "active gt true"), ErrorKind::InvalidFilter);
+        assert_eq!(refused("count", "many"), ErrorKind::InvalidValue);
+        assert_eq!(refused("startIndex", "1.5"), ErrorKind::InvalidValue);
+        assert_eq!(refused("sortOrder", "up"), ErrorKind::InvalidValue);
+        assert_eq!(refused("sortBy", "a b"), ErrorKind::InvalidPath);
+        assert_eq!(query(&[("attributes", "title"), ("excludedAttributes", "name")]).unwrap_err().kind, ErrorKind::InvalidValue);
+    }
+
+    #[test]
+    fn a_search_request_says_the_same_as_an_address() {
+        let body = json!({"schemas": [SEARCH_URN], "filter": "title pr", "startIndex": 3, "count": 5, "sortBy": "name.familyName",
+            "sortOrder": "descending", "attributes": ["title", "emails.value"], "cursor": null});
+        let by_body = ListQuery::parse_search(body.to_string().as_bytes(), &Schemas::standard().user).unwrap();
+        let by_address = query(&[
+            ("filter", "title pr"),
+            ("startIndex", "3"),
+            ("count", "5"),
+            ("sortBy", "name.familyName"),
+            ("sortOrder", "descending"),
+            ("attributes", "title, emails.value,"),
+        ]);
+        assert_eq!(by_address.unwrap(), by_body);
+        assert!(ListQuery::parse_search(br#"{"count":"5"}"#, &Schemas::standard().user).is_err());
+    }
+
+    #[test]
+    fn a_list_counts_its_page() {
+        let list = list_response(7, 3, vec![json!({"id": "a"})]);
+        assert_eq!(list, json!({"schemas": [URN], "totalResults": 7, "startIndex": 3, "itemsPerPage": 1, "Resources": [{"id": "a"}]}));
+        let page = cursor_response(None, Some("c2"), vec![]);
+        assert_eq!(page, json!({"schemas": [URN], "itemsPerPage": 0, "nextCursor": "c2", "Resources": []}));
+    }
 }

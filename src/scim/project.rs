@@ -39,11 +39,7 @@ impl Projection {
     /// # Errors
     /// When both are given. RFC 7644 §3.9: "Clients MAY request a partial resource representation […] by specifying either of the mutually
     /// exclusive URL query parameters".
-    pub fn new<'a>(
-        attributes: Option<impl IntoIterator<Item = &'a str>>,
-        excluded: Option<impl IntoIterator<Item = &'a str>>,
-        schema: &Schema,
-    ) -> Result<Self, ScimError> {
+    pub fn new(attributes: Option<&[String]>, excluded: Option<&[String]>, schema: &Schema) -> Result<Self, ScimError> {
         let choice = match (attributes, excluded) {
             (Some(_), Some(_)) => return Err(ScimError::value("attributes and excludedAttributes exclude each other; send one of them.")),
             (Some(names), None) => Choice::Only(places(names, schema)),
@@ -97,12 +93,12 @@ fn is_always(place: &Place) -> bool {
     place.extension.is_none() && matches!(place.name.as_deref(), Some("id" | "schemas"))
 }
 
-fn places<'a>(names: impl IntoIterator<Item = &'a str>, schema: &Schema) -> Vec<Place> {
-    let place = |name: &str| {
+fn places(names: &[String], schema: &Schema) -> Vec<Place> {
+    let place = |name: &String| {
         let target = schema.lookup_anywhere(&AttrPath::parse(name.trim()).ok()?)?;
         Some(at(target))
     };
-    names.into_iter().filter_map(place).collect()
+    names.iter().filter_map(place).collect()
 }
 
 fn at(target: Target<'_>) -> Place {
@@ -211,5 +207,79 @@ fn remove(document: &mut Map<String, Value>, place: &Place) {
         && document.get(urn).and_then(Value::as_object).is_some_and(Map::is_empty)
     {
         document.shift_remove(urn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::scim::schema::{Definition, Schemas, build, enterprise};
+
+    fn document() -> Map<String, Value> {
+        let document = json!({
+            "schemas": ["s"], "id": "u1", "userName": "anna", "title": "Boss", "name": {"givenName": "A", "familyName": "B"},
+            "emails": [{"value": "a", "type": "work"}, {"value": "b"}],
+            enterprise::URN: {"department": "Sales", "manager": {"value": "m", "$ref": "r"}}, "meta": {"version": "1", "created": "c"}});
+        document.as_object().unwrap().clone()
+    }
+
+    fn names(text: &str) -> Vec<String> {
+        text.split(',').map(str::to_owned).collect()
+    }
+
+    #[rstest::rstest]
+    #[case("title", json!({"title": "Boss"}))]
+    #[case("TITLE,nothing", json!({"title": "Boss"}))]
+    #[case("nothing", json!({}))]
+    #[case("name.familyName", json!({"name": {"familyName": "B"}}))]
+    #[case("name.familyName,name", json!({"name": {"givenName": "A", "familyName": "B"}}))]
+    #[case("emails.type", json!({"emails": [{"type": "work"}]}))]
+    #[case("urn:ietf:params:scim:schemas:core:2.0:User:userName", json!({"userName": "anna"}))]
+    #[case("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", json!({enterprise::URN: {"department": "Sales"}}))]
+    #[case("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value", json!({enterprise::URN: {"manager": {"value": "m"}}}))]
+    #[case("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", json!({enterprise::URN: {"department": "Sales", "manager": {"value": "m", "$ref": "r"}}}))]
+    #[case("meta.version", json!({"meta": {"version": "1"}}))]
+    fn only_what_is_asked_is_sent_with_id_and_schemas(#[case] asked: &str, #[case] expected: Value) {
+        let sent = Projection::new(Some(&names(asked)), None, &Schemas::standard().user).unwrap().apply(document());
+        let mut all = Map::from_iter([("schemas".to_owned(), json!(["s"])), ("id".to_owned(), json!("u1"))]);
+        all.extend(expected.as_object().unwrap().clone());
+        assert_eq!(sent, Value::Object(all));
+    }
+
+    #[test]
+    fn what_is_excluded_is_not_sent_but_id_and_schemas_always_are() {
+        let asked = names(
+            "id,schemas,title,name.givenName,emails.value,meta,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.$ref",
+        );
+        let sent = Projection::new(None, Some(&asked), &Schemas::standard().user).unwrap().apply(document());
+        assert_eq!(
+            sent,
+            json!({
+            "schemas": ["s"], "id": "u1", "userName": "anna", "name": {"familyName": "B"}, "emails": [{"type": "work"}],
+            enterprise::URN: {"department": "Sales", "manager": {"value": "m"}}})
+        );
+    }
+
+    #[test]
+    fn costly_attributes_need_not_be_loaded() {
+        let group = &Schemas::standard().group;
+        assert!(Projection::default().wants("members"));
+        assert!(!Projection::new(None, Some(&names("members")), group).unwrap().wants("members"));
+        assert!(!Projection::new(Some(&names("displayName")), None, group).unwrap().wants("members"));
+        assert!(Projection::new(Some(&names("members.value")), None, group).unwrap().wants("members"));
+    }
+
+    #[test]
+    fn what_is_returned_on_request_waits_for_it() {
+        let urn = "urn:example:scim:schemas:extension:2.0:User";
+        let rare = build::text("rare").returned(Returned::Request);
+        let never = build::text("never").returned(Returned::Never);
+        let schemas = Schemas::with_extension(Some(Definition::custom(urn, "Example", vec![rare, never]).unwrap()));
+        let document = || Map::from_iter([(urn.to_owned(), json!({"rare": "x", "never": "y"}))]);
+        assert_eq!(Projection::new(None, None, &schemas.user).unwrap().apply(document()), json!({}));
+        let asked = names(&format!("{urn}:rare,{urn}:never"));
+        assert_eq!(Projection::new(Some(&asked), None, &schemas.user).unwrap().apply(document()), json!({urn: {"rare": "x"}}));
     }
 }

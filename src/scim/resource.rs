@@ -221,3 +221,126 @@ impl User {
         projection.apply(self.document(envelope))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::scim::{error::ErrorKind, schema::Definition, schema::build};
+
+    fn parse(dialect: Dialect, body: &Value) -> Result<User, ScimError> {
+        User::parse(body.to_string().as_bytes(), Schemas::standard(), dialect)
+    }
+
+    fn with(name: &str, value: impl Into<Value>) -> Value {
+        let value: Value = value.into();
+        json!({"schemas": [user::URN], "userName": "anna", name: value})
+    }
+
+    #[rstest::rstest]
+    #[case(with("active", json!("yes")))]
+    #[case(with("emails", json!([{"value": "a", "primary": true}, {"value": "b", "primary": true}])))]
+    #[case(with("emails", json!([{"value": {"a": 1}}])))]
+    #[case(with("name", json!(["a", "b"])))]
+    #[case(with("title", json!({"a": 1})))]
+    #[case(with("userName", json!(null)))]
+    #[case(with("userName", json!("")))]
+    #[case(with("userName", json!("  ")))]
+    #[case(with("userName", json!("x".repeat(KEY + 1))))]
+    #[case(with("externalId", json!("x".repeat(KEY + 1))))]
+    #[case(with(enterprise::URN, json!("x")))]
+    #[case(json!({"schemas": [user::URN], "title": "x"}))]
+    fn what_is_no_user_is_refused(#[case] body: Value) {
+        for dialect in [Dialect::Strict, Dialect::Tolerant] {
+            assert_eq!(parse(dialect, &body).unwrap_err().kind, ErrorKind::InvalidValue, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_strict_dialect_wants_the_schema_and_its_types() {
+        assert_eq!(parse(Dialect::Strict, &json!({"userName": "anna"})).unwrap_err().kind, ErrorKind::InvalidSyntax);
+        for wrong in [
+            with("active", json!("True")),
+            with("externalId", json!(7)),
+            with("emails", json!({"value": "a"})),
+            with("roles", json!(["a"])),
+        ] {
+            assert_eq!(parse(Dialect::Strict, &wrong).unwrap_err().kind, ErrorKind::InvalidValue, "{wrong}");
+            assert!(parse(Dialect::Tolerant, &wrong).is_ok(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_take_the_schemas_spelling_and_what_is_not_the_clients_is_dropped() {
+        let body = json!({
+            "SCHEMAS": [user::URN], "username": "anna", "NAME": {"GIVENNAME": "A", "unknown": 1}, "id": "x", "meta": {"version": "9"}, "groups": [{"value": "g"}],
+            "password": "secret", "nickName": null, "phoneNumbers": [], "ims": [{}], "unknown": true, "urn:unknown:1.0:X": {"a": 1},
+            "URN:ietf:params:scim:schemas:extension:enterprise:2.0:user": {"DEPARTMENT": "Sales", "manager": {"value": "m", "displayName": "M"}}});
+        let expected =
+            json!({"userName": "anna", "name": {"givenName": "A"}, enterprise::URN: {"department": "Sales", "manager": {"value": "m"}}});
+        for dialect in [Dialect::Strict, Dialect::Tolerant] {
+            assert_eq!(Value::Object(parse(dialect, &body).unwrap().attributes), expected);
+        }
+    }
+
+    #[test]
+    fn a_user_is_sent_with_what_the_server_says_of_it() {
+        let user =
+            parse(Dialect::Strict, &json!({"schemas": [user::URN], "userName": "anna", enterprise::URN: {"department": "Sales"}})).unwrap();
+        let groups = [UserGroup { id: "g1".to_owned(), display: Some("Staff".to_owned()), direct: true }];
+        let envelope = Envelope {
+            id: "u1",
+            created: Timestamp::from_millis(0),
+            modified: Timestamp::from_millis(1500),
+            version: 7,
+            location: "https://rg/connections/okta/scim/v2/Users/u1",
+            groups: Some(&groups),
+        };
+        insta::assert_json_snapshot!(user.render(&envelope, &Projection::default()), @r#"
+        {
+          "schemas": [
+            "urn:ietf:params:scim:schemas:core:2.0:User",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+          ],
+          "id": "u1",
+          "userName": "anna",
+          "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {
+            "department": "Sales"
+          },
+          "groups": [
+            {
+              "value": "g1",
+              "$ref": "https://rg/connections/okta/scim/v2/Groups/g1",
+              "display": "Staff",
+              "type": "direct"
+            }
+          ],
+          "meta": {
+            "resourceType": "User",
+            "created": "1970-01-01T00:00:00Z",
+            "lastModified": "1970-01-01T00:00:01.5Z",
+            "location": "https://rg/connections/okta/scim/v2/Users/u1",
+            "version": "W/\"7\""
+          }
+        }
+        "#);
+        let locked = user.clone().keeping_inactive(&User { attributes: Map::from_iter([("active".to_owned(), json!(false))]) });
+        assert!(!locked.active());
+        assert_eq!(locked.render(&envelope, &Projection::default()), user.render(&envelope, &Projection::default()));
+    }
+
+    #[test]
+    fn rules_see_enterprise_attributes_flat_and_the_tenants_own_under_custom() {
+        let urn = "urn:example:scim:schemas:extension:2.0:User";
+        let schemas = Schemas::with_extension(Some(Definition::custom(urn, "Example", vec![build::text("tenant_code")]).unwrap()));
+        let body = json!({"schemas": [user::URN], "userName": "anna", "active": false, enterprise::URN: {"department": "Sales"}, urn: {"tenant_code": "eu7"}});
+        let identity = User::parse(body.to_string().as_bytes(), &schemas, Dialect::Strict).unwrap().identity(None);
+        assert_eq!(
+            Value::Object(identity.attributes),
+            json!({"userName": "anna", "department": "Sales", "custom": {"tenant_code": "eu7"}})
+        );
+        assert!(!identity.active);
+        assert_eq!(identity.groups, None);
+    }
+}

@@ -53,6 +53,7 @@ pub enum Uniqueness {
 
 /// One attribute or sub-attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "RFC 7643 §7 describes an attribute by them")]
 pub struct Attribute {
     pub name: String,
     pub kind: Kind,
@@ -221,7 +222,7 @@ impl Definition {
         if taken
             || !urn.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:"))
             || urn.len() > 256
-            || !AttrPath::parse(urn).is_ok()
+            || AttrPath::parse(urn).is_err()
         {
             return Err(DefinitionError::Urn(urn.chars().take(80).collect()));
         }

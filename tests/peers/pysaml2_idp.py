@@ -82,6 +82,7 @@ class Provider:
                 "idp": {
                     "name": "pysaml2",
                     "endpoints": {"single_sign_on_service": [(f"{self.base}/sso", BINDING_HTTP_REDIRECT)]},
+                    "want_authn_requests_signed": config.get("want_signed_requests", False),
                     "name_id_format": [name_id_format],
                     "policy": {
                         "default": {
@@ -146,10 +147,13 @@ def login_form(form):
 def sign_in(config, server, user, form):
     """The page that carries the response to the service provider."""
     if "SAMLRequest" in form:  # asked for by the service provider, else started here
-        signed = {}
-        if "Signature" in form and config.get("sp_metadata"):
-            signed = {"relay_state": form.get("RelayState"), "sigalg": form["SigAlg"], "signature": form["Signature"]}
-        request = server.parse_authn_request(form["SAMLRequest"], BINDING_HTTP_REDIRECT, **signed)
+        request = server.parse_authn_request(
+            form["SAMLRequest"],
+            BINDING_HTTP_REDIRECT,
+            relay_state=form.get("RelayState"),
+            sigalg=form.get("SigAlg"),
+            signature=form.get("Signature"),
+        )
         asked = server.response_args(request.message, [BINDING_HTTP_POST])
         in_response_to, destination, sp = asked["in_response_to"], asked["destination"], asked["sp_entity_id"]
     else:

@@ -36,3 +36,22 @@ async fn keys_sort_by_bytes(#[values(Engine::Sqlite, Engine::Postgres)] engine: 
     let slugs: Vec<_> = rows.iter().map(|(slug,)| slug.as_str()).collect();
     assert_eq!(slugs, ["B", "a-b", "ab", "b", "é"]);
 }
+
+#[rstest]
+#[tokio::test]
+async fn another_process_sees_what_was_committed_and_nothing_that_was_dropped(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let other = Db::open(&db.address, PoolSize(1)).await.unwrap();
+    other.migrate().await.unwrap();
+    let insert = "insert into installation (id, key_check, created_at_ms) values (1, 'x', 0)";
+    let mut tx = db.begin().await.unwrap();
+    tx.query(insert).run().await.unwrap();
+    drop(tx);
+    let count = "select count(*) from installation";
+    assert_eq!(other.query(count).optional::<(i64,)>().await.unwrap(), Some((0,)));
+    let mut tx = db.begin().await.unwrap();
+    tx.query(insert).run().await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(other.query(count).optional::<(i64,)>().await.unwrap(), Some((1,)));
+    other.close().await;
+}

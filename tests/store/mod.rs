@@ -1,3 +1,9 @@
 //! The store on both engines.
 
+mod access;
+mod chain;
+mod connections;
 mod migrations;
+mod once;
+mod tenants;
+mod world;

@@ -114,6 +114,9 @@ impl<'a> Parser<'a> {
             self.spaces();
             return Err(self.error("an operator was expected: eq, ne, co, sw, ew, gt, lt, ge, le or pr"));
         };
+        if !self.eat(' ') {
+            return Err(self.error("a space and a value were expected"));
+        }
         self.spaces();
         Ok(Filter::Compare { path, op, value: self.literal()? })
     }
@@ -303,6 +306,7 @@ mod tests {
             ("a.b.c pr", 0),
             ("userName eq 01", 12),
             ("userName eq {}", 12),
+            ("userName eq\"a\"", 11),
         ];
         for (text, position) in cases {
             let error = Filter::parse(text).unwrap_err();

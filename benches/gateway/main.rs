@@ -1,0 +1,63 @@
+//! What the gateway costs, beside what the same work costs without it, in one run on each engine.
+//!
+//! The released binary serves on loopback; this process is the client, and the floor: the same number of bare SQL statements and
+//! commits on the same kind of database, and a bare signature verification. Times are for orientation, ratios are the result.
+//!
+//! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark reads the clock, and what fails in it ends it")]
+
+mod client;
+mod floor;
+mod load;
+mod report;
+mod seed;
+mod server;
+
+use std::env;
+
+use load::{Load, Step};
+use report::Report;
+use seed::Seed;
+use server::Server;
+
+/// Requests under way at once.
+const CONCURRENCY: [usize; 3] = [1, 8, 64];
+
+fn main() {
+    let only = env::args().find(|argument| ["sqlite", "postgres"].contains(&argument.as_str()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut report = Report::default();
+    for engine in ["sqlite", "postgres"] {
+        if only.as_deref().is_none_or(|only| only == engine) {
+            runtime.block_on(measure(engine, &mut report));
+        }
+    }
+    report.print();
+}
+
+async fn measure(engine: &'static str, report: &mut Report) {
+    eprintln!("== {engine}: seeding");
+    let seed = Seed::make(engine).await;
+    let steps = Step::all(&seed);
+
+    // First with every statement in the log, to know what the floor has to do.
+    let mut server = Server::start(&seed, Some("warn,sqlx::query=debug")).await;
+    let mut statements = Vec::new();
+    for step in &steps {
+        statements.push(server.statements_of(&seed, step).await);
+    }
+    server.stop().await;
+
+    let mut server = Server::start(&seed, None).await;
+    report.idle(engine, server.resident_kib());
+    for (step, statements) in steps.iter().zip(&statements) {
+        for concurrency in CONCURRENCY {
+            eprintln!("== {engine}: {} at {concurrency}", step.name);
+            let floor = floor::measure(&seed, step, statements, concurrency).await;
+            let measured = Load::run(&seed, &mut server, step, concurrency).await;
+            report.row(engine, step, statements, concurrency, &measured, &floor);
+        }
+    }
+    report.idle_after(engine, server.resident_kib());
+    server.stop().await;
+}

@@ -1,0 +1,102 @@
+//! The released binary under measurement.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    client::{Client, request},
+    floor::Statements,
+    load::Step,
+    seed::Seed,
+};
+
+pub struct Server {
+    process: Child,
+    pub port: u16,
+}
+
+impl Server {
+    pub async fn start(seed: &Seed, log_level: Option<&str>) -> Self {
+        let log = fs::File::create(seed.log()).unwrap();
+        let mut command = seed.command();
+        command.arg("serve").env("ROLEGATE_LOG_LEVEL", log_level.unwrap_or("warn")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let server = Self { process: command.spawn().unwrap(), port: seed.port };
+        for _ in 0..300 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", seed.port)).await.is_ok() {
+                let mut client = Client::connect(seed.port).await;
+                if client.send(&request("GET", "/health/ready", None, "text/plain", "")).await.status == 200 {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    return server;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the server did not get ready: {}", fs::read_to_string(seed.log()).unwrap());
+    }
+
+    pub async fn stop(&mut self) {
+        let pid = self.process.id().to_string();
+        Command::new("kill").arg(pid).status().unwrap();
+        for _ in 0..100 {
+            if self.process.try_wait().unwrap().is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// The statements in the log of one request of this kind, after another that filled the caches.
+    pub async fn statements_of(&mut self, seed: &Seed, step: &Step) -> Statements {
+        let mut client = Client::connect(self.port).await;
+        step.once(seed, &mut client, 900_000).await;
+        // What runs after the commit (numbers and seals) belongs to nobody's request: it has come to rest by then.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let before = fs::read_to_string(seed.log()).unwrap().len();
+        let answered = step.once(seed, &mut client, 900_001).await;
+        let _ = answered;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let log = fs::read_to_string(seed.log()).unwrap();
+        let mut statements = Statements::default();
+        for line in log[before..].lines().filter(|line| line.contains("sqlx::query")) {
+            let is = |word: &str| {
+                line.contains(&format!("summary={word}"))
+                    || line.contains(&format!("summary=\"{word}"))
+                    || line.contains(&format!("db.statement=\"{word}"))
+            };
+            if is("insert") || is("update") || is("delete") {
+                statements.writes += 1;
+            } else if is("select") || is("with") {
+                statements.reads += 1;
+            }
+        }
+        statements.commits = usize::from(statements.writes > 0);
+        statements
+    }
+
+    /// Resident memory.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Processor time so far, of user and kernel, to a hundredth of a second.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

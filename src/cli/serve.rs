@@ -1,0 +1,93 @@
+//! `rolegate serve`: the gateway, until it is told to end. Then it finishes what was begun and seals it.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use axum::serve::ListenerExt as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    app::{App, Migrations, OpenError},
+    config::Config,
+    http, jobs,
+};
+
+/// How long clients may take to finish what they were sending when the gateway is told to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("cannot listen on {address}: set `listen` to an address of this machine that is free")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the server ended")]
+    Server(#[source] io::Error),
+    #[error("the process cannot be told about SIGTERM and SIGINT")]
+    Signals(#[source] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn run(config: Config, migrations: Migrations) -> Result<(), ServeError> {
+    let app = App::open(config, migrations).await?;
+    let listener = listen(&app).await?;
+    let stop = stop_on_signal()?;
+    serve(app, listener, stop).await
+}
+
+/// The listener of the configured address.
+pub async fn listen(app: &App) -> Result<TcpListener, ServeError> {
+    let address = app.config.listen;
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// Serves until `stop` turns true: no new connections then, requests come to their end, what they wrote is sealed.
+pub async fn serve(app: App, listener: TcpListener, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
+    tracing::info!(listen = ?listener.local_addr().ok(), public_url = %app.config.public_url, "rolegate serves");
+    let (jobs_stop, jobs_stopped) = watch::channel(false);
+    let jobs = tokio::spawn(jobs::run(app.clone(), jobs_stopped));
+    let listener = listener.tap_io(|socket| {
+        // Answers are small and complete: they wait for nothing.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a socket keeps its delay");
+        }
+    });
+    let server = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(told(stop.clone())).into_future();
+    let outcome = tokio::select! {
+        outcome = server => outcome,
+        // Requests run in tasks of their own: what is cut off here is only clients that do not finish sending.
+        () = async { told(stop).await; tokio::time::sleep(DRAIN).await } => Ok(()),
+    };
+    app.under_way.ended().await;
+    jobs_stop.send_replace(true);
+    if let Err(error) = jobs.await {
+        tracing::error!(%error, "the jobs ended before their time");
+    }
+    app.db.close().await;
+    tracing::info!("rolegate ended");
+    outcome.map_err(ServeError::Server)
+}
+
+async fn told(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone is an end too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Turns true at the first SIGTERM or SIGINT.
+pub fn stop_on_signal() -> Result<watch::Receiver<bool>, ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to end: finishing the requests under way");
+        sender.send_replace(true);
+    });
+    Ok(receiver)
+}

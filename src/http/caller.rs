@@ -1,0 +1,87 @@
+//! Who calls, together with what they may reach: a handler gets the database only from here, so that one which forgets to
+//! authenticate has none.
+
+pub mod session;
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{HeaderMap, header, request::Parts},
+};
+
+use super::{error::ScimFailure, request::RequestId};
+use crate::{
+    app::App,
+    db::{DbError, token},
+    domain::{
+        actor::Actor,
+        connection::ScimSettings,
+        id::{ConnectionId, TenantId},
+        time::Timestamp,
+    },
+    keys,
+};
+
+/// Longer ones are none of ours.
+const TOKEN_LIMIT: usize = 512;
+
+/// A SCIM client with a token of the connection that the address names.
+#[derive(Debug, Clone)]
+pub struct ScimCaller {
+    pub app: App,
+    pub tenant: TenantId,
+    pub connection: ConnectionId,
+    pub settings: ScimSettings,
+    pub actor: Actor,
+    pub request_id: RequestId,
+    /// The address below which the connection's resources stand.
+    pub base: String,
+}
+
+impl FromRequestParts<App> for ScimCaller {
+    type Rejection = ScimFailure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ScimFailure> {
+        let slug = parameter(parts, app, "slug").await.ok_or_else(ScimFailure::unauthenticated)?;
+        let now = app.now();
+        let secret = bearer_token(&parts.headers).ok_or_else(ScimFailure::unauthenticated)?;
+        let bearer = token::find_bearer(&app.db, &keys::hash(secret)).await?;
+        let bearer = bearer.filter(|bearer| bearer.slug.as_str() == slug && bearer.counts_at(now));
+        let bearer = bearer.ok_or_else(ScimFailure::unauthenticated)?;
+        mark_used(app, &bearer, now).await?;
+        Ok(Self {
+            tenant: bearer.tenant,
+            connection: bearer.connection,
+            settings: bearer.scim,
+            actor: Actor::Scim { connection: bearer.connection, token: bearer.token },
+            request_id: request_id(parts),
+            base: app.config.public_url.join(&format!("/connections/{}/scim/v2", bearer.slug)),
+            app: app.clone(),
+        })
+    }
+}
+
+/// RFC 6750 section 2.1; the scheme's name is compared without case (RFC 7235 section 2.1).
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_LIMIT).contains(&secret.len())).then_some(secret)
+}
+
+/// Outside of the request's transaction and at most once a minute, so that a token in constant use is no hot row.
+async fn mark_used(app: &App, bearer: &token::Bearer, now: Timestamp) -> Result<(), DbError> {
+    if bearer.last_used_at.is_none_or(|last| last.plus_secs(60) <= now) {
+        token::mark_token_used(&app.db, bearer.tenant, bearer.connection, bearer.token, now).await?;
+    }
+    Ok(())
+}
+
+/// A parameter of the route.
+pub(super) async fn parameter(parts: &mut Parts, app: &App, name: &str) -> Option<String> {
+    let parameters = RawPathParams::from_request_parts(parts, app).await.ok()?;
+    parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
+/// The outermost layer gave every request one.
+pub(super) fn request_id(parts: &Parts) -> RequestId {
+    parts.extensions.get::<RequestId>().cloned().expect("the outermost layer names every request")
+}

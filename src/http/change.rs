@@ -1,0 +1,70 @@
+//! From a decision to the database: begin, read what is published, change, commit, wake the jobs; again when somebody was in the way.
+
+use std::time::Duration;
+
+use super::caller::ScimCaller;
+use crate::{
+    app::App,
+    db::Tx,
+    domain::{
+        actor::{Actor, Occasion},
+        id::{ConnectionId, TenantId},
+    },
+    provision::{ProvisionError, Published},
+};
+
+/// How often the same work is tried when other requests are in its way.
+const ATTEMPTS: u32 = 4;
+
+/// A change at a connection, as the core makes it inside a transaction. It can be made again from the start.
+pub trait Change: Sync {
+    type Outcome: Send;
+
+    fn make(
+        &self,
+        tx: &mut Tx,
+        published: &Published,
+        occasion: &mut Occasion,
+    ) -> impl Future<Output = Result<Self::Outcome, ProvisionError>> + Send;
+}
+
+/// Whose change it is, and under which request.
+#[derive(Debug, Clone)]
+pub struct Author<'a> {
+    pub tenant: TenantId,
+    pub connection: ConnectionId,
+    pub actor: &'a Actor,
+    pub correlation: &'a str,
+}
+
+/// Makes a change in a transaction of its own. A connection that vanished meanwhile is [`ProvisionError::NotFound`].
+pub async fn commit<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Result<C::Outcome, ProvisionError> {
+    let mut attempt = 1;
+    loop {
+        match attempt_once(app, author, change).await {
+            Err(ProvisionError::Again) if attempt < ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn attempt_once<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Result<C::Outcome, ProvisionError> {
+    let mut occasion = app.occasion(author.actor.clone(), author.correlation);
+    let mut tx = app.db.begin().await?;
+    let published = app.published.read(&mut tx, author.tenant, author.connection).await?.ok_or(ProvisionError::NotFound)?;
+    let outcome = change.make(&mut tx, &published, &mut occasion).await?;
+    tx.commit().await?;
+    app.committed.notify_one();
+    Ok(outcome)
+}
+
+impl ScimCaller {
+    /// Makes a change as this caller.
+    pub(super) async fn commit<C: Change>(&self, change: &C) -> Result<C::Outcome, ProvisionError> {
+        let author = Author { tenant: self.tenant, connection: self.connection, actor: &self.actor, correlation: self.request_id.as_str() };
+        commit(&self.app, &author, change).await
+    }
+}

@@ -1,0 +1,123 @@
+//! What is done after commits and from time to time: rows are numbered and sealed, accounts are mapped again, what expired is removed.
+//!
+//! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::{
+    app::App,
+    db::{DbError, identity, seal, sign_in},
+    domain::{
+        actor::Actor,
+        id::{ConnectionId, TenantId},
+        time::Timestamp,
+    },
+    provision::{
+        ProvisionError,
+        remap::{CHUNK, remap_chunk},
+    },
+};
+
+/// Commits that come within this time are sealed together.
+const GATHER: Duration = Duration::from_millis(20);
+/// Looks for work that nobody announced: of another node, or of a process that ended.
+const SWEEP: Duration = Duration::from_secs(30);
+/// How often what expired is removed.
+const PURGE_EVERY_SECS: i64 = 600;
+
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+}
+
+/// Works until `stop` says so, then seals what is there.
+pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    let mut purged_at = None;
+    loop {
+        report("seal and map", round(&app).await);
+        if purged_at.is_none_or(|at: Timestamp| at.plus_secs(PURGE_EVERY_SECS) <= app.now()) {
+            purged_at = Some(app.now());
+            report("purge", purge(&app).await);
+        }
+        // Only waiting is cut short here, never work.
+        tokio::select! {
+            () = app.committed.notified() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(SWEEP) => {}
+            () = told(&mut stop) => break,
+        }
+    }
+    report("the last log of sign-ins", app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
+    report("the last seal", seal_all(&app).await);
+}
+
+async fn told(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone is an end too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Writes down what sign-ins left, maps what waits for it, then seals, so that the rows which mapping writes are sealed too.
+pub async fn round(app: &App) -> Result<(), JobError> {
+    app.sign_in_log.flush(&app.db).await?;
+    seal_all(app).await?;
+    if remap_all(app).await? > 0 {
+        seal_all(app).await?;
+    }
+    Ok(())
+}
+
+async fn seal_all(app: &App) -> Result<(), JobError> {
+    let key = app.keys.chain();
+    for tenant in seal::tenants_to_seal(&app.db).await? {
+        while seal::seal(&app.db, tenant, &key).await?.left {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}
+
+/// How many accounts were mapped again.
+async fn remap_all(app: &App) -> Result<i64, JobError> {
+    let mut mapped = 0;
+    for (tenant, connection) in identity::connections_to_map(&app.db).await? {
+        loop {
+            let done = remap_once(app, tenant, connection).await?;
+            mapped += done;
+            if done < CHUNK {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(mapped)
+}
+
+async fn remap_once(app: &App, tenant: TenantId, connection: ConnectionId) -> Result<i64, JobError> {
+    let mut occasion = app.occasion(Actor::System, "remap");
+    let mut tx = app.db.begin().await?;
+    let Some(published) = app.published.read(&mut tx, tenant, connection).await? else { return Ok(0) };
+    let done = remap_chunk(&mut tx, &published, &mut occasion).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+async fn purge(app: &App) -> Result<(), JobError> {
+    while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+fn report(job: &'static str, outcome: Result<(), JobError>) {
+    match outcome {
+        Ok(()) => {}
+        Err(JobError::Db(DbError::Transient(_)) | JobError::Provision(ProvisionError::Again)) => {
+            tracing::debug!(job, "a job gave way to requests and is done in the next round");
+        }
+        Err(error) => tracing::error!(job, error = &error as &dyn std::error::Error, "a job failed and is tried again in the next round"),
+    }
+}

@@ -1,0 +1,230 @@
+//! A small identity provider's side: composes responses and signs them, for the demo on loopback, for tests and for benchmarks. It
+//! holds no session and asks nobody for a password; nothing of it takes part in verifying.
+
+mod message;
+
+use std::io::Read as _;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::read::DeflateDecoder;
+use openssl::{
+    asn1::Asn1Time,
+    bn::BigNum,
+    ec::{Asn1Flag, EcGroup, EcKey},
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::{PKey, Private},
+    rsa::Rsa,
+    x509::{X509, X509NameBuilder},
+};
+use quick_xml::escape::escape;
+use samael::crypto::{Crypto, CryptoError, CryptoProvider};
+
+pub use self::message::Message;
+use super::{
+    certificate::{Certificate, CertificateError, Key},
+    element::Ns,
+    refusal::{Refusal, Step},
+    scan::{self, Grammar},
+};
+use crate::domain::time::Timestamp;
+
+/// A signing key with its self-signed certificate.
+#[derive(Clone)]
+pub struct IssuerKey {
+    key_der: Vec<u8>,
+    certificate: Certificate,
+}
+
+impl std::fmt::Debug for IssuerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuerKey").field("certificate", &self.certificate.fingerprint()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("openssl refused to make a key or certificate")]
+    OpenSsl(#[from] ErrorStack),
+    #[error("the issuer's certificate is unusable")]
+    Certificate(#[from] CertificateError),
+    #[error("the message could not be signed")]
+    Sign(#[from] CryptoError),
+}
+
+/// What of a message is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    Nothing,
+    Assertion,
+    Response,
+    Both,
+}
+
+const YEAR_SECS: i64 = 365 * 86_400;
+
+impl IssuerKey {
+    /// A fresh RSA-2048 key; its certificate is valid for a year.
+    pub fn rsa(common_name: &str, not_before: Timestamp) -> Result<Self, IssueError> {
+        Self::with(&PKey::from_rsa(Rsa::generate(2048)?)?, common_name, not_before)
+    }
+
+    /// A fresh key on P-256; its certificate is valid for a year.
+    pub fn ec(common_name: &str, not_before: Timestamp) -> Result<Self, IssueError> {
+        let mut group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+        group.set_asn1_flag(Asn1Flag::NAMED_CURVE);
+        Self::with(&PKey::from_ec_key(EcKey::generate(&group)?)?, common_name, not_before)
+    }
+
+    fn with(key: &PKey<Private>, common_name: &str, not_before: Timestamp) -> Result<Self, IssueError> {
+        let mut name = X509NameBuilder::new()?;
+        name.append_entry_by_nid(Nid::COMMONNAME, common_name)?;
+        let name = name.build();
+        let mut builder = X509::builder()?;
+        builder.set_version(2)?;
+        let serial = BigNum::from_dec_str(&not_before.millis().unsigned_abs().to_string())?.to_asn1_integer()?;
+        builder.set_serial_number(&serial)?;
+        builder.set_subject_name(&name)?;
+        builder.set_issuer_name(&name)?;
+        builder.set_pubkey(key)?;
+        let from = not_before.millis().div_euclid(1000);
+        builder.set_not_before(&*Asn1Time::from_unix(from)?)?;
+        builder.set_not_after(&*Asn1Time::from_unix(from + YEAR_SECS)?)?;
+        builder.sign(key, MessageDigest::sha256())?;
+        Ok(Self { key_der: key.private_key_to_der()?, certificate: Certificate::from_der(&builder.build().to_der()?)? })
+    }
+
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Metadata of an identity provider with this key, for connections of the demo and of tests.
+    #[must_use]
+    pub fn metadata(&self, entity_id: &str, sso_url: &str) -> String {
+        format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?>
+<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="http://www.w3.org/2000/09/xmldsig#" entityID="{entity_id}">
+  <md:IDPSSODescriptor WantAuthnRequestsSigned="false" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+    <md:KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>
+    <md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="{sso_url}"/>
+  </md:IDPSSODescriptor>
+</md:EntityDescriptor>
+"#,
+            entity_id = escape(entity_id),
+            certificate = self.certificate.to_base64(),
+            sso_url = escape(sso_url),
+        )
+    }
+
+    /// Signs a message as wanted and returns the XML.
+    pub fn issue(&self, message: &Message, sign: Sign) -> Result<String, IssueError> {
+        let mut assertion = message.assertion();
+        if matches!(sign, Sign::Assertion | Sign::Both) {
+            assertion = self.sign(&assertion, &message.assertion_id)?;
+        }
+        let response = message.response(&assertion);
+        if matches!(sign, Sign::Response | Sign::Both) { self.sign(&response, &message.response_id) } else { Ok(response) }
+    }
+
+    /// Signs the root element, whose ID is given; the signature goes behind its Issuer.
+    pub fn sign(&self, xml: &str, id: &str) -> Result<String, IssueError> {
+        const END_OF_ISSUER: &str = "</saml:Issuer>";
+        let at = xml.find(END_OF_ISSUER).map_or(0, |at| at + END_OF_ISSUER.len());
+        let with_template = format!("{}{}{}", &xml[..at], self.template(id), &xml[at..]);
+        self.sign_templated(&with_template)
+    }
+
+    /// Fills in the values of the first signature of a document.
+    pub(super) fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
+        let signed = Crypto::sign_xml(xml, &self.key_der)?;
+        // libxml2 writes an XML declaration, which has no place inside another document.
+        let body = signed.split_once("?>").map_or(signed.as_str(), |(_, body)| body);
+        Ok(body.trim().to_owned())
+    }
+
+    /// A signature without its values: they are filled in by xmlsec.
+    pub(super) fn template(&self, id: &str) -> String {
+        let method = match self.certificate.key() {
+            Key::Rsa { .. } => "rsa-sha256",
+            Key::Ec { .. } => "ecdsa-sha256",
+        };
+        format!(
+            r##"<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/><ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#{method}"/><ds:Reference URI="#{id}"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/></ds:Transforms><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/><ds:DigestValue></ds:DigestValue></ds:Reference></ds:SignedInfo><ds:SignatureValue></ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"##,
+            certificate = self.certificate.to_base64(),
+        )
+    }
+}
+
+/// What an issuer needs of an AuthnRequest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedRequest {
+    pub id: String,
+    pub issuer: String,
+    pub acs_url: Option<String>,
+}
+
+/// A request of ours is under 1 KiB; a deflated bomb is not.
+const MAX_REQUEST: u64 = 64 * 1024;
+
+impl ReceivedRequest {
+    /// Reads the (percent-decoded) `SAMLRequest` of the HTTP-Redirect binding.
+    pub fn parse(saml_request: &str) -> Result<Self, Refusal> {
+        let unreadable = || Refusal::new(Step::Encoding, "request", "the SAMLRequest is not deflated XML in base64");
+        let deflated = STANDARD.decode(saml_request).map_err(|_| unreadable())?;
+        let mut xml = String::new();
+        DeflateDecoder::new(&deflated[..]).take(MAX_REQUEST).read_to_string(&mut xml).map_err(|_| unreadable())?;
+        let root = scan::read(&xml, Grammar::Open)?;
+        let missing = |what| Refusal::new(Step::Structure, "request", format!("{what} is missing in the AuthnRequest"));
+        if !root.is(Ns::Protocol, "AuthnRequest") {
+            return Err(Refusal::new(Step::Structure, "root", "the SAMLRequest is no AuthnRequest"));
+        }
+        Ok(Self {
+            id: root.attribute("ID").ok_or_else(|| missing("ID"))?.to_owned(),
+            issuer: root.child(Ns::Assertion, "Issuer").ok_or_else(|| missing("Issuer"))?.text.clone(),
+            acs_url: root.attribute("AssertionConsumerServiceURL").map(str::to_owned),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::IdpMetadata, *};
+
+    #[test]
+    fn a_key_does_not_print() {
+        let key = IssuerKey::ec("idp.example", Timestamp::from_millis(0)).unwrap();
+        let printed = format!("{key:?}");
+        assert!(printed.contains(key.certificate().fingerprint()) && !printed.contains("key_der"), "{printed}");
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_was_sent() {
+        let sent = super::super::AuthnRequest {
+            id: "_1".to_owned(),
+            destination: "https://idp.example/sso".to_owned(),
+            issuer: "https://sp.example/a&b".to_owned(),
+            acs_url: "https://sp.example/acs".to_owned(),
+            name_id_format: None,
+            force_authn: false,
+            issue_instant: Timestamp::from_millis(0),
+        };
+        let url = url::Url::parse(&sent.redirect_url(None)).unwrap();
+        let value = url.query_pairs().next().unwrap().1.into_owned();
+        let read = ReceivedRequest::parse(&value).unwrap();
+        assert_eq!(read, ReceivedRequest { id: sent.id, issuer: sent.issuer, acs_url: Some(sent.acs_url) });
+        for wrong in ["!", "QUJD", ""] {
+            assert!(ReceivedRequest::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn its_metadata_can_be_read() {
+        let key = IssuerKey::rsa("idp.example", Timestamp::from_millis(0)).unwrap();
+        let metadata = IdpMetadata::parse(key.metadata("urn:idp&co", "http://127.0.0.1:1/sso").as_bytes()).unwrap();
+        assert_eq!(metadata.entity_id, "urn:idp&co");
+        assert_eq!(metadata.sso_redirect_url.as_deref(), Some("http://127.0.0.1:1/sso"));
+        assert_eq!(metadata.certificates, [key.certificate().clone()]);
+    }
+}

@@ -1,0 +1,123 @@
+//! Two identity providers sign the same person in, in every way of signing and from both ends.
+
+use std::fs;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::{
+    gateway::Gateway,
+    peers::{IdentityProvider, Product, SIGNING, browse},
+};
+use crate::common::engines::Engine;
+
+fn tenant() -> &'static str {
+    r#"
+[tenant]
+slug = "acme"
+name = "Acme"
+preset = "owner-member"
+settings = { min_owners = 1 }
+
+[[owners]]
+email = "owner@acme.example"
+name = "First Owner"
+
+[[connections]]
+slug = "acme-idp"
+organization = "acme"
+audience = "admin"
+
+[connections.saml]
+enabled = true
+idp_metadata = "idp.xml"
+jit = "create"
+idp_initiated = true
+
+[connections.attributes]
+email = "email"
+givenName = "firstName"
+familyName = "lastName"
+groups = "groups"
+
+[connections.default_mapping]
+roles = ["Organization Member"]
+apply = "on_create"
+
+[[connections.rules]]
+name = "platform team"
+when = 'groups[value eq "platform-admins"]'
+grant = [{ role = "Organization Context Manager", organization = "acme" }]
+"#
+}
+
+fn person(user: &str, groups: &[&str]) -> Value {
+    json!({
+        "password": "pw",
+        "name_id": format!("{user}@acme.example"),
+        "attributes": { "email": [format!("{user}@acme.example")], "firstName": ["Ada"], "lastName": ["Adams"], "groups": groups },
+    })
+}
+
+/// Role and origin of each assignment, in the order of names.
+fn held(row: &Value) -> Vec<(String, String, Option<String>)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut held: Vec<_> = row["assignments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|assignment| {
+            let origins = assignment["origins"].as_array().unwrap();
+            origins.iter().map(|origin| (text(&assignment["role"]).unwrap(), text(&origin["kind"]).unwrap(), text(&origin["rule"])))
+        })
+        .collect();
+    held.sort();
+    held
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_person_signs_in_from_both_ends_however_the_response_is_signed(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(Product::Pysaml2, Product::Samlp)] product: Product,
+) {
+    let mut gateway = Gateway::prepare(engine).await;
+    let mut idp = IdentityProvider::start(product, gateway.directory.path(), &gateway.url, "acme-idp");
+    let metadata = reqwest::get(&idp.metadata_url).await.unwrap().text().await.unwrap();
+    fs::write(gateway.directory.path().join("idp.xml"), metadata).unwrap();
+    gateway.start(tenant()).await;
+    let login = format!("{}/connections/acme-idp/saml/login?return_to=/me", gateway.url);
+
+    for sign in SIGNING {
+        let user = format!("ada-{sign}");
+        let email = format!("{user}@acme.example");
+        idp.set("sign", json!(sign));
+        idp.set("users", json!({ &user: person(&user, &["staff", "platform-admins"]) }));
+        let from_here = browse(&login, &user);
+        assert_eq!(from_here["status"], 303, "{product:?} {sign}: {from_here}");
+        assert_eq!(from_here["location"], "/me");
+        let expected = [
+            ("Organization Context Manager".to_owned(), "saml_rule".to_owned(), Some("platform team".to_owned())),
+            ("Organization Member".to_owned(), "default".to_owned(), None),
+        ];
+        assert_eq!(from_here["me"]["account"]["email"], email.as_str());
+        assert_eq!(held(&from_here["me"]), expected, "{product:?} {sign}");
+
+        // The same person, begun at the identity provider, and no longer in the group: the rule's role goes, the default stays.
+        idp.set("users", json!({ &user: person(&user, &["staff"]) }));
+        let from_there = browse(&idp.initiate_url, &user);
+        assert_eq!(from_there["me"]["account"]["id"], from_here["me"]["account"]["id"], "{product:?} {sign}: {from_there}");
+        assert_eq!(held(&from_there["me"]), expected[1..]);
+
+        let listed = gateway.json(&["assignments", "--account", &email, "--json"]);
+        assert_eq!(held(&listed[0]), expected[1..], "{listed}");
+    }
+
+    // Somebody who only pretends to be the identity provider.
+    idp.set("key", json!("rogue"));
+    idp.set("users", json!({ "eve": person("eve", &["platform-admins"]) }));
+    let refused = browse(&login, "eve");
+    assert_eq!((refused["status"].as_u64(), &refused["me"]), (Some(403), &Value::Null), "{refused}");
+    assert_eq!(gateway.json(&["accounts", "--filter", "userName eq \"eve@acme.example\"", "--json"]), json!([]));
+    gateway.run(&["audit", "verify"]);
+}
