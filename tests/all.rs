@@ -4,7 +4,9 @@
 
 mod admin;
 mod common;
+mod end_to_end;
 mod layers;
 mod provision;
+mod saml;
 mod scim;
 mod store;

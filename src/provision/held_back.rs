@@ -8,7 +8,7 @@ use super::Published;
 use crate::{
     db::{self, DbError, Tx},
     domain::{actor::Occasion, id::RuleId},
-    policy::mapping::Note,
+    policy::{invariant::Ineligible, mapping::Note},
 };
 
 /// A line in the log for each, and an open item for each rule that names what does not exist or what it may not give.
@@ -39,8 +39,8 @@ fn words(note: &Note) -> (&'static str, Option<RuleId>, Option<&'static str>) {
     match note {
         Note::Vetoed { rule, .. } => ("vetoed", Some(*rule), None),
         Note::Outranked { .. } => ("outranked", None, None),
-        Note::RootOnly { rule, .. } => ("root_only", *rule, None),
-        Note::MachineOnly { rule, .. } => ("machine_only", *rule, None),
+        Note::Ineligible { rule, why: Ineligible::RootOnly, .. } => ("root_only", *rule, None),
+        Note::Ineligible { rule, why: Ineligible::MachineOnly, .. } => ("machine_only", *rule, None),
         Note::UnresolvedOrganization { rule } => (
             "unresolved_org",
             Some(*rule),
@@ -56,7 +56,12 @@ fn words(note: &Note) -> (&'static str, Option<RuleId>, Option<&'static str>) {
         Note::UnknownOrganization { rule, .. } => {
             ("unknown_organization", Some(*rule), Some("the rule names an organization that is no more: correct the rule"))
         }
-        Note::UnknownRole { rule, .. } => ("unknown_role", *rule, Some("the mapping names a role that is no more: correct the mapping")),
+        Note::Ineligible { rule, why: Ineligible::UnknownRole, .. } => {
+            ("unknown_role", *rule, Some("the mapping names a role that is no more: correct the mapping"))
+        }
+        Note::Ineligible { rule, why: Ineligible::UnknownOrganization, .. } => {
+            ("unknown_organization", *rule, Some("the mapping names an organization that is no more: correct the mapping"))
+        }
         Note::OwnerGrantNotAllowed { rule, .. } => (
             "owner_grant_not_allowed",
             *rule,
@@ -69,7 +74,7 @@ fn words(note: &Note) -> (&'static str, Option<RuleId>, Option<&'static str>) {
             Some(*rule),
             Some("a rule that gives an owner-class role matches a group by its display name: match groups.value"),
         ),
-        Note::WrongScopeKind { rule, .. } => (
+        Note::Ineligible { rule, why: Ineligible::NeedsScope | Ineligible::NeedsNoScope, .. } => (
             "wrong_scope_kind",
             *rule,
             Some("the role is held in contexts or resources and none was named, or the other way round: correct the mapping"),

@@ -184,15 +184,12 @@ pub(super) fn desire(published: &Published, person: &Person, groups: Vec<GroupRe
         Authority::Saml => [saml, None],
         Authority::Union => [scim, saml],
     };
-    let mut united: Option<Desired> = None;
-    for identity in counting.into_iter().flatten() {
-        let desired = mapping::evaluate(&published.mapping, &identity, &sight);
-        united = Some(match united {
-            None => desired,
-            Some(first) => first.union(desired, &published.mapping, &published.model),
-        });
+    let mut desired = counting.into_iter().flatten().map(|identity| mapping::evaluate(&published.mapping, &identity, &sight));
+    let first = desired.next().unwrap_or_default();
+    match desired.next() {
+        None => first,
+        Some(second) => first.union(second, &published.mapping, &published.model),
     }
-    united.unwrap_or_default()
 }
 
 fn scim_identity(row: &IdentityRow, groups: Vec<GroupRef>) -> Option<Identity> {

@@ -2,6 +2,8 @@
 
 pub mod engines;
 pub mod gateway;
+pub mod idp;
+pub mod installation;
 
 use rolegate::domain::{
     actor::{Actor, Occasion},
