@@ -5,6 +5,7 @@
 mod admin;
 mod authz;
 mod common;
+mod demo;
 mod end_to_end;
 mod layers;
 mod provision;
