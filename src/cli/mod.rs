@@ -12,6 +12,7 @@ mod metadata;
 mod output;
 mod owner;
 mod plan;
+pub mod serve;
 mod token;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
@@ -46,6 +47,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway
+    Serve(serve::Serve),
     /// Show what `apply` would change, and what that does to assignments
     Plan(plan::Plan),
     /// Bring a tenant to what its file says, in one transaction
@@ -109,6 +112,7 @@ fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
 
 async fn dispatch(command: Command, context: Context, output: &mut Output) -> Result<(), Failure> {
     match command {
+        Command::Serve(command) => command.run(context).await,
         Command::Plan(command) => command.run(context, output).await,
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,

@@ -1,3 +1,4 @@
 //! What the operator of the host does.
 
 mod apply;
+mod people;
