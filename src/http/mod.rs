@@ -29,6 +29,7 @@ const BODY_LIMIT: usize = 1 << 20;
 #[must_use]
 pub fn routes() -> Routes {
     Routes::new()
+        .merge(scim::routes())
         .merge(saml::routes())
         .merge(api::routes())
         .add(Method::GET, "/me", Entry::Session, me::get)
@@ -43,7 +44,6 @@ pub fn routes() -> Routes {
 pub fn router(app: App) -> Router {
     routes()
         .into_router()
-        .nest("/connections/{slug}/scim/v2", scim::routes())
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
