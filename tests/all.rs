@@ -6,4 +6,5 @@ mod admin;
 mod common;
 mod layers;
 mod scim;
+mod shell;
 mod store;

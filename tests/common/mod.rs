@@ -2,6 +2,7 @@
 
 pub mod engines;
 pub mod gateway;
+pub mod whole;
 
 use rolegate::domain::{
     actor::{Actor, Occasion},
