@@ -11,4 +11,5 @@ mod layers;
 mod provision;
 mod saml;
 mod scim;
+mod shell;
 mod store;
