@@ -32,6 +32,7 @@ pub fn routes() -> Routes {
         .merge(scim::routes())
         .merge(saml::routes())
         .merge(api::routes())
+        .add(Method::GET, "/", Entry::Open, me::home)
         .add(Method::GET, "/me", Entry::Session, me::get)
         .add(Method::POST, "/logout", Entry::Session, me::log_out)
         .add(Method::GET, "/sign-in/link", Entry::Open, link::get)
