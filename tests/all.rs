@@ -4,6 +4,7 @@
 
 mod admin;
 mod authz;
+mod cli;
 mod common;
 mod demo;
 mod end_to_end;
@@ -11,4 +12,5 @@ mod layers;
 mod provision;
 mod saml;
 mod scim;
+mod shell;
 mod store;

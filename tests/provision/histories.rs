@@ -64,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What one connection knows of one account.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Clone, Default)]
 struct Known {
     name: &'static str,

@@ -5,14 +5,21 @@ use std::rc::Rc;
 use rolegate::{
     db::{counter, identity, tenant},
     domain::id::AccountId,
-    provision::{ProvisionError, group::GROUPS, user::USERS},
-    scim::group::{GroupChange, MemberChange},
+    provision::{
+        Precondition, ProvisionError, PublishedCache,
+        group::GROUPS,
+        user::{self, USERS},
+    },
+    scim::{
+        group::{GroupChange, MemberChange},
+        resource::User,
+    },
 };
 use rstest::rstest;
 use serde_json::json;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::story::{ACME, ENTRA, EU, OKTA, SignIn, Story, grants, group_member, person};
+use super::story::{ACME, ENTRA, EU, OKTA, SignIn, Story, grants, group_member, person, scim};
 use crate::common::engines::Engine;
 
 const OWNER: &str = "Organization Owner";
@@ -235,4 +242,25 @@ async fn more_people_than_are_mapped_at_once_wait_for_the_job(#[values(Engine::S
     let mut tx = story.db.begin().await.unwrap();
     let version = tenant::find_tenant(&mut tx, story.tenant).await.unwrap().unwrap().model_version;
     assert!(version > 0 && identity::list_unmapped(&mut tx, story.tenant, ENTRA.id(), 9, 1).await.unwrap().is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_was_read_before_a_publication_decides_nothing_after_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    let mut tx = story.db.begin().await.unwrap();
+    let before = PublishedCache::default().read(&mut tx, story.tenant, OKTA.id()).await.unwrap().unwrap();
+    drop(tx);
+    story.publish(OKTA, json!({ "rules": [grants(1, "userName pr", story.role("Editors"), EU)] })).await;
+
+    let mut tx = story.db.begin().await.unwrap();
+    let mut occasion = story.occasion(scim(OKTA));
+    let change = |before: &User| {
+        let mut after = before.clone();
+        after.attributes.insert("title".into(), json!("x"));
+        Ok(after)
+    };
+    let outcome = user::change_user(&mut tx, &before, &mut occasion, ada, Precondition::None, change).await;
+    assert!(matches!(outcome, Err(ProvisionError::Again)), "{outcome:?}");
 }

@@ -428,7 +428,7 @@ async fn a_subject_that_points_elsewhere_is_refused_and_told_once(#[values(Engin
 #[tokio::test]
 async fn a_rule_that_denies_sign_in_beats_every_grant(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let story = Story::begin(engine).await;
-    let deny = rule(2, r#"groups.value eq "suspended""#, vec![json!({ "deny_sign_in": { "message": "Ask the help desk." } })]);
+    let deny = rule(2, r#"groups.value eq "suspended""#, &[json!({ "deny_sign_in": { "message": "Ask the help desk." } })]);
     story.publish(OKTA, json!({ "rules": [grants(1, "userName pr", story.role("Editors"), EU), deny] })).await;
     let refused = story.sign_in(OKTA, "eve", Some(&["suspended"])).await.unwrap();
     assert!(matches!(refused, SignIn::Refused(Refused::ByRule(message)) if message == "Ask the help desk."));
@@ -533,7 +533,7 @@ async fn what_a_mapping_could_not_give_is_told_once(#[values(Engine::Sqlite, Eng
     let story = Story::begin(engine).await;
     let by_template =
         json!({ "grant": { "role": story.role("Editors"), "organization": { "template": "{department | lower}" }, "reach": "subtree" } });
-    story.publish(OKTA, json!({ "rules": [rule(1, "userName pr", vec![by_template])] })).await;
+    story.publish(OKTA, json!({ "rules": [rule(1, "userName pr", &[by_template])] })).await;
     for (name, department) in [("ada", "acme-EU"), ("bob", "nowhere"), ("cyd", "elsewhere")] {
         story
             .create(
@@ -552,7 +552,7 @@ async fn a_rule_can_move_homes_and_mark_machines(#[values(Engine::Sqlite, Engine
     let story = Story::begin(engine).await;
     let ada = story.create(OKTA, person("ada")).await.unwrap();
     let effects = vec![json!({ "set_home_organization": { "template": "acme-{title | lower}" } }), json!({ "set_kind": "machine" })];
-    story.publish(OKTA, json!({ "rules": [rule(1, "title pr", effects)] })).await;
+    story.publish(OKTA, json!({ "rules": [rule(1, "title pr", &effects)] })).await;
     story.patch(OKTA, ada, json!({ "title": "EU" })).await.unwrap();
     let account = story.account(ada).await.account;
     assert_eq!((account.home_organization, account.kind), (Some(id(EU)), AccountKind::Machine));

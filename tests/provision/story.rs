@@ -496,10 +496,10 @@ pub fn group_member(group: GroupId) -> Member {
 /// Rule `number`: whoever it is true of gets the role there.
 pub fn grants(number: u128, when: &str, role: RoleId, at: u128) -> Value {
     let organization: OrganizationId = id(at);
-    rule(number, when, vec![json!({ "grant": { "role": role, "organization": { "fixed": organization }, "reach": "subtree" } })])
+    rule(number, when, &[json!({ "grant": { "role": role, "organization": { "fixed": organization }, "reach": "subtree" } })])
 }
 
-pub fn rule(number: u128, when: &str, effects: Vec<Value>) -> Value {
+pub fn rule(number: u128, when: &str, effects: &[Value]) -> Value {
     let rule: RuleId = id(number);
     json!({ "id": rule, "name": format!("rule {number}"), "when": when, "effects": effects })
 }
