@@ -10,7 +10,11 @@ use tempfile::TempDir;
 fn demo(directory: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
     // Nothing of the surroundings may lead it to another database.
-    command.arg("demo").current_dir(directory.path()).env("TMPDIR", directory.path()).env("ROLEGATE_DATABASE_URL", "postgres://nobody@127.0.0.1:1/x");
+    command
+        .arg("demo")
+        .current_dir(directory.path())
+        .env("TMPDIR", directory.path())
+        .env("ROLEGATE_DATABASE_URL", "postgres://nobody@127.0.0.1:1/x");
     command
 }
 
@@ -22,7 +26,12 @@ fn it_ends_well_when_everything_happened_as_told_and_leaves_nothing() {
     let (told, complained) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{told}\n{complained}");
     assert!(!told.contains("[FAILED]") && told.matches("[ok]").count() > 12, "{told}");
-    for words in ["by the rule \"platform team\" of acme-directory", "granted by hand", "by the default mapping of acme-partners", "named as an owner"] {
+    for words in [
+        "by the rule \"platform team\" of acme-directory",
+        "granted by hand",
+        "by the default mapping of acme-partners",
+        "named as an owner",
+    ] {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "only the file that was there before");

@@ -181,7 +181,10 @@ impl Story<'_> {
         pushed.directory.deactivate(&pushed.edsger).await?;
         teller.claim("his session is over at once", browser.get("/me").await?.status == StatusCode::UNAUTHORIZED)?;
         let row = self.find(&EDSGER).await?;
-        teller.claim("what he holds sleeps: it is there again if the directory brings him back", !row.account.active && !row.assignments.is_empty())?;
+        teller.claim(
+            "what he holds sleeps: it is there again if the directory brings him back",
+            !row.account.active && !row.assignments.is_empty(),
+        )?;
         let (again, _) = browser.sign_in(&EDSGER).await?;
         teller.claim("a new response of the identity provider does not let him in again", again.status == StatusCode::FORBIDDEN)
     }
