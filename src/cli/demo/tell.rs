@@ -41,7 +41,7 @@ impl<'o> Teller<'o> {
 
     /// Everybody, what they hold, and why.
     pub async fn everybody(&mut self, db: &Db, tenant: TenantId) -> Result<(), Failure> {
-        for row in listing::list_accounts(db, tenant, None, None).await? {
+        for row in listing::list_accounts(db, tenant, None).await? {
             self.person(&row)?;
         }
         self.output.finish()
