@@ -122,6 +122,18 @@ impl PublicUrl {
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
+
+    /// As browsers write it into `Origin`: scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
+    /// What stands before every path of ours on its host: nothing, or a path without a slash at the end.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.0.path().trim_end_matches('/')
+    }
 }
 
 impl fmt::Display for PublicUrl {
@@ -384,7 +396,8 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named_with_its_place() {
-        let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+        let cases: &[Case<'_>] = &[
             ("\nlisten_on = 1\n", &[], r#"rolegate.toml, line 2: there is no setting "listen_on"; the nearest is "listen""#),
             ("", &[("ROLEGATE_LISTN", "x")], r#"environment: there is no setting "ROLEGATE_LISTN"; the nearest is "ROLEGATE_LISTEN""#),
             ("", &[("ROLEGATE_listen", "x")], r#"environment: there is no setting "ROLEGATE_listen"; the nearest is "ROLEGATE_LISTEN""#),

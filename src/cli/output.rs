@@ -21,7 +21,7 @@ impl Output {
     }
 
     pub fn line(&mut self, line: impl Display) -> Result<(), Failure> {
-        writeln!(self.to, "{line}").map_err(Failure::from_printing)
+        writeln!(self.to, "{line}").map_err(|error| Failure::from_printing(&error))
     }
 
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
@@ -31,12 +31,12 @@ impl Output {
 
     /// The rows of a JSON array, as they come.
     pub fn array(&mut self) -> Result<ArrayOutput<'_>, Failure> {
-        write!(self.to, "[").map_err(Failure::from_printing)?;
+        write!(self.to, "[").map_err(|error| Failure::from_printing(&error))?;
         Ok(ArrayOutput { output: self, first: true })
     }
 
     pub fn finish(&mut self) -> Result<(), Failure> {
-        self.to.flush().map_err(Failure::from_printing)
+        self.to.flush().map_err(|error| Failure::from_printing(&error))
     }
 }
 
@@ -50,7 +50,7 @@ impl ArrayOutput<'_> {
         let text = serde_json::to_string(row).map_err(|error| Failure::new(error.to_string()))?;
         let separator = if self.first { "\n" } else { ",\n" };
         self.first = false;
-        write!(self.output.to, "{separator}{text}").map_err(Failure::from_printing)
+        write!(self.output.to, "{separator}{text}").map_err(|error| Failure::from_printing(&error))
     }
 
     pub fn end(self) -> Result<(), Failure> {
@@ -70,7 +70,7 @@ impl Failure {
         Self { message: message.into(), quiet: false }
     }
 
-    fn from_printing(error: io::Error) -> Self {
+    fn from_printing(error: &io::Error) -> Self {
         Self { quiet: error.kind() == ErrorKind::BrokenPipe, message: format!("the output could not be written: {error}") }
     }
 

@@ -160,6 +160,21 @@ pub async fn retire_certificate(
     Ok(written == 1)
 }
 
+/// Puts it among the trusted ones, as `next` or `current`, also after it was retired; false when it is not there. The connection's
+/// version is for the caller to raise.
+pub async fn trust_certificate(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    id: CertificateId,
+    state: CertificateState,
+) -> Result<bool, DbError> {
+    let sql = "update idp_certificate set state = $4, retired_by = null, retired_at_ms = null
+        where tenant = $1 and connection = $2 and id = $3";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string());
+    Ok(query.bind(column::to_word(state)).run().await? == 1)
+}
+
 /// Marks that a signature was verified with it, at most once a minute; whether something was written.
 pub async fn mark_used(
     target: impl Into<Target<'_>>,

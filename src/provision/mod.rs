@@ -5,6 +5,7 @@
 
 pub mod grant;
 pub mod group;
+mod held_back;
 pub mod published;
 mod reconcile;
 mod record;

@@ -2,14 +2,14 @@
 //!
 //! Two tenants, `acme` with the connections `acme-okta` and `acme-entra`, `other` with `other-okta`; each connection has a token.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
 use rolegate::{
-    app::{App, Clock, Random, UnderWay},
+    app::{App, Clock, Random},
     config::Config,
     db::{self, Db, PoolSize},
     domain::{
@@ -22,10 +22,8 @@ use rolegate::{
     http,
     keys::{self, Keys},
     policy::preset::Preset,
-    provision::PublishedCache,
 };
 use serde_json::Value;
-use tokio::sync::Notify;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -86,16 +84,7 @@ impl Gateway {
     pub async fn begin(engine: Engine) -> Self {
         let fresh = engine.fresh().await;
         plant(&fresh).await;
-        let app = App {
-            db: (*fresh).clone(),
-            clock: Clock::fixed(NOW),
-            random: Random::seeded(7),
-            keys: Keys::new([7; 32]),
-            config: Arc::new(config(&fresh.address)),
-            published: PublishedCache::default(),
-            committed: Arc::new(Notify::new()),
-            under_way: UnderWay::default(),
-        };
+        let app = App::assemble((*fresh).clone(), Keys::new([7; 32]), config(&fresh.address), Clock::fixed(NOW), Random::seeded(7));
         Self { app, fresh }
     }
 

@@ -2,6 +2,8 @@
 
 pub mod engines;
 pub mod gateway;
+pub mod idp;
+pub mod installation;
 pub mod whole;
 
 use rolegate::domain::{

@@ -54,17 +54,17 @@ pub(super) fn build(
     before: Option<&Mapping>,
     ids: &mut IdSource,
 ) -> Result<Mapping, FileError> {
-    let mut roles = Vec::new();
+    let mut default_roles = Vec::new();
     for name in &entry.default_roles {
         let role = names.role(name)?;
         if role.owner_class && !entry.allow_owner_grants {
             return Err(owners_only(name));
         }
-        if !roles.contains(&role.id) {
-            roles.push(role.id);
+        if !default_roles.contains(&role.id) {
+            default_roles.push(role.id);
         }
     }
-    let default = DefaultMapping { roles, apply: entry.default_apply, unmatched: entry.unmatched };
+    let default = DefaultMapping { roles: default_roles, apply: entry.default_apply, unmatched: entry.unmatched };
     let mut rules = Vec::new();
     for entry_rule in &entry.rules {
         let key = fold(&entry_rule.name.value);
@@ -113,7 +113,7 @@ pub(super) fn build(
 fn grant(
     target: &TargetEntry,
     entry: &ConnectionEntry,
-    rule: &RuleEntry,
+    rule_entry: &RuleEntry,
     connection: &Connection,
     names: &Names<'_>,
 ) -> Result<Effect, FileError> {
@@ -123,7 +123,7 @@ fn grant(
     }
     Ok(Effect::Grant {
         role: role.id,
-        organization: place(target, rule, connection, names)?,
+        organization: place(target, rule_entry, connection, names)?,
         reach: target.reach.unwrap_or(names.reach),
         resource_scope: None,
     })

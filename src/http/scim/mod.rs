@@ -10,35 +10,42 @@ mod parameters;
 mod respond;
 mod users;
 
-use axum::{
-    Router,
-    routing::{any, get},
-};
+use axum::http::Method;
 
 use super::{
     caller::ScimCaller,
     error::{Kind, ScimFailure},
+    routes::{Entry, Routes},
 };
-use crate::app::App;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/Users", get(users::list).post(users::create))
-        .route("/Users/{id}", get(users::read).put(users::replace).patch(users::patch).delete(users::delete))
-        .route("/Groups", get(groups::list).post(groups::create))
-        .route("/Groups/{id}", get(groups::read).put(groups::replace).patch(groups::patch).delete(groups::delete))
-        .route("/ServiceProviderConfig", get(discovery::config))
-        .route("/ResourceTypes", get(discovery::resource_types))
-        .route("/ResourceTypes/{id}", get(discovery::resource_type))
-        .route("/Schemas", get(discovery::schemas))
-        .route("/Schemas/{id}", get(discovery::schema))
-        .route("/Me", any(not_implemented))
-        .route("/Bulk", any(not_implemented))
-        .route("/.search", any(not_implemented))
-        .route("/Users/.search", any(not_implemented))
-        .route("/Groups/.search", any(not_implemented))
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
+/// Every address of them asks for the bearer of its connection.
+pub fn routes() -> Routes {
+    let (get, post, put, patch, delete) = (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
+    let token = Entry::ScimToken;
+    let inner = Routes::new()
+        .add(get.clone(), "/Users", token, users::list)
+        .add(post.clone(), "/Users", token, users::create)
+        .add(get.clone(), "/Users/{id}", token, users::read)
+        .add(put.clone(), "/Users/{id}", token, users::replace)
+        .add(patch.clone(), "/Users/{id}", token, users::patch)
+        .add(delete.clone(), "/Users/{id}", token, users::delete)
+        .add(get.clone(), "/Groups", token, groups::list)
+        .add(post, "/Groups", token, groups::create)
+        .add(get.clone(), "/Groups/{id}", token, groups::read)
+        .add(put, "/Groups/{id}", token, groups::replace)
+        .add(patch, "/Groups/{id}", token, groups::patch)
+        .add(delete, "/Groups/{id}", token, groups::delete)
+        .add(get.clone(), "/ServiceProviderConfig", token, discovery::config)
+        .add(get.clone(), "/ResourceTypes", token, discovery::resource_types)
+        .add(get.clone(), "/ResourceTypes/{id}", token, discovery::resource_type)
+        .add(get.clone(), "/Schemas", token, discovery::schemas)
+        .add(get, "/Schemas/{id}", token, discovery::schema)
+        .add_any("/Me", token, not_implemented)
+        .add_any("/Bulk", token, not_implemented)
+        .add_any("/.search", token, not_implemented)
+        .add_any("/Users/.search", token, not_implemented)
+        .add_any("/Groups/.search", token, not_implemented);
+    Routes::new().nest("/connections/{slug}/scim/v2", inner, unknown, wrong_method)
 }
 
 async fn unknown(_caller: ScimCaller) -> ScimFailure {
