@@ -94,8 +94,8 @@ mod tests {
         let clock = Clock::fixed(Timestamp::from_millis(1_772_500_000_000));
         let app = App::open_with(config, Migrations::Run, clock, Random::seeded(1)).await.unwrap();
         let layer = middleware::from_fn_with_state(app.clone(), run_to_completion);
-        let routes = Routes::new().add(Method::GET, "/boom", Entry::Open, boom).add(Method::GET, "/fine", Entry::Open, async || "fine");
-        let router: Router = routes.into_router().layer(layer).with_state(app.clone());
+        let listed = Routes::new().add(Method::GET, "/boom", Entry::Open, boom).add(Method::GET, "/fine", Entry::Open, async || "fine");
+        let router: Router = listed.into_router().layer(layer).with_state(app.clone());
         let call = async |path: &str| {
             let request = Request::builder().uri(path).header("x-request-id", "r-1").body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();
