@@ -444,6 +444,13 @@ impl Story {
         row.unwrap().0
     }
 
+    /// Brings about what no change through the core does.
+    pub async fn execute(&self, sql: &'static str) {
+        let mut tx = self.db.begin().await.unwrap();
+        tx.query(sql).bind(self.tenant.to_string()).run().await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub async fn audited(&self) -> i64 {
         self.count("select count(*) from audit where tenant = $1").await
     }
