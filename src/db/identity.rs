@@ -309,14 +309,27 @@ pub enum CorrelatedBy {
     ExternalId,
 }
 
-/// Who a verified subject may be: the account that has the subject, and the live SCIM resource that it correlates with.
+impl CorrelatedBy {
+    /// The attribute's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UserName => "userName",
+            Self::ExternalId => "externalId",
+        }
+    }
+}
+
+/// Who a verified subject may be: the account that has the subject, and the live SCIM resources that it correlates with; those of a
+/// userName that is equal when folded.
 pub async fn find_by_subject(
     tx: &mut Tx,
     tenant: TenantId,
     connection: ConnectionId,
     subject: &str,
     correlated: Option<(CorrelatedBy, &str)>,
-) -> Result<(Option<AccountId>, Option<AccountId>), DbError> {
+) -> Result<(Option<AccountId>, Vec<AccountId>), DbError> {
+    let value_of = |attribute| correlated.filter(|(by, _)| *by == attribute).map(|(_, value)| value);
     let rows: Vec<(String, String)> = tx
         .query(
             "select 'subject', account from identity where tenant = $1 and connection = $2 and subject = $3
@@ -326,16 +339,39 @@ pub async fn find_by_subject(
         .bind(tenant.to_string())
         .bind(connection.to_string())
         .bind(subject.to_owned())
-        .bind(correlated.filter(|(by, _)| *by == CorrelatedBy::UserName).map(|(_, key)| key.to_owned()))
-        .bind(correlated.filter(|(by, _)| *by == CorrelatedBy::ExternalId).map(|(_, key)| key.to_owned()))
+        .bind(value_of(CorrelatedBy::UserName).map(fold))
+        .bind(value_of(CorrelatedBy::ExternalId).map(str::to_owned))
         .all()
         .await?;
-    let mut found = (None, None);
+    let mut found = (None, Vec::new());
     for (how, account) in rows {
         let account = column::id("identity.account", &account)?;
-        if how == "subject" { found.0 = Some(account) } else { found.1 = Some(account) }
+        if how == "subject" { found.0 = Some(account) } else { found.1.push(account) }
     }
     Ok(found)
+}
+
+/// Whether another account signs in by this value, or is the resource that a sign-in by this externalId means.
+pub async fn is_correlated_elsewhere(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    but: AccountId,
+    (by, key): (CorrelatedBy, &str),
+) -> Result<bool, DbError> {
+    let row: Option<(String,)> = tx
+        .query(
+            "select account from identity where tenant = $1 and connection = $2 and account <> $3 and saml_correlation_key = $4 and scim_state <> 'deleted'
+             union select account from identity where tenant = $1 and connection = $2 and account <> $3 and scim_external_id = $5 and scim_state = 'live' limit 1",
+        )
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(but.to_string())
+        .bind(key.to_owned())
+        .bind((by == CorrelatedBy::ExternalId).then(|| key.to_owned()))
+        .optional()
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Frees a subject that stands on a tombstone, so that the next holder of the same address is a new person.

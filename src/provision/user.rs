@@ -19,7 +19,6 @@ use crate::{
         connection::{Connection, Correlation},
         id::AccountId,
         identity::{Identity, Protocol},
-        name::fold,
     },
     scim::{error::ScimError, resource::User},
 };
@@ -37,6 +36,7 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     };
     let adoption = adopted.is_some();
     let mut person = adopted.unwrap_or_else(|| new_person(published, occasion));
+    check_correlated(tx, published, person.account.account.id, &keys).await?;
     let tenant = published.tenant();
     let was_live = person.identity.is_live();
     let before = person.identity.scim.take();
@@ -105,6 +105,9 @@ pub async fn change_user(
     }
     let tenant = published.tenant();
     let (keys_before, keys) = (keys(&before), keys(&after));
+    if correlation_key(&published.connection, &keys_before) != correlation_key(&published.connection, &keys) {
+        check_correlated(tx, published, id, &keys).await?;
+    }
     let mut record = Record::default();
     record.note(
         "account.changed",
@@ -200,7 +203,7 @@ pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[Accou
 
 /// An account of this connection that a POST speaks of again, with the word for the auditor.
 async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) -> Result<Option<(Person, &'static str)>, ProvisionError> {
-    let correlated = published.connection.saml.enabled.then(|| correlation_key(&published.connection, keys)).flatten();
+    let correlated = signs_in_by(&published.connection, keys);
     let external_id = keys.external_id.as_deref().filter(|id| !id.is_empty());
     if correlated.is_none() && external_id.is_none() {
         return Ok(None);
@@ -209,7 +212,10 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
     let candidates = db::identity::list_candidates(tx, tenant, published.connection.id, correlated.as_deref(), external_id).await?;
     let ids: Vec<AccountId> = candidates.iter().map(|candidate| candidate.account).collect();
     let mut taken_over = None;
-    for person in lock_people(tx, published, &ids).await? {
+    let mut people = lock_people(tx, published, &ids).await?;
+    // Who signs in today comes before who was deleted.
+    people.sort_by_key(|person| person.identity.scim_state == ScimState::Deleted);
+    for person in people {
         let same_external_id =
             external_id.is_some() && person.identity.scim.as_ref().is_some_and(|facts| text(&facts.document, "externalId") == external_id);
         match person.identity.scim_state {
@@ -262,6 +268,15 @@ fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
 /// A person made by a sign-in: as [`new_person`], for `sign_in`.
 pub(super) fn new_stranger(published: &Published, occasion: &mut Occasion) -> Person {
     new_person(published, occasion)
+}
+
+/// Of whom a sign-in by this value means there is one at most, or nobody could sign in by it any more.
+async fn check_correlated(tx: &mut Tx, published: &Published, account: AccountId, keys: &ScimKeys) -> Result<(), ProvisionError> {
+    let connection = &published.connection;
+    let Some(key) = signs_in_by(connection, keys) else { return Ok(()) };
+    let by = correlated_by(connection);
+    let taken = db::identity::is_correlated_elsewhere(tx, connection.tenant, connection.id, account, (by, &key)).await?;
+    if taken { Err(ProvisionError::Taken(by.as_str())) } else { Ok(()) }
 }
 
 /// MAPPING.md: a SCIM change of the correlated attribute releases the old subject.
@@ -380,12 +395,28 @@ pub(super) fn correlated_by(connection: &Connection) -> CorrelatedBy {
     }
 }
 
-/// The SCIM side of the correlation, folded as its attribute compares (RFC 7643: userName without case, externalId with).
-pub(super) fn correlation_key(connection: &Connection, keys: &ScimKeys) -> Option<String> {
-    match correlated_by(connection) {
-        CorrelatedBy::UserName => Some(fold(&keys.user_name)),
-        CorrelatedBy::ExternalId => keys.external_id.clone().filter(|id| !id.is_empty()),
+/// A value of either side of the correlation as its attribute compares (RFC 7643: userName without case, externalId with). Names that
+/// [`crate::domain::name::fold`] makes equal besides, because people cannot tell them apart, are names of different people here.
+pub(super) fn correlating(by: CorrelatedBy, value: &str) -> String {
+    match by {
+        CorrelatedBy::UserName => value.to_lowercase(),
+        CorrelatedBy::ExternalId => value.to_owned(),
     }
+}
+
+/// The SCIM side of the correlation.
+pub(super) fn correlation_key(connection: &Connection, keys: &ScimKeys) -> Option<String> {
+    let by = correlated_by(connection);
+    let value = match by {
+        CorrelatedBy::UserName => Some(keys.user_name.as_str()),
+        CorrelatedBy::ExternalId => keys.external_id.as_deref().filter(|id| !id.is_empty()),
+    };
+    value.map(|value| correlating(by, value))
+}
+
+/// As [`correlation_key`], where anybody signs in by it.
+fn signs_in_by(connection: &Connection, keys: &ScimKeys) -> Option<String> {
+    connection.saml.enabled.then(|| correlation_key(connection, keys)).flatten()
 }
 
 /// Names, never values: what the auditor may read of a change of facts.

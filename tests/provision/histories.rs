@@ -270,7 +270,7 @@ async fn create(story: &Story, model: &mut Model, idp: Idp, name: &'static str, 
     }
     let outcome = story.create(idp, body).await;
     let of_the_name = |known: &Known| known.name == name;
-    // Known by a sign-in alone, of its own making: adopted. A tombstone of the same externalId: revived. The older one wins.
+    // Known by a sign-in alone, of its own making: adopted. Else a tombstone of the same externalId: revived, the oldest.
     let signed_in = |known: &Known| known.deleted.is_none() && known.seen;
     let linked = model
         .known
@@ -280,10 +280,12 @@ async fn create(story: &Story, model: &mut Model, idp: Idp, name: &'static str, 
         assert!(matches!(outcome, Err(ProvisionError::Taken("userName"))), "{outcome:?}");
         return;
     }
-    let heir = model.known.iter().find(|((at, _), known)| {
-        *at == idp && of_the_name(known) && (signed_in(known) || known.deleted == Some(true) && with_external_id && known.external_id)
-    });
-    let heir = heir.map(|((_, account), _)| *account);
+    let deleted = |known: &Known| known.deleted == Some(true) && with_external_id && known.external_id;
+    let find = |heir: &dyn Fn(&Known) -> bool| {
+        let mut found = model.known.iter().filter(|((at, _), known)| *at == idp && of_the_name(known) && heir(known));
+        found.next().map(|((_, account), _)| *account)
+    };
+    let heir = find(&signed_in).or_else(|| find(&deleted));
     let account = outcome.unwrap();
     assert!(heir.is_none_or(|heir| heir == account), "{name} was to be {heir:?} and became {account}");
     assert!(heir.is_some() || !model.named_by.contains_key(&account), "somebody new");
