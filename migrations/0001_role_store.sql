@@ -194,6 +194,7 @@ create table identity (
     connection keytext not null,
     account keytext not null,
     subject keytext,                            -- SAML: written once, released by a change of the correlated SCIM attribute
+    renamed boolean not null default false,     -- the correlated SCIM attribute changed since a subject was last linked
     active boolean not null,                    -- SCIM `active`; true while only SAML speaks
     scim_state text not null,                   -- none, live, deleted
     scim_document text,

@@ -47,6 +47,8 @@ pub struct IdentityRow {
     pub connection: ConnectionId,
     pub account: AccountId,
     pub subject: Option<String>,
+    /// The correlated SCIM attribute changed since a subject was last linked.
+    pub renamed: bool,
     /// SCIM `active`; true while only SAML speaks.
     pub active: bool,
     pub scim_state: ScimState,
@@ -78,6 +80,7 @@ struct IdentityColumns {
     connection: String,
     account: String,
     subject: Option<String>,
+    renamed: bool,
     active: bool,
     scim_state: String,
     scim_document: Option<String>,
@@ -117,6 +120,7 @@ impl TryFrom<IdentityColumns> for IdentityRow {
             connection: column::id("identity.connection", &row.connection)?,
             account: column::id("identity.account", &row.account)?,
             subject: row.subject,
+            renamed: row.renamed,
             active: row.active,
             scim_state: column::word("identity.scim_state", &row.scim_state)?,
             scim,
@@ -131,8 +135,8 @@ pub async fn insert_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
     let inserted = bind_facts(
         tx.query(
             "insert into identity (tenant, connection, account, subject, active, scim_state, scim_document, scim_user_name_key, scim_external_id, scim_display_name_key, scim_version,
-                 scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) on conflict do nothing",
+                 scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version, renamed)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) on conflict do nothing",
         ),
         tenant,
         row,
@@ -155,7 +159,7 @@ pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
         tx.query(
             "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
                  scim_created_at_ms = $12, scim_changed_at_ms = $13, scim_deleted_at_ms = case when $6 = 'deleted' then $13 end,
-                 saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18
+                 saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18, renamed = $19
              where tenant = $1 and connection = $2 and account = $3",
         ),
         tenant,
@@ -218,6 +222,7 @@ fn bind_facts<'t>(query: Query<'t>, tenant: TenantId, row: &IdentityRow, keys: O
         .bind(row.saml.as_ref().and_then(|facts| facts.correlation_key.clone()))
         .bind(row.saml.as_ref().map(|facts| facts.seen_at.millis()))
         .bind(row.mapping_version)
+        .bind(row.renamed)
 }
 
 /// The rows of these accounts at one connection; the caller has locked the accounts.
@@ -231,7 +236,7 @@ pub async fn identities_at(
     for chunk in accounts.chunks(SET_LIMIT) {
         let mut query = tx
             .query_set(
-                "select connection, account, subject, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+                "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
                      saml_correlation_key, saml_seen_at_ms, mapping_version
                  from identity where tenant = $1 and connection = $2 and account in ({$3})",
                 chunk.len(),
@@ -258,7 +263,7 @@ pub async fn find_live_elsewhere(
 ) -> Result<Option<IdentityRow>, DbError> {
     let row: Option<IdentityColumns> = tx
         .query(
-            "select connection, account, subject, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+            "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
                  saml_correlation_key, saml_seen_at_ms, mapping_version
              from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted' order by connection limit 1",
         )

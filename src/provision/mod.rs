@@ -14,7 +14,7 @@ pub mod sign_in;
 pub mod user;
 pub mod withdraw;
 
-use crate::{db::DbError, policy::invariant::OwnerFloor, scim::error::ScimError};
+use crate::{db::DbError, domain::id::AccountId, policy::invariant::OwnerFloor, scim::error::ScimError};
 
 pub use published::{Published, PublishedCache};
 
@@ -26,6 +26,9 @@ pub enum ProvisionError {
     /// A unique name belongs to somebody else at this connection.
     #[error("{0} is taken by another resource of this connection")]
     Taken(&'static str),
+    /// Nothing is kept of the change, and somebody hears of it all the same: see [`user::tell_of_claim`].
+    #[error("the resource is an owner's account, which no machine takes over")]
+    OwnersAccount(AccountId),
     #[error("the resource has changed: its version is no longer the one named in If-Match")]
     Stale,
     #[error(transparent)]

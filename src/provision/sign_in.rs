@@ -8,7 +8,7 @@ use super::{
     ProvisionError, Published,
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
-    user::{correlated_by, correlating, correlation_key, keys, lock_person, new_stranger, settle_profile},
+    user::{OWNER_CLAIMED, correlated_by, correlating, correlation_key, is_owner, keys, lock_person, new_stranger, settle_profile},
 };
 use crate::{
     db::{
@@ -65,6 +65,8 @@ pub enum Refused {
     SubjectElsewhere(&'static str),
     #[error("the name is another one than the userName that it looks like: correct one of them, or let an owner decide who this is")]
     LooksAlike,
+    #[error("the account is an owner's, and the identity provider gave it another name: an owner has to link the subject")]
+    OwnerRenamed,
     #[error("the response says nothing of groups, and the connection refuses that (missing_groups = \"refuse_sign_in\")")]
     GroupsMissing,
     #[error("refused by a rule: {0}")]
@@ -105,6 +107,9 @@ pub async fn sign_in(tx: &mut Tx, published: &Published, occasion: &mut Occasion
                 }
                 // The same for the value that found the SCIM resource.
                 return Err(ProvisionError::Again);
+            }
+            if person.identity.renamed && is_owner(tx, published, id).await? {
+                return refuse_and_tell(tx, published, occasion, id, Refused::OwnerRenamed).await;
             }
         }
     }
@@ -219,6 +224,7 @@ fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Opt
         attributes.insert(AUTHN_CONTEXT.to_owned(), Value::String(context));
     }
     person.identity.subject = Some(claim.subject);
+    person.identity.renamed = false;
     person.identity.saml = Some(SamlFacts { attributes, groups, correlation_key: key, seen_at: occasion.now });
 }
 
@@ -241,6 +247,7 @@ async fn refuse_and_tell(
 ) -> Result<SignIn, ProvisionError> {
     let kind = match refused {
         Refused::LooksAlike => "identity.look_alike",
+        Refused::OwnerRenamed => OWNER_CLAIMED,
         _ => "identity.subject_elsewhere",
     };
     let detail = json!({ "message": refused.to_string() });

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     db::{
-        self, Tx,
+        self, Db, DbError, Tx,
         account::AccountRow,
         identity::{CorrelatedBy, IdentityRow, ScimFacts, ScimKeys, ScimState, UserRow},
     },
@@ -17,14 +17,18 @@ use crate::{
         account::{Account, AccountKind, SignInStatus},
         actor::Occasion,
         connection::{Connection, Correlation},
-        id::AccountId,
+        id::{AccountId, ConnectionId, TenantId},
         identity::{Identity, Protocol},
     },
+    policy::invariant,
     scim::{error::ScimError, resource::User},
 };
 
 /// The name of the counter of live users.
 pub const USERS: &str = "users";
+
+/// What somebody has to look at when an identity provider reaches for an owner's account.
+pub(super) const OWNER_CLAIMED: &str = "identity.owner_claimed";
 
 /// Creates a user, takes over the account that a SAML sign-in of this connection made, or revives a tombstone with the same
 /// externalId. A re-used address alone inherits nothing.
@@ -230,7 +234,34 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
             ScimState::None | ScimState::Live => {}
         }
     }
-    Ok(taken_over)
+    // MAPPING.md: owners are never adopted by a machine.
+    match &taken_over {
+        Some((person, _)) if is_owner(tx, published, person.identity.account).await? => {
+            Err(ProvisionError::OwnersAccount(person.identity.account))
+        }
+        _ => Ok(taken_over),
+    }
+}
+
+/// Whether the account, which the caller has locked, holds an owner assignment.
+pub(super) async fn is_owner(tx: &mut Tx, published: &Published, account: AccountId) -> Result<bool, DbError> {
+    let held = db::assignment::held(tx, published.tenant(), &[account]).await?;
+    Ok(held.get(&account).is_some_and(|held| invariant::is_owner(&published.model, held)))
+}
+
+/// Tells of [`ProvisionError::OwnersAccount`], once the transaction that it refused is dropped.
+pub async fn tell_of_claim(
+    db: &Db,
+    tenant: TenantId,
+    connection: ConnectionId,
+    occasion: &mut Occasion,
+    owner: AccountId,
+) -> Result<(), DbError> {
+    let message = "the identity provider sent a new resource for an owner's account, and no machine takes over an owner: take the owner role from the account if the identity provider is right";
+    let mut tx = db.begin().await?;
+    let detail = json!({ "message": message });
+    db::attention::raise(&mut tx, tenant, occasion, OWNER_CLAIMED, Some(connection), Some(owner), &detail).await?;
+    tx.commit().await
 }
 
 fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
@@ -254,6 +285,7 @@ fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
             connection: published.connection.id,
             account: id,
             subject: None,
+            renamed: false,
             active: true,
             scim_state: ScimState::None,
             scim: None,
@@ -282,10 +314,13 @@ async fn check_correlated(tx: &mut Tx, published: &Published, account: AccountId
 /// MAPPING.md: a SCIM change of the correlated attribute releases the old subject.
 fn release_subject(person: &mut Person, published: &Published, before: &ScimKeys, after: &ScimKeys, record: &mut Record) {
     let connection = &published.connection;
-    if person.identity.subject.is_none() || correlation_key(connection, before) == correlation_key(connection, after) {
+    if correlation_key(connection, before) == correlation_key(connection, after) {
         return;
     }
-    person.identity.subject = None;
+    person.identity.renamed = true;
+    if person.identity.subject.take().is_none() {
+        return;
+    }
     if let Some(facts) = &mut person.identity.saml {
         facts.correlation_key = None;
     }

@@ -200,7 +200,13 @@ impl Story {
                     Err(error) => return Err(error.into()),
                 },
                 Err(ProvisionError::Again) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    drop(tx);
+                    if let ProvisionError::OwnersAccount(owner) = error {
+                        provision::user::tell_of_claim(&self.db, self.tenant, idp.id(), &mut occasion, owner).await?;
+                    }
+                    return Err(error);
+                }
             }
             self.begun_again.fetch_add(1, Ordering::SeqCst);
         }
@@ -363,6 +369,7 @@ impl Story {
             connection: idp.id(),
             account,
             subject: Some(subject.to_owned()),
+            renamed: false,
             active: true,
             scim_state: db::identity::ScimState::None,
             scim: None,
