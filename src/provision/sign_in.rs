@@ -8,7 +8,9 @@ use super::{
     ProvisionError, Published,
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
-    user::{OWNER_CLAIMED, correlated_by, correlating, correlation_key, is_owner, keys, lock_person, new_stranger, settle_profile},
+    user::{
+        OWNER_CLAIMED, correlated_by, correlating, correlation_key, end_sessions, is_owner, keys, lock_person, new_stranger, settle_profile,
+    },
 };
 use crate::{
     db::{
@@ -147,10 +149,7 @@ async fn meet_known(
     let refused = outcome.and_then(|outcome| outcome.denied).map(|denial| Refused::ByRule(denial.message)).or(refused);
     if refused.is_some() {
         // MAPPING.md: a refusal commits the facts and what follows from them, and ends the sessions.
-        let ended = db::session::end_sessions_of_account(tx, tenant, id).await?;
-        if ended > 0 {
-            record.note("sessions.ended", "account", &id, json!({ "count": ended, "reason": "sign_in_refused" }));
-        }
+        end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
     }
     person.identity.mapping_version = published.mapping.version;
     write_identity(tx, published, &person).await?;

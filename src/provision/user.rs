@@ -77,6 +77,9 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
         db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
         db::identity::replace_emails(tx, tenant, &row, &keys).await?;
     }
+    if outcome.as_ref().is_some_and(|outcome| outcome.denied.is_some()) {
+        end_sessions(tx, tenant, row.account, "sign_in_denied", &mut record).await?;
+    }
     if adoption || outcome.is_some_and(|outcome| outcome.account_changed) {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }
@@ -127,8 +130,11 @@ pub async fn change_user(
     let mut account_changed = settle_profile(&mut person.account, &person.identity);
     account_changed |= settle_status(tx, published, &mut person, was_live, &mut record).await?;
     let mut people = [person];
-    account_changed |=
-        reconcile(tx, published, occasion, &mut people, &mut record).await?.pop().is_some_and(|outcome| outcome.account_changed);
+    let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
+    account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
+    if outcome.is_some_and(|outcome| outcome.denied.is_some()) {
+        end_sessions(tx, tenant, id, "sign_in_denied", &mut record).await?;
+    }
     let [person] = people;
     let row = with_mapping(&person.identity, published);
     db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
@@ -397,6 +403,21 @@ pub(super) async fn settle_status(
     let action = if status == SignInStatus::Blocked { "account.blocked" } else { "account.activated" };
     record.note(action, "account", &id, json!({ "connection": connection }));
     Ok(true)
+}
+
+/// Every session of an account that may not be in any more.
+pub(super) async fn end_sessions(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+    reason: &'static str,
+    record: &mut Record,
+) -> Result<(), DbError> {
+    let ended = db::session::end_sessions_of_account(tx, tenant, account).await?;
+    if ended > 0 {
+        record.note("sessions.ended", "account", &account, json!({ "count": ended, "reason": reason }));
+    }
+    Ok(())
 }
 
 fn with_mapping(identity: &IdentityRow, published: &Published) -> IdentityRow {
