@@ -174,7 +174,7 @@ async fn meet_stranger(
         Jit::CreatePending => SignInStatus::Pending,
     };
     let mut person = new_stranger(published, occasion);
-    person.account.account.status = status;
+    person.account.decide(status);
     take_facts(&mut person, published, claim, key, occasion);
     settle_profile(&mut person.account, &person.identity);
     if let Some(denial) = desire(published, &person, Vec::new(), occasion).denied {

@@ -42,7 +42,6 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     let mut person = adopted.unwrap_or_else(|| new_person(published, occasion));
     check_correlated(tx, published, person.account.account.id, &keys).await?;
     let tenant = published.tenant();
-    let was_live = person.identity.is_live();
     let before = person.identity.scim.take();
     // An ETag of the time before the deletion must not be right again.
     let version = before.as_ref().map_or(1, |facts| facts.version + 1);
@@ -61,7 +60,7 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
         json!({ "connection": published.connection.id, "active": person.identity.active }),
     );
     if adoption {
-        settle_status(tx, published, &mut person, was_live, &mut record).await?;
+        settle_status(tx, published, &mut person, &mut record).await?;
     } else {
         person.account.account.status = if person.identity.active { SignInStatus::Active } else { SignInStatus::Blocked };
         db::account::insert_account(tx, tenant, &person.account, occasion.now).await?;
@@ -123,12 +122,11 @@ pub async fn change_user(
         json!({ "connection": published.connection.id, "attributes": changed_names(&before.attributes, &after.attributes) }),
     );
     release_subject(&mut person, published, &keys_before, &keys, &mut record);
-    let was_live = person.identity.is_live();
     person.identity.active = after.active();
     person.identity.scim =
         Some(ScimFacts { document: after.attributes, version: facts.version + 1, created_at: facts.created_at, changed_at: occasion.now });
     let mut account_changed = settle_profile(&mut person.account, &person.identity);
-    account_changed |= settle_status(tx, published, &mut person, was_live, &mut record).await?;
+    account_changed |= settle_status(tx, published, &mut person, &mut record).await?;
     let mut people = [person];
     let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
     account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
@@ -165,13 +163,12 @@ pub async fn delete_user(
     let tenant = published.tenant();
     let mut record = Record::default();
     record.note("account.deleted", "account", &id, json!({ "connection": published.connection.id }));
-    let was_live = person.identity.is_live();
     person.identity.active = false;
     person.identity.scim_state = ScimState::Deleted;
     if let Some(facts) = &mut person.identity.scim {
         facts.changed_at = occasion.now;
     }
-    let mut account_changed = settle_status(tx, published, &mut person, was_live, &mut record).await?;
+    let mut account_changed = settle_status(tx, published, &mut person, &mut record).await?;
     let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));
     let mut people = [person];
     account_changed |=
@@ -283,6 +280,7 @@ fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
                 home_organization: Some(published.connection.organization),
                 status: SignInStatus::Blocked,
             },
+            standing: SignInStatus::Active,
             profile_connection: Some(published.connection.id),
             has_local_credential: false,
             from_file: false,
@@ -359,12 +357,11 @@ pub(super) fn settle_profile(account: &mut AccountRow, row: &IdentityRow) -> boo
 /// MAPPING.md: the account is blocked when no live identity and no local credential is left; the sessions that began through this
 /// connection end in this transaction, and with the account's last way in all of them.
 ///
-/// Only an identity that comes back unblocks: whom a person blocked while the identity lived stays blocked through every sync.
+/// An identity that comes back restores what people decided: whom one blocked stays blocked, and who waits for approval waits on.
 pub(super) async fn settle_status(
     tx: &mut Tx,
     published: &Published,
     person: &mut Person,
-    was_live: bool,
     record: &mut Record,
 ) -> Result<bool, ProvisionError> {
     let tenant = published.tenant();
@@ -372,11 +369,8 @@ pub(super) async fn settle_status(
     let was = person.account.account.status;
     let live = person.identity.is_live();
     let elsewhere = if live { None } else { db::identity::find_live_elsewhere(tx, tenant, id, connection).await? };
-    let status = match was {
-        SignInStatus::Blocked if live && !was_live => SignInStatus::Active,
-        SignInStatus::Active | SignInStatus::Pending if live || person.account.has_local_credential || elsewhere.is_some() => was,
-        SignInStatus::Active | SignInStatus::Pending | SignInStatus::Blocked => SignInStatus::Blocked,
-    };
+    let has_way_in = live || person.account.has_local_credential || elsewhere.is_some();
+    let status = if has_way_in { person.account.standing } else { SignInStatus::Blocked };
     if !live {
         let ended = if status == SignInStatus::Blocked {
             db::session::end_sessions_of_account(tx, tenant, id).await?
@@ -400,7 +394,11 @@ pub(super) async fn settle_status(
         return Ok(renamed);
     }
     person.account.account.status = status;
-    let action = if status == SignInStatus::Blocked { "account.blocked" } else { "account.activated" };
+    let action = match status {
+        SignInStatus::Active => "account.activated",
+        SignInStatus::Pending => "account.pending",
+        SignInStatus::Blocked => "account.blocked",
+    };
     record.note(action, "account", &id, json!({ "connection": connection }));
     Ok(true)
 }

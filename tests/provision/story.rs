@@ -346,7 +346,13 @@ impl Story {
             home_organization: Some(self.organizations["acme"]),
             status: SignInStatus::Active,
         };
-        let row = db::account::AccountRow { account, profile_connection: None, has_local_credential: true, from_file: false };
+        let row = db::account::AccountRow {
+            account,
+            standing: SignInStatus::Active,
+            profile_connection: None,
+            has_local_credential: true,
+            from_file: false,
+        };
         let mut tx = self.db.begin().await.unwrap();
         db::account::insert_account(&mut tx, self.tenant, &row, occasion.now).await.unwrap();
         tx.commit().await.unwrap();
@@ -357,7 +363,7 @@ impl Story {
     pub async fn block(&self, account: AccountId) {
         let mut tx = self.db.begin().await.unwrap();
         let mut row = db::account::lock_accounts(&mut tx, self.tenant, &[account]).await.unwrap().remove(&account).unwrap();
-        row.account.status = SignInStatus::Blocked;
+        row.decide(SignInStatus::Blocked);
         db::account::update_account(&mut tx, self.tenant, &row, NOW).await.unwrap();
         tx.commit().await.unwrap();
     }
