@@ -244,15 +244,17 @@ pub async fn update_homes(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerRow {
     pub account: AccountId,
-    /// Active, and with a way to sign in.
+    /// Active, and with a way to sign in: of their own, or by an enabled connection.
     pub usable: bool,
     pub has_local_credential: bool,
 }
 
 pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) -> Result<Vec<OwnerRow>, DbError> {
-    let rows: Vec<(String, String, bool)> = tx
+    let rows: Vec<(String, String, bool, bool)> = tx
         .query(
-            "select distinct a.id, a.status, a.has_local_credential
+            "select distinct a.id, a.status, a.has_local_credential, a.has_local_credential or exists (
+                 select 1 from identity i join connection c on c.tenant = i.tenant and c.id = i.connection and c.enabled
+                 where i.tenant = a.tenant and i.account = a.id and i.active and i.scim_state <> 'deleted')
              from assignment s join role r on r.tenant = s.tenant and r.id = s.role and r.owner_class join account a on a.tenant = s.tenant and a.id = s.account
              where s.tenant = $1 and s.organization = $2 and s.resource_scope = '' order by a.id",
         )
@@ -261,9 +263,9 @@ pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) ->
         .all()
         .await?;
     rows.into_iter()
-        .map(|(id, status, has_local_credential)| {
+        .map(|(id, status, has_local_credential, has_way_in)| {
             let active = column::word::<SignInStatus>("account.status", &status)? == SignInStatus::Active;
-            Ok(OwnerRow { account: column::id("account.id", &id)?, usable: active, has_local_credential })
+            Ok(OwnerRow { account: column::id("account.id", &id)?, usable: active && has_way_in, has_local_credential })
         })
         .collect()
 }
