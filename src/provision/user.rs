@@ -73,7 +73,7 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     let [person] = people;
     let row = with_mapping(&person.identity, published);
     if adoption {
-        db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
+        db::identity::update_identity(tx, tenant, &row, Some(&keys)).await.map_err(taken)?;
         db::identity::replace_emails(tx, tenant, &row, &keys).await?;
     }
     if outcome.as_ref().is_some_and(|outcome| outcome.denied.is_some()) {
@@ -135,7 +135,7 @@ pub async fn change_user(
     }
     let [person] = people;
     let row = with_mapping(&person.identity, published);
-    db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
+    db::identity::update_identity(tx, tenant, &row, Some(&keys)).await.map_err(taken)?;
     if keys_before.emails != keys.emails {
         db::identity::replace_emails(tx, tenant, &row, &keys).await?;
     }
@@ -176,7 +176,7 @@ pub async fn delete_user(
     let [person] = people;
     db::identity::update_identity(tx, tenant, &person.identity, keys.as_ref()).await?;
     db::identity::replace_emails(tx, tenant, &person.identity, &ScimKeys::default()).await?;
-    db::group::delete_memberships(tx, tenant, &id.to_string()).await?;
+    db::group::delete_memberships(tx, tenant, published.connection.id, &id.to_string()).await?;
     if account_changed {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }
@@ -203,7 +203,9 @@ pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[Accou
     let mut identities = db::identity::identities_at(tx, published.tenant(), published.connection.id, &ids).await?;
     let person = |(id, account): (AccountId, AccountRow)| {
         let status_before = account.account.status;
-        Some(Person { account, identity: identities.remove(&id)?, is_new: false, status_before })
+        let identity = identities.remove(&id)?;
+        let first_sight = identity.scim.is_none() && identity.saml.is_none();
+        Some(Person { account, identity, is_new: false, first_sight, status_before })
     };
     Ok(accounts.into_iter().filter_map(person).collect())
 }
@@ -297,6 +299,7 @@ fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
             mapping_version: 0,
         },
         is_new: true,
+        first_sight: true,
         status_before: SignInStatus::Blocked,
     }
 }
@@ -420,6 +423,14 @@ pub(super) async fn end_sessions(
 
 fn with_mapping(identity: &IdentityRow, published: &Published) -> IdentityRow {
     IdentityRow { mapping_version: published.mapping.version, ..identity.clone() }
+}
+
+/// Of an identity the userName alone can be another's: a subject is only ever kept or released here.
+fn taken(error: DbError) -> ProvisionError {
+    match error {
+        DbError::Taken(_) => ProvisionError::Taken("userName"),
+        error => error.into(),
+    }
 }
 
 fn resource(row: IdentityRow) -> Result<UserRow, ProvisionError> {
