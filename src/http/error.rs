@@ -161,6 +161,7 @@ impl From<ProvisionError> for ScimFailure {
                 detail: format!("members: these are no users or groups of this connection: {}.", shown(&ids)),
             },
             ProvisionError::OwnerFloor(error) => Self::new(Kind::Conflict, format!("{error}.")),
+            ProvisionError::Ineligible(error) => Self::new(Kind::Invalid, format!("{error}.")),
             ProvisionError::Again => Self::new(Kind::Unavailable, "The resource is being changed by other requests; try again."),
             ProvisionError::Db(error) => error.into(),
         }

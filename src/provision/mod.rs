@@ -14,7 +14,12 @@ pub mod sign_in;
 pub mod user;
 pub mod withdraw;
 
-use crate::{db::DbError, domain::id::AccountId, policy::invariant::OwnerFloor, scim::error::ScimError};
+use crate::{
+    db::DbError,
+    domain::id::AccountId,
+    policy::invariant::{Ineligible, OwnerFloor},
+    scim::error::ScimError,
+};
 
 pub use published::{Published, PublishedCache};
 
@@ -37,6 +42,8 @@ pub enum ProvisionError {
     UnknownMembers(Vec<String>),
     #[error(transparent)]
     OwnerFloor(#[from] OwnerFloor),
+    #[error(transparent)]
+    Ineligible(#[from] Ineligible),
     /// Another request was first; the same work may succeed when it is done again from the start.
     #[error("another request was in the way; try again")]
     Again,
@@ -48,7 +55,6 @@ impl From<DbError> for ProvisionError {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Transient(_) => Self::Again,
-            DbError::Taken(_) => Self::Taken("userName"),
             error => Self::Db(error),
         }
     }
