@@ -100,6 +100,7 @@ create table account (
     home_organization keytext,
     profile_connection keytext,                 -- whose facts name the account; null: a local account
     status text not null,
+    standing text not null default 'active',    -- what people decided of it; `status` is this while there is a way to sign in, else blocked
     has_local_credential boolean not null,      -- can sign in without any identity provider
     from_file boolean not null,
     created_at_ms bigint not null,
@@ -194,6 +195,7 @@ create table identity (
     connection keytext not null,
     account keytext not null,
     subject keytext,                            -- SAML: written once, released by a change of the correlated SCIM attribute
+    renamed boolean not null default false,     -- the correlated SCIM attribute changed since a subject was last linked
     active boolean not null,                    -- SCIM `active`; true while only SAML speaks
     scim_state text not null,                   -- none, live, deleted
     scim_document text,

@@ -4,3 +4,4 @@ mod histories;
 mod races;
 mod scenarios;
 mod story;
+mod takeover;
