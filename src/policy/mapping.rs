@@ -100,6 +100,13 @@ impl Mapping {
     pub fn find(&self, rule: RuleId) -> Option<&Rule> {
         self.rules.iter().find(|candidate| candidate.id == rule)
     }
+
+    /// When a rule begins or ends next: until then the same identity gives the same result.
+    #[must_use]
+    pub fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {
+        let boundaries = self.rules.iter().filter(|rule| rule.enabled).flat_map(|rule| [rule.valid_from, rule.valid_until]);
+        boundaries.flatten().filter(|at| *at > now).min()
+    }
 }
 
 /// The identity as rules see it: SCIM names at the top, `groups`, `custom`, `source` and `authn` beside them.
