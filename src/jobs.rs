@@ -2,7 +2,7 @@
 //!
 //! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -83,7 +83,7 @@ pub async fn after_commit(app: &App) -> Result<(), JobError> {
 }
 
 /// Writes down what sign-ins left, maps who waits for it, then seals, so that the rows which mapping writes are sealed too.
-async fn seal_and_map(app: &App, connections: &[(TenantId, ConnectionId)]) -> Result<(), JobError> {
+async fn seal_and_map(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)>) -> Result<(), JobError> {
     app.sign_in_log.flush(&app.db).await?;
     seal_all(app).await?;
     if remap_all(app, connections).await? > 0 {
@@ -115,7 +115,7 @@ async fn seal_all(app: &App) -> Result<(), JobError> {
 }
 
 /// How many accounts were mapped again.
-async fn remap_all(app: &App, connections: &[(TenantId, ConnectionId)]) -> Result<i64, JobError> {
+async fn remap_all(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)>) -> Result<i64, JobError> {
     let mut mapped = 0;
     for (tenant, connection) in connections {
         loop {

@@ -1,5 +1,7 @@
 //! What the gateway does by itself while time goes by.
 
+use std::collections::BTreeSet;
+
 use rolegate::{
     db::{self, identity},
     domain::id::{AccountId, ConnectionId, kind},
@@ -67,15 +69,15 @@ async fn nobody_is_looked_for_after_a_commit_that_left_nobody_waiting(#[values(E
     publish(&gateway, 1, json!([])).await;
     let ada = gateway.post("/Users", json!({ "userName": "ada" })).await.expect(201).id();
     let bob = gateway.post("/Users", json!({ "userName": "bob" })).await.expect(201).id();
-    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), []);
+    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), BTreeSet::new());
 
     let ids = [ada, bob].map(|id| AccountId::parse(&id).unwrap());
     let mut tx = gateway.db().begin().await.unwrap();
     identity::mark_stale(&mut tx, id(1), okta(), &ids).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), [(id(1), okta())]);
+    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), BTreeSet::from([(id(1), okta())]));
     jobs::after_commit(&gateway.app).await.unwrap();
-    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), []);
+    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), BTreeSet::new());
 }
 
 #[tokio::test]
@@ -83,7 +85,7 @@ async fn who_waits_is_found_without_walking_over_the_others_or_the_dead() {
     let gateway = Gateway::begin(Engine::Sqlite).await;
     for (sql, index) in [
         (
-            "explain query plan select distinct tenant, connection from identity where mapping_version < 0 and scim_state <> 'deleted'",
+            "explain query plan select tenant, connection from identity where mapping_version < 0 and scim_state <> 'deleted' limit 1000",
             "identity_marked",
         ),
         (
