@@ -14,7 +14,7 @@ create table tenant (
     preset text not null,
     preset_version bigint not null,
     settings text not null,
-    model_version bigint not null,              -- raised by every change of settings, organizations, catalogue or roles
+    model_version bigint not null,              -- raised by every change of settings, organizations, scopes, catalogue or roles
     created_at_ms bigint not null
 );
 

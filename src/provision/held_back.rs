@@ -62,6 +62,11 @@ fn words(note: &Note) -> (&'static str, Option<RuleId>, Option<&'static str>) {
         Note::Ineligible { rule, why: Ineligible::UnknownOrganization, .. } => {
             ("unknown_organization", *rule, Some("the mapping names an organization that is no more: correct the mapping"))
         }
+        Note::Ineligible { rule, why: Ineligible::UnknownScope, .. } => (
+            "unknown_scope",
+            *rule,
+            Some("the mapping names a context or resource that the organization does not have: correct the mapping"),
+        ),
         Note::OwnerGrantNotAllowed { rule, .. } => (
             "owner_grant_not_allowed",
             *rule,
