@@ -33,7 +33,7 @@ pub fn metadata_with(keys: &[&IssuerKey]) -> IdpMetadata {
 }
 
 pub fn metadata_xml(entity_id: &str, sso_url: &str, keys: &[&IssuerKey]) -> String {
-    let keys: String = keys
+    let keys = keys
         .iter()
         .map(|key| {
             format!(
@@ -41,7 +41,8 @@ pub fn metadata_xml(entity_id: &str, sso_url: &str, keys: &[&IssuerKey]) -> Stri
                 key.certificate().to_base64()
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     format!(
         r#"<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{entity_id}"><md:IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">{keys}<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="{sso_url}"/></md:IDPSSODescriptor></md:EntityDescriptor>"#
     )
