@@ -6,6 +6,7 @@
 pub mod grant;
 pub mod group;
 mod held_back;
+pub mod keep;
 pub mod published;
 mod reconcile;
 mod record;
