@@ -1,6 +1,8 @@
 //! From an assertion to the identity that rules see, by the connection's attribute map. Nothing is trimmed or repaired: a value that
 //! would need it is refused, because two spellings of one person are how accounts are taken over.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::{
@@ -56,6 +58,14 @@ pub fn identity(assertion: &Assertion, connection: &Connection) -> Result<(Subje
             "groups" => groups = self::groups(assertion, source, connection.saml.group_delimiter.as_deref())?,
             // Who may not sign in is not signed in by their identity provider.
             "active" => {}
+            "roles" | "roles.value" | "entitlements" | "entitlements.value" => {
+                insert_all(&mut attributes, name, &distinct(assertion, source)?);
+            }
+            _ if name.starts_with("custom.") => match &distinct(assertion, source)?[..] {
+                [] => {}
+                [value] => insert(&mut attributes, name, source, value)?,
+                values => nest(&mut attributes, "custom", &name["custom.".len()..], json!(values))?,
+            },
             _ => {
                 if let Some(value) = single(assertion, source)? {
                     insert(&mut attributes, name, source, value)?;
@@ -70,12 +80,13 @@ pub fn identity(assertion: &Assertion, connection: &Connection) -> Result<(Subje
 /// The one text value that a name stands for: `NameID`, or an attribute. This is what correlation with SCIM compares.
 ///
 /// # Errors
-/// When the attribute has different values, or markup in one.
+/// When the attribute has different values, or markup in one, or the value is none that identifies a person.
 pub fn value_of<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<&'a str>, Refusal> {
-    if name == "NameID" {
-        return Ok(assertion.name_id.as_ref().map(|name_id| name_id.value.as_str()));
-    }
-    single(assertion, name)
+    let value = match name {
+        "NameID" => assertion.name_id.as_ref().map(|name_id| name_id.value.as_str()),
+        _ => single(assertion, name)?,
+    };
+    value.map(|value| sound(value, name)).transpose()
 }
 
 fn subject(assertion: &Assertion, attribute: Option<&str>) -> Result<Subject, Refusal> {
@@ -129,6 +140,13 @@ fn values<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<Vec<&'a str
     Ok(found)
 }
 
+/// Every value once, in the order of the message; none when there is no such attribute.
+fn distinct<'a>(assertion: &'a Assertion, name: &str) -> Result<Vec<&'a str>, Refusal> {
+    let mut seen = HashSet::new();
+    let values = values(assertion, name)?.unwrap_or_default();
+    Ok(values.into_iter().filter(|value| seen.insert(*value)).collect())
+}
+
 fn single<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<&'a str>, Refusal> {
     let values = values(assertion, name)?.unwrap_or_default();
     match values.split_first() {
@@ -145,7 +163,7 @@ fn groups(assertion: &Assertion, name: &str, delimiter: Option<&str>) -> Result<
         return Ok(None);
     }
     let Some(values) = values(assertion, name)? else { return Ok(None) };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let groups = values
         .into_iter()
         // OneLogin, PingFederate: all groups in one value.
@@ -168,15 +186,13 @@ fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &
             ("emails", json!([{ "value": value, "type": "work", "primary": true }]))
         }
         "phone" | "phoneNumbers.value" => ("phoneNumbers", json!([{ "value": value, "type": "work" }])),
-        "roles" | "roles.value" => ("roles", json!([{ "value": value }])),
-        "entitlements" | "entitlements.value" => ("entitlements", json!([{ "value": value }])),
         "givenName" | "familyName" | "middleName" | "formatted" | "honorificPrefix" | "honorificSuffix" => {
-            return nest(attributes, "name", name, value);
+            return nest(attributes, "name", name, json!(value));
         }
-        "manager" => return nest(attributes, "manager", "value", value),
+        "manager" => return nest(attributes, "manager", "value", json!(value)),
         _ => match name.split_once('.') {
             // `custom.x`, `name.givenName`, `manager.value`.
-            Some((outer, inner)) => return nest(attributes, outer, inner, value),
+            Some((outer, inner)) => return nest(attributes, outer, inner, json!(value)),
             None => (name, json!(value)),
         },
     };
@@ -184,13 +200,22 @@ fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &
     Ok(())
 }
 
-fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: &str) -> Result<(), Refusal> {
+/// Roles or entitlements, as many as there are.
+fn insert_all(attributes: &mut Map<String, Json>, name: &str, values: &[&str]) {
+    let outer = name.split_once('.').map_or(name, |(outer, _)| outer);
+    if !values.is_empty() {
+        let elements = values.iter().map(|value| json!({ "value": value })).collect();
+        attributes.insert(outer.to_owned(), Json::Array(elements));
+    }
+}
+
+fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: Json) -> Result<(), Refusal> {
     let object = attributes.entry(outer).or_insert_with(|| json!({}));
     let object = object.as_object_mut().ok_or_else(|| {
         refuse("attribute_map", format!("the attribute map names both {outer:?} and {outer}.{inner}"))
             .cure("name one of them in the connection's attributes")
     })?;
-    object.insert(inner.to_owned(), json!(value));
+    object.insert(inner.to_owned(), value);
     Ok(())
 }
 
@@ -300,6 +325,23 @@ mod tests {
     }
 
     #[test]
+    fn attributes_that_scim_has_many_values_of_take_them_all() {
+        let map = [("roles.value", "Role"), ("entitlements", "ent"), ("custom.site", "site"), ("custom.code", "code"), ("custom.no", "no")];
+        let values: &[(&str, &[&str])] =
+            &[("Role", &["admin", "user", "admin"]), ("Role", &["", "guest"]), ("ent", &["a"]), ("site", &["eu", "us"]), ("code", &["7"])];
+        let (_, identity) = identity(&assertion(values), &connection(&map)).unwrap();
+        assert_eq!(
+            Json::Object(identity.attributes),
+            json!({
+                "userName": "ada",
+                "roles": [{"value": "admin"}, {"value": "user"}, {"value": "guest"}],
+                "entitlements": [{"value": "a"}],
+                "custom": {"site": ["eu", "us"], "code": "7"},
+            })
+        );
+    }
+
+    #[test]
     fn groups_are_absent_empty_or_split_as_the_message_has_them() {
         let mut connection = connection(&[("groups", "g")]);
         assert_eq!(groups_of(&assertion(&[]), &connection), None);
@@ -361,6 +403,12 @@ mod tests {
         assert_eq!(value_of(&assertion, "NameID").unwrap(), Some("ada"));
         assert_eq!(value_of(&assertion, "uid").unwrap(), Some("7"));
         assert_eq!(value_of(&assertion, "other").unwrap(), None);
+        for value in [" 7", "", "a\nb", &"7".repeat(1025)] {
+            let mut assertion = assertion.clone();
+            assertion.attributes[0].values = vec![Value::Text(value.to_owned())];
+            let expected = if value.is_empty() { Ok(None) } else { Err("unsound_value") };
+            assert_eq!(value_of(&assertion, "uid").map_err(|refusal| refusal.code()), expected, "{value:?}");
+        }
     }
 
     #[test]
