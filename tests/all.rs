@@ -6,6 +6,7 @@ mod admin;
 mod authz;
 mod cli;
 mod common;
+mod demo;
 mod end_to_end;
 mod layers;
 mod provision;

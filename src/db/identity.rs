@@ -1,6 +1,6 @@
 //! What connections say of accounts: one row an account and connection, with the facts of each protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -427,6 +427,19 @@ pub async fn mark_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId,
     Ok(())
 }
 
+/// As [`mark_stale`], everybody at a connection.
+pub async fn mark_all_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<(), DbError> {
+    tx.query(
+        "update identity set mapping_version = -mapping_version
+         where tenant = $1 and connection = $2 and mapping_version > 0 and scim_state <> 'deleted'",
+    )
+    .bind(tenant.to_string())
+    .bind(connection.to_string())
+    .run()
+    .await?;
+    Ok(())
+}
+
 /// Accounts whose evaluation is older than the published mapping, in the order of their ids.
 pub async fn list_unmapped(
     tx: &mut Tx,
@@ -446,8 +459,16 @@ pub async fn list_unmapped(
     rows.iter().map(|(id,)| column::id("identity.account", id)).collect()
 }
 
-/// Connections with accounts that [`list_unmapped`] would list.
-pub async fn connections_to_map(db: &Db) -> Result<Vec<(TenantId, ConnectionId)>, DbError> {
+/// Connections with accounts that were marked, as the first thousand of these tell: as cheap as few of them are.
+/// `distinct` would make SQLite walk over everybody in the order of another index.
+pub async fn connections_marked(db: &Db) -> Result<BTreeSet<(TenantId, ConnectionId)>, DbError> {
+    let sql = "select tenant, connection from identity where mapping_version < 0 and scim_state <> 'deleted' limit 1000";
+    let rows: Vec<(String, String)> = db.query(sql).all().await?;
+    rows.iter().map(|(tenant, id)| Ok((column::id("identity.tenant", tenant)?, column::id("identity.connection", id)?))).collect()
+}
+
+/// Connections with accounts that [`list_unmapped`] would list, whatever left them waiting: a look at every connection.
+pub async fn connections_to_map(db: &Db) -> Result<BTreeSet<(TenantId, ConnectionId)>, DbError> {
     let rows: Vec<(String, String)> = db
         .query(
             "select tenant, id from connection where exists (
@@ -457,6 +478,17 @@ pub async fn connections_to_map(db: &Db) -> Result<Vec<(TenantId, ConnectionId)>
         .all()
         .await?;
     rows.iter().map(|(tenant, id)| Ok((column::id("connection.tenant", tenant)?, column::id("connection.id", id)?))).collect()
+}
+
+/// Forgets what identity providers said of people whom they deleted before `before`, at most a thousand; how many it were.
+/// The row stays: its account may hold grants made by hand. Nothing finds or revives it any more.
+pub async fn forget_deleted(db: &Db, before: Timestamp) -> Result<u64, DbError> {
+    let sql = "update identity set scim_document = null, scim_user_name_key = null, scim_external_id = null, scim_display_name_key = null,
+            scim_created_at_ms = null, scim_changed_at_ms = null, scim_deleted_at_ms = null,
+            saml_document = null, saml_groups = null, saml_correlation_key = null, saml_seen_at_ms = null
+        where scim_state = 'deleted' and (tenant, connection, account) in
+            (select tenant, connection, account from identity where scim_deleted_at_ms < $1 order by scim_deleted_at_ms limit 1000)";
+    db.query(sql).bind(before.millis()).run().await
 }
 
 /// Which of these are live SCIM users of the connection.

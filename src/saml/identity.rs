@@ -58,17 +58,10 @@ pub fn identity(assertion: &Assertion, connection: &Connection) -> Result<(Subje
             "groups" => groups = self::groups(assertion, source, connection.saml.group_delimiter.as_deref())?,
             // Who may not sign in is not signed in by their identity provider.
             "active" => {}
-            "roles" | "roles.value" | "entitlements" | "entitlements.value" => {
-                insert_all(&mut attributes, name, &distinct(assertion, source)?);
-            }
-            _ if name.starts_with("custom.") => match &distinct(assertion, source)?[..] {
-                [] => {}
-                [value] => insert(&mut attributes, name, source, value)?,
-                values => nest(&mut attributes, "custom", &name["custom.".len()..], json!(values))?,
-            },
             _ => {
-                if let Some(value) = single(assertion, source)? {
-                    insert(&mut attributes, name, source, value)?;
+                let values = if may_be_several(name) { distinct(assertion, source)? } else { Vec::from_iter(single(assertion, source)?) };
+                if let Some(first) = values.first() {
+                    insert(&mut attributes, name, source, first, &values)?;
                 }
             }
         }
@@ -140,7 +133,11 @@ fn values<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<Vec<&'a str
     Ok(found)
 }
 
-/// Every value once, in the order of the message; none when there is no such attribute.
+/// Whether rules know the attribute as one that has several values.
+fn may_be_several(name: &str) -> bool {
+    matches!(name, "roles" | "roles.value" | "entitlements" | "entitlements.value") || name.starts_with("custom.")
+}
+
 fn distinct<'a>(assertion: &'a Assertion, name: &str) -> Result<Vec<&'a str>, Refusal> {
     let mut seen = HashSet::new();
     let values = values(assertion, name)?.unwrap_or_default();
@@ -176,8 +173,9 @@ fn groups(assertion: &Assertion, name: &str, delimiter: Option<&str>) -> Result<
     Ok(Some(groups.collect()))
 }
 
-/// Puts a value where SCIM has it.
-fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &str) -> Result<(), Refusal> {
+/// Puts a value where SCIM has it: all of them where it has several.
+fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &str, values: &[&str]) -> Result<(), Refusal> {
+    let each = || values.iter().map(|value| json!({ "value": value })).collect();
     let (key, json) = match name {
         "userName" => (name, json!(sound(value, source)?)),
         "email" | "emails" | "emails.value" => {
@@ -186,27 +184,21 @@ fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &
             ("emails", json!([{ "value": value, "type": "work", "primary": true }]))
         }
         "phone" | "phoneNumbers.value" => ("phoneNumbers", json!([{ "value": value, "type": "work" }])),
+        "roles" | "roles.value" => ("roles", each()),
+        "entitlements" | "entitlements.value" => ("entitlements", each()),
         "givenName" | "familyName" | "middleName" | "formatted" | "honorificPrefix" | "honorificSuffix" => {
             return nest(attributes, "name", name, json!(value));
         }
         "manager" => return nest(attributes, "manager", "value", json!(value)),
         _ => match name.split_once('.') {
             // `custom.x`, `name.givenName`, `manager.value`.
+            Some((outer, inner)) if values.len() > 1 => return nest(attributes, outer, inner, json!(values)),
             Some((outer, inner)) => return nest(attributes, outer, inner, json!(value)),
             None => (name, json!(value)),
         },
     };
     attributes.insert(key.to_owned(), json);
     Ok(())
-}
-
-/// Roles or entitlements, as many as there are.
-fn insert_all(attributes: &mut Map<String, Json>, name: &str, values: &[&str]) {
-    let outer = name.split_once('.').map_or(name, |(outer, _)| outer);
-    if !values.is_empty() {
-        let elements = values.iter().map(|value| json!({ "value": value })).collect();
-        attributes.insert(outer.to_owned(), Json::Array(elements));
-    }
 }
 
 fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: Json) -> Result<(), Refusal> {
@@ -325,18 +317,23 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_scim_has_many_values_of_take_them_all() {
-        let map = [("roles.value", "Role"), ("entitlements", "ent"), ("custom.site", "site"), ("custom.code", "code"), ("custom.no", "no")];
-        let values: &[(&str, &[&str])] =
-            &[("Role", &["admin", "user", "admin"]), ("Role", &["", "guest"]), ("ent", &["a"]), ("site", &["eu", "us"]), ("code", &["7"])];
+    fn what_may_be_several_is_several() {
+        let map = [("roles.value", "role"), ("entitlements", "right"), ("custom.site", "site"), ("custom.tenant", "tenant")];
+        let values: &[(&str, &[&str])] = &[
+            ("role", &["admin", "auditor", "admin"]),
+            ("right", &["a"]),
+            ("right", &["b"]),
+            ("site", &["eu", "us"]),
+            ("tenant", &["x", "x"]),
+        ];
         let (_, identity) = identity(&assertion(values), &connection(&map)).unwrap();
         assert_eq!(
             Json::Object(identity.attributes),
             json!({
                 "userName": "ada",
-                "roles": [{"value": "admin"}, {"value": "user"}, {"value": "guest"}],
-                "entitlements": [{"value": "a"}],
-                "custom": {"site": ["eu", "us"], "code": "7"},
+                "roles": [{"value": "admin"}, {"value": "auditor"}],
+                "entitlements": [{"value": "a"}, {"value": "b"}],
+                "custom": {"site": ["eu", "us"], "tenant": "x"},
             })
         );
     }

@@ -15,7 +15,7 @@ use rolegate::{
     },
     app::{App, Clock, Migrations, Random},
     config::Config,
-    domain::{actor::Actor, name::Slug, secret::Secret},
+    domain::actor::Actor,
     http, jobs, keys,
 };
 use serde_json::Value;

@@ -1,6 +1,7 @@
 //! SCIM as clients see it, on both engines. Each file is named after the addresses it calls.
 
 mod callers;
+mod concurrent;
 mod discovery;
 mod groups;
 mod lists;

@@ -50,7 +50,7 @@ impl<'o> Teller<'o> {
     fn person(&mut self, row: &Row) -> Result<(), Failure> {
         let account = &row.account;
         let name = account.display_name.as_deref().unwrap_or(&account.user_name);
-        let state = if account.active { "" } else { "  (may not sign in)" };
+        let state = if account.active { "" } else { ", may not sign in: what is held sleeps" };
         let known = account.connection.as_ref().map_or_else(|| "local".to_owned(), |connection| format!("through {connection}"));
         self.line(format!("{name} <{}>, {known}{state}", account.user_name))?;
         for assignment in &row.assignments {
