@@ -72,6 +72,7 @@ fn scim_type(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::InvalidVers => Some("invalidVers"),
         ErrorKind::Sensitive => Some("sensitive"),
         ErrorKind::InvalidCursor => Some("invalidCursor"),
+        ErrorKind::ExpiredCursor => Some("expiredCursor"),
         ErrorKind::TooLarge => None,
     }
 }
@@ -86,7 +87,8 @@ fn scim_kind(kind: ErrorKind) -> Kind {
         | ErrorKind::NoTarget
         | ErrorKind::InvalidValue
         | ErrorKind::InvalidVers
-        | ErrorKind::InvalidCursor => Kind::Invalid,
+        | ErrorKind::InvalidCursor
+        | ErrorKind::ExpiredCursor => Kind::Invalid,
         ErrorKind::Uniqueness => Kind::Conflict,
         ErrorKind::Sensitive => Kind::Forbidden,
         ErrorKind::TooLarge => Kind::TooLarge,

@@ -14,8 +14,16 @@ pub const BODY: usize = 1 << 20;
 /// # Errors
 /// When it is anything else.
 pub fn object(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
-    if body.len() > BODY {
-        return Err(ScimError::new(ErrorKind::TooLarge, format_args!("The body has {} bytes; at most {BODY} are taken.", body.len())));
+    object_within(body, BODY, DEPTH)
+}
+
+/// As `object`, with limits of the caller's: a bulk request holds many bodies.
+///
+/// # Errors
+/// As `object`.
+pub fn object_within(body: &[u8], length: usize, depth: usize) -> Result<Map<String, Value>, ScimError> {
+    if body.len() > length {
+        return Err(ScimError::new(ErrorKind::TooLarge, format_args!("The body has {} bytes; at most {length} are taken.", body.len())));
     }
     let value: Value = serde_json::from_slice(body).map_err(|e| ScimError::syntax(format_args!("The body is not JSON: {e}.")))?;
     let Value::Object(map) = value else {
@@ -23,21 +31,21 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
     };
     for (key, value) in &map {
         check_text(key)?;
-        check(value, 2)?;
+        check(value, 2, depth)?;
     }
     Ok(map)
 }
 
-fn check(value: &Value, depth: usize) -> Result<(), ScimError> {
-    if depth > DEPTH && (value.is_array() || value.is_object()) {
-        return Err(ScimError::syntax(format_args!("The body is nested more than {DEPTH} deep.")));
+fn check(value: &Value, depth: usize, deepest: usize) -> Result<(), ScimError> {
+    if depth > deepest && (value.is_array() || value.is_object()) {
+        return Err(ScimError::syntax(format_args!("The body is nested more than {deepest} deep.")));
     }
     match value {
         Value::String(text) => check_text(text),
-        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth + 1)),
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth + 1, deepest)),
         Value::Object(map) => map.iter().try_for_each(|(key, value)| {
             check_text(key)?;
-            check(value, depth + 1)
+            check(value, depth + 1, deepest)
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
