@@ -138,6 +138,15 @@ pub async fn find_bearer(source: impl Into<Target<'_>>, hash: &str) -> Result<Op
         from scim_token token
         join connection on connection.tenant = token.tenant and connection.id = token.connection
         where token.hash = $1";
+    find_connection_bearer(source, sql, hash).await
+}
+
+/// `sql` names the columns of [`find_bearer`] and the hash as `$1`.
+pub(super) async fn find_connection_bearer(
+    source: impl Into<Target<'_>>,
+    sql: &'static str,
+    hash: &str,
+) -> Result<Option<Bearer>, DbError> {
     source.into().query(sql).bind(hash.to_owned()).optional().await?.map(BearerRow::read).transpose()
 }
 
