@@ -375,6 +375,7 @@ create table attention (
     resolved_at_ms bigint,
     primary key (tenant, id)
 );
+create index attention_open on attention (tenant, kind, connection, account) where resolved_at_ms is null;
 
 -- Rows get their gapless number and their seal right after the commit that wrote them, in one chain per tenant.
 create table audit (

@@ -1,6 +1,7 @@
 //! The wiring: what every part of the program is handed. The only place that asks the machine for the time and for randomness.
 
 use std::{
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -8,14 +9,15 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
+    admin::{sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
-    db::{Db, DbError, PoolSize, installation},
+    db::{Db, DbError, PoolSize, installation, seal},
     domain::{
         actor::{Actor, Occasion},
-        id::IdSource,
+        id::{IdSource, TenantId},
         time::Timestamp,
     },
     keys::{KeyError, Keys},
@@ -31,6 +33,11 @@ pub struct App {
     pub keys: Keys,
     pub config: Arc<Config>,
     pub published: PublishedCache,
+    pub trusted: TrustedCache,
+    /// Written down by the jobs.
+    pub sign_in_log: SignInLog,
+    /// One for each core: a signature check cannot be cut short, so that no more of them may run at a time.
+    pub verifications: Arc<Semaphore>,
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
@@ -77,16 +84,25 @@ impl App {
     pub async fn open_with(config: Config, migrations: Migrations, clock: Clock, random: Random) -> Result<Self, OpenError> {
         let db = open_database(&config, migrations).await?;
         let keys = match_keys(&db, &config, &clock, &random).await?;
-        Ok(Self {
+        Ok(Self::assemble(db, keys, config, clock, random))
+    }
+
+    /// The parts around a database that is open and belongs to these keys.
+    #[must_use]
+    pub fn assemble(db: Db, keys: Keys, config: Config, clock: Clock, random: Random) -> Self {
+        Self {
             db,
             clock,
             random,
             keys,
             config: Arc::new(config),
             published: PublishedCache::default(),
+            trusted: TrustedCache::default(),
+            sign_in_log: SignInLog::default(),
+            verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
-        })
+        }
     }
 
     #[must_use]
@@ -99,6 +115,21 @@ impl App {
     pub fn occasion(&self, actor: Actor, correlation: impl Into<String>) -> Occasion {
         let now = self.now();
         Occasion { actor, now, ids: IdSource::new(now, self.random.bytes()), correlation: correlation.into() }
+    }
+
+    /// Numbers and seals what was committed. A failure is logged and made up for by the next one: the change itself stands.
+    pub async fn seal(&self, tenant: TenantId) {
+        let key = self.keys.chain();
+        loop {
+            match seal::seal(&self.db, tenant, &key).await {
+                Ok(outcome) if outcome.left => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(tenant.id = %tenant, "audit rows wait for their seal: {error}");
+                    return;
+                }
+            }
+        }
     }
 }
 

@@ -122,6 +122,18 @@ impl PublicUrl {
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
+
+    /// As browsers write it into `Origin`: scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
+    /// What stands before every path of ours on its host: nothing, or a path without a slash at the end.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.0.path().trim_end_matches('/')
+    }
 }
 
 impl fmt::Display for PublicUrl {

@@ -51,6 +51,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = told(&mut stop) => break,
         }
     }
+    report("the last log of sign-ins", app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
     report("the last seal", seal_all(&app).await);
 }
 
@@ -59,8 +60,9 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Maps what waits for it, then seals, so that the rows which mapping writes are sealed too.
+/// Writes down what sign-ins left, maps what waits for it, then seals, so that the rows which mapping writes are sealed too.
 pub async fn round(app: &App) -> Result<(), JobError> {
+    app.sign_in_log.flush(&app.db).await?;
     seal_all(app).await?;
     if remap_all(app).await? > 0 {
         seal_all(app).await?;

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
+mod admin;
 mod common;
+mod end_to_end;
 mod layers;
+mod provision;
+mod saml;
+mod scim;
 mod store;

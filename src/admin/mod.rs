@@ -2,4 +2,16 @@
 //!
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
+pub mod apply;
+pub mod certificate;
+pub mod change;
+pub mod current;
+pub mod listing;
+pub mod plan;
+pub mod recover;
+pub mod session;
+pub mod sign_in_link;
+pub mod sign_in_log;
 pub mod tenant_file;
+pub mod trusted;
+pub mod why;

@@ -318,7 +318,8 @@ impl Reader<'_> {
         let scim = ScimSettings { enabled, dialect, unknown_members };
         let saml = self.saml(raw.saml)?;
         let raw::DefaultMapping { roles, apply, unmatched } = raw.default_mapping;
-        let roles = roles.into_iter().map(|raw| self.read("connections.default_mapping.roles", &raw, named)).collect::<Outcome<_>>()?;
+        let default_roles =
+            roles.into_iter().map(|raw| self.read("connections.default_mapping.roles", &raw, named)).collect::<Outcome<_>>()?;
         let standard = Apply::parse(&tenant.settings.default_mapping_apply).unwrap_or_default();
         let rules = raw.rules.into_iter().map(|raw| self.rule(raw)).collect::<Outcome<Vec<_>>>()?;
         unique(rules.iter().map(|rule| (fold(&rule.name.value), &rule.name.place)))?;
@@ -333,7 +334,7 @@ impl Reader<'_> {
             saml,
             idp_metadata,
             attributes: raw.attributes,
-            default_roles: roles,
+            default_roles,
             default_apply: apply.unwrap_or(standard),
             unmatched,
             rules,

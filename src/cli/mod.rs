@@ -1,3 +1,171 @@
-//! One file for each command.
+//! The command line: one file a command. What a program reads is printed with `--json`; what went wrong is one line on stderr.
+//!
+//! Exit status: 0 fine, 1 refused or failed, 2 wrong usage.
 
-pub mod serve;
+mod accounts;
+mod apply;
+mod assignments;
+mod audit;
+mod check;
+mod duration;
+mod metadata;
+mod output;
+mod owner;
+mod plan;
+mod token;
+
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::{self, App, Migrations},
+    config::{Config, LogFormat},
+    db::{Db, tenant::Tenant},
+};
+
+pub use output::{Failure, Output};
+
+/// SCIM and SAML-JIT provisioning gateway with role mapping.
+#[derive(Debug, Parser)]
+#[command(name = "rolegate", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// The configuration file; `rolegate.toml` in the working directory if it is there
+    #[arg(long, global = true, value_name = "FILE", env = "ROLEGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// Do not bring the tables of the database up to date first
+    #[arg(long, global = true)]
+    no_migrate: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what `apply` would change, and what that does to assignments
+    Plan(plan::Plan),
+    /// Bring a tenant to what its file says, in one transaction
+    Apply(apply::Apply),
+    /// SCIM tokens of a connection
+    #[command(subcommand)]
+    Token(token::Token),
+    /// List accounts with what they hold, and why
+    Accounts(accounts::Accounts),
+    /// List assignments with their origins
+    Assignments(assignments::Assignments),
+    /// The way back in for owners
+    #[command(subcommand)]
+    Owner(owner::Owner),
+    /// The audit log and its chain of seals
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Check the configuration, the database, the master key and certificates; for monitors
+    Check(check::Check),
+}
+
+/// What every command is handed.
+pub struct Context {
+    pub config: Config,
+    pub json: bool,
+    pub migrations: Migrations,
+}
+
+impl Context {
+    /// The database and the keys.
+    pub async fn open(self) -> Result<App, Failure> {
+        Ok(App::open(self.config, self.migrations).await?)
+    }
+
+    /// The database alone.
+    pub async fn database(&self) -> Result<Db, Failure> {
+        Ok(app::open_database(&self.config, self.migrations).await?)
+    }
+}
+
+/// Reads the arguments of the process, runs the command and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut output = Output::stdout();
+    let outcome = run(cli, &mut output).and_then(|()| output.finish());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
+    let config = Config::load(cli.config.as_deref())?;
+    start_log(&config);
+    let migrations = if cli.no_migrate { Migrations::Leave } else { Migrations::Run };
+    let context = Context { config, json: cli.json, migrations };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::new(error.to_string()))?;
+    runtime.block_on(dispatch(cli.command, context, output))
+}
+
+async fn dispatch(command: Command, context: Context, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        Command::Plan(command) => command.run(context, output).await,
+        Command::Apply(command) => command.run(context, output).await,
+        Command::Token(command) => command.run(context, output).await,
+        Command::Accounts(command) => command.run(context, output).await,
+        Command::Assignments(command) => command.run(context, output).await,
+        Command::Owner(command) => command.run(context, output).await,
+        Command::Audit(command) => command.run(context, output).await,
+        Command::Check(command) => command.run(context, output).await,
+    }
+}
+
+/// The log goes to stderr, so that what is printed stays readable for programs.
+fn start_log(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let started = match config.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = started {
+        tracing::warn!("the log was set up before: {error}");
+    }
+}
+
+/// The tenant of that slug; the only one when none is named.
+async fn find_tenant(db: &Db, slug: Option<&str>) -> Result<Tenant, Failure> {
+    let mut tenants = crate::db::tenant::list_tenants(db).await?;
+    if let Some(slug) = slug {
+        let found = tenants.into_iter().find(|tenant| tenant.slug.as_str() == slug);
+        return found.ok_or_else(|| Failure::new(format!("there is no tenant {slug:?}")));
+    }
+    match tenants.len() {
+        1 => Ok(tenants.remove(0)),
+        0 => Err(Failure::new("there is no tenant yet: make one with `rolegate apply FILE`")),
+        _ => {
+            let slugs: Vec<_> = tenants.iter().map(|tenant| tenant.slug.as_str()).collect();
+            Err(Failure::new(format!("there are several tenants: choose one with --tenant ({})", slugs.join(", "))))
+        }
+    }
+}
+
+/// The tenants meant: the one of that slug, or all.
+async fn tenants(db: &Db, slug: Option<&str>) -> Result<Vec<Tenant>, Failure> {
+    match slug {
+        Some(_) => Ok(vec![find_tenant(db, slug).await?]),
+        None => Ok(crate::db::tenant::list_tenants(db).await?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

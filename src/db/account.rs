@@ -160,6 +160,19 @@ pub async fn find_local_account(tx: &mut Tx, tenant: TenantId, email: &str) -> R
     row.map(AccountRow::try_from).transpose()
 }
 
+/// Local accounts that files made, in the order of their making.
+pub async fn list_file_accounts(tx: &mut Tx, tenant: TenantId) -> Result<Vec<AccountRow>, DbError> {
+    let rows: Vec<AccountColumns> = tx
+        .query(
+            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+             from account where tenant = $1 and from_file order by id",
+        )
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    rows.into_iter().map(AccountRow::try_from).collect()
+}
+
 /// First affiliation with an organization; nothing where it is already there.
 pub async fn join(
     tx: &mut Tx,
@@ -179,9 +192,37 @@ pub async fn join(
     Ok(rows == 1)
 }
 
-/// Takes the lock that orders all changes of owners. Always the last lock of a transaction.
-pub async fn lock_owner_floor(tx: &mut Tx, tenant: TenantId) -> Result<(), DbError> {
-    let _: Option<(String,)> = tx.lock("select tenant from owner_floor where tenant = $1").bind(tenant.to_string()).optional().await?;
+/// As [`join`], for a set.
+pub async fn join_all(tx: &mut Tx, tenant: TenantId, joined: &[(AccountId, OrganizationId)], now: Timestamp) -> Result<(), DbError> {
+    for chunk in joined.chunks(super::SET_LIMIT) {
+        let sql = "insert into membership (tenant, account, organization, since_ms) values {($1, $2, $3, $4)} on conflict do nothing";
+        let mut query = tx.query_set(sql, chunk.len());
+        for (account, organization) in chunk {
+            query = query.bind(tenant.to_string()).bind(account.to_string()).bind(organization.to_string()).bind(now.millis());
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+/// Where these are at home and what they are, for accounts that the caller has locked.
+pub async fn update_homes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    accounts: &[AccountId],
+    home: Option<OrganizationId>,
+    kind: &'static str,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    for chunk in accounts.chunks(super::SET_LIMIT) {
+        let sql = "update account set home_organization = $2, kind = $3, changed_at_ms = $4 where tenant = $1 and id in ({$5})";
+        let mut query =
+            tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(home.map(|id| id.to_string())).bind(kind).bind(now.millis());
+        for account in chunk {
+            query = query.bind(account.to_string());
+        }
+        query.run().await?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
 use crate::domain::{
     assignment::{Assignment, Holding, Origin, OriginRow},
-    id::{AccountId, AssignmentId, TenantId},
+    id::{AccountId, AssignmentId, ConnectionId, TenantId},
     time::Timestamp,
 };
 
@@ -91,6 +91,17 @@ pub async fn held(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Resu
 pub async fn list_held(db: &Db, tenant: TenantId, account: AccountId) -> Result<Vec<Assignment>, DbError> {
     let rows = bind_accounts(db.query_set(LIST, 1), tenant, &[account]).all().await?;
     Ok(assemble(rows)?.remove(&account).unwrap_or_default())
+}
+
+/// Accounts to which a connection gave something, in the order of ids.
+pub async fn list_accounts_given(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<Vec<AccountId>, DbError> {
+    let rows: Vec<(String,)> = tx
+        .query("select distinct account from assignment_origin where tenant = $1 and connection = $2 order by account")
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .all()
+        .await?;
+    rows.iter().map(|(id,)| column::id("assignment_origin.account", id)).collect()
 }
 
 /// Inserts assignments without origins; the caller adds those in the same transaction.

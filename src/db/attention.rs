@@ -45,6 +45,7 @@ impl Row {
     }
 }
 
+/// Nothing while the same is open already: what happens at every request is told once.
 pub async fn raise(
     tx: &mut Tx,
     tenant: TenantId,
@@ -54,7 +55,11 @@ pub async fn raise(
     account: Option<AccountId>,
     detail: &Value,
 ) -> Result<(), DbError> {
-    let sql = "insert into attention (tenant, id, at_ms, kind, connection, account, detail) values ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "insert into attention (tenant, id, at_ms, kind, connection, account, detail)
+        select $1, $2, $3, $4, $5, $6, $7
+        where not exists (select 1 from attention
+            where tenant = $1 and kind = $4 and connection is not distinct from $5 and account is not distinct from $6 and detail = $7
+                and resolved_at_ms is null)";
     tx.query(sql)
         .bind(tenant.to_string())
         .bind(occasion.ids.make::<kind::Event>().to_string())

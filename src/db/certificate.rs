@@ -98,6 +98,14 @@ pub async fn list_certificates(
     source.into().query(sql).bind(tenant.to_string()).bind(connection.to_string()).all().await?.into_iter().map(Row::read).collect()
 }
 
+/// All of a tenant, in the order of their adding.
+pub async fn list_certificates_of_tenant(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<IdpCertificateRow>, DbError> {
+    let sql = "select id, connection, der, fingerprint, subject, key_kind, not_before_ms, not_after_ms, state, from_file, added_by,
+            added_at_ms, retired_by, retired_at_ms, first_used_at_ms, last_used_at_ms
+        from idp_certificate where tenant = $1 order by id";
+    source.into().query(sql).bind(tenant.to_string()).all().await?.into_iter().map(Row::read).collect()
+}
+
 /// False when the connection has the fingerprint (or the id) already. The connection's version is for the caller to raise.
 pub async fn insert_certificate(tx: &mut Tx, tenant: TenantId, certificate: &IdpCertificateRow) -> Result<bool, DbError> {
     let sql =
@@ -150,6 +158,21 @@ pub async fn retire_certificate(
         .run()
         .await?;
     Ok(written == 1)
+}
+
+/// Puts it among the trusted ones, as `next` or `current`, also after it was retired; false when it is not there. The connection's
+/// version is for the caller to raise.
+pub async fn trust_certificate(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    id: CertificateId,
+    state: CertificateState,
+) -> Result<bool, DbError> {
+    let sql = "update idp_certificate set state = $4, retired_by = null, retired_at_ms = null
+        where tenant = $1 and connection = $2 and id = $3";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string());
+    Ok(query.bind(column::to_word(state)).run().await? == 1)
 }
 
 /// Marks that a signature was verified with it, at most once a minute; whether something was written.

@@ -52,11 +52,11 @@ impl DbError {
 
 impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
-        // 40001 serialization_failure, 40P01 deadlock_detected; SQLITE_BUSY and its extended codes.
+        // 40001 serialization_failure, 40P01 deadlock_detected, 55P03 lock_not_available; SQLITE_BUSY and its extended codes.
         let transient = error
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
-            .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "5" | "261" | "517"));
+            .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "5" | "261" | "517"));
         let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         match error {
             _ if taken => Self::Taken(error),
@@ -251,6 +251,14 @@ impl Target<'_> {
         match self {
             Self::Tx(tx) => tx.query(sql),
             Self::Pool(db) => db.query(sql),
+        }
+    }
+
+    /// As [`Tx::query_set`].
+    pub fn query_set(&mut self, sql: &'static str, rows: usize) -> Query<'_> {
+        match self {
+            Self::Tx(tx) => tx.query_set(sql, rows),
+            Self::Pool(db) => db.query_set(sql, rows),
         }
     }
 }

@@ -301,17 +301,23 @@ pub struct DirectGroup {
     pub display_name: String,
 }
 
-/// The direct groups of each user of a page, for the read-only `groups` attribute.
-pub async fn direct_groups(db: &Db, tenant: TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, Vec<DirectGroup>>, DbError> {
+/// The direct groups of each user of a page, for the read-only `groups` attribute: those of the same connection.
+pub async fn direct_groups(
+    db: &Db,
+    tenant: TenantId,
+    connection: ConnectionId,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, Vec<DirectGroup>>, DbError> {
     let mut found: BTreeMap<AccountId, Vec<DirectGroup>> = BTreeMap::new();
     for chunk in accounts.chunks(SET_LIMIT) {
         let query = db
             .query_set(
                 "select m.member, g.id, g.display_name from group_member m join directory_group g on g.tenant = m.tenant and g.id = m.directory_group
-                 where m.tenant = $1 and m.member in ({$2}) order by m.member, g.id",
+                 where m.tenant = $1 and g.connection = $2 and m.member in ({$3}) order by m.member, g.id",
                 chunk.len(),
             )
-            .bind(tenant.to_string());
+            .bind(tenant.to_string())
+            .bind(connection.to_string());
         for (account, id, display_name) in bind_all(query, chunk).all::<(String, String, String)>().await? {
             found
                 .entry(column::id("group_member.member", &account)?)

@@ -149,11 +149,13 @@ pub async fn insert_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
 }
 
 /// Writes every fact of a row whose account the caller has locked. A user name that somebody else has is [`DbError::Taken`].
+/// A tombstone keeps the time of its last change: that of the deletion.
 pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<(), DbError> {
     bind_facts(
         tx.query(
             "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
-                 scim_created_at_ms = $12, scim_changed_at_ms = $13, saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18
+                 scim_created_at_ms = $12, scim_changed_at_ms = $13, scim_deleted_at_ms = case when $6 = 'deleted' then $13 end,
+                 saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18
              where tenant = $1 and connection = $2 and account = $3",
         ),
         tenant,
@@ -247,18 +249,25 @@ pub async fn identities_at(
     Ok(found)
 }
 
-/// Whether an account has a live identity at any other connection.
-pub async fn is_live_elsewhere(tx: &mut Tx, tenant: TenantId, account: AccountId, but: ConnectionId) -> Result<bool, DbError> {
-    let row: Option<(i64,)> = tx
+/// A live identity that an account has at any other connection.
+pub async fn find_live_elsewhere(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+    but: ConnectionId,
+) -> Result<Option<IdentityRow>, DbError> {
+    let row: Option<IdentityColumns> = tx
         .query(
-            "select 1 from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted' limit 1",
+            "select connection, account, subject, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+                 saml_correlation_key, saml_seen_at_ms, mapping_version
+             from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted' order by connection limit 1",
         )
         .bind(tenant.to_string())
         .bind(account.to_string())
         .bind(but.to_string())
         .optional()
         .await?;
-    Ok(row.is_some())
+    row.map(IdentityRow::try_from).transpose()
 }
 
 /// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId.

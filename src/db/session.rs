@@ -1,8 +1,10 @@
 //! Sessions of people who signed in, and the one-time links by which owners sign in without an identity provider.
 
+use std::collections::BTreeMap;
+
 use super::{
     column,
-    engine::{DbError, Target, Tx},
+    engine::{DbError, SET_LIMIT, Target, Tx},
 };
 use crate::domain::{
     id::{AccountId, ConnectionId, SessionId, TenantId},
@@ -90,6 +92,41 @@ pub async fn end_session(tx: &mut Tx, tenant: TenantId, id: SessionId) -> Result
 /// How many there were.
 pub async fn end_sessions_of_account(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<u64, DbError> {
     tx.query("delete from session where tenant = $1 and account = $2").bind(tenant.to_string()).bind(account.to_string()).run().await
+}
+
+/// Those that began by a sign-in through one connection; how many there were.
+pub async fn end_sessions_by_connection(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+    connection: ConnectionId,
+) -> Result<u64, DbError> {
+    let sql = "delete from session where tenant = $1 and account = $2 and connection = $3";
+    tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(connection.to_string()).run().await
+}
+
+/// How many each account had; an account without any is left out.
+pub async fn end_sessions_of_accounts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, usize>, DbError> {
+    let mut ended = BTreeMap::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let sql = "delete from session where tenant = $1 and account in ({$2}) returning account";
+        let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string());
+        let query = chunk.iter().fold(query, |query, account| query.bind(account.to_string()));
+        for (account,) in query.all::<(String,)>().await? {
+            *ended.entry(column::id("a session's account", &account)?).or_default() += 1;
+        }
+    }
+    Ok(ended)
+}
+
+/// Of everybody who signed in through it; how many there were.
+pub async fn end_sessions_of_connection(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<u64, DbError> {
+    let sql = "delete from session where tenant = $1 and connection = $2";
+    tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).run().await
 }
 
 /// At most once a minute; whether something was written.

@@ -2,7 +2,7 @@
 
 use super::{
     column,
-    engine::{Db, DbError, Target, Tx},
+    engine::{Db, DbError, SET_LIMIT, Target, Tx},
 };
 use serde::{Deserialize, Serialize};
 
@@ -151,23 +151,25 @@ impl LogRow {
     }
 }
 
-/// Inside the transaction of an accepted sign-in; outside any for a refused one, whose transaction is dropped.
-pub async fn log_sign_in(target: impl Into<Target<'_>>, tenant: TenantId, row: &SignInLogRow) -> Result<(), DbError> {
+/// Outside the transactions of sign-ins, many at a time: a refused one has none, and none waits for its log.
+pub async fn log_sign_ins(tx: &mut Tx, rows: &[(TenantId, SignInLogRow)]) -> Result<(), DbError> {
     let sql = "insert into sign_in_log (tenant, connection, id, at_ms, outcome, step, message, account)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let mut target = target.into();
-    target
-        .query(sql)
-        .bind(tenant.to_string())
-        .bind(row.connection.to_string())
-        .bind(row.id.to_string())
-        .bind(row.at.millis())
-        .bind(column::to_word(row.outcome))
-        .bind(row.step.as_deref())
-        .bind(row.message.as_str())
-        .bind(row.account.map(|account| account.to_string()))
-        .run()
-        .await?;
+        values {($1, $2, $3, $4, $5, $6, $7, $8)}";
+    for chunk in rows.chunks(SET_LIMIT) {
+        let mut query = tx.query_set(sql, chunk.len());
+        for (tenant, row) in chunk {
+            query = query
+                .bind(tenant.to_string())
+                .bind(row.connection.to_string())
+                .bind(row.id.to_string())
+                .bind(row.at.millis())
+                .bind(column::to_word(row.outcome))
+                .bind(row.step.as_deref())
+                .bind(row.message.as_str())
+                .bind(row.account.map(|account| account.to_string()));
+        }
+        query.run().await?;
+    }
     Ok(())
 }
 

@@ -109,6 +109,12 @@ pub async fn raise_model_version(tx: &mut Tx, tenant: TenantId) -> Result<i64, D
     row.map(|(version,)| version).ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))
 }
 
+/// By which a cached model is known to be current; `None` when there is no such tenant.
+pub async fn find_model_version(source: impl Into<Target<'_>>, id: TenantId) -> Result<Option<i64>, DbError> {
+    let row: Option<(i64,)> = source.into().query("select model_version from tenant where id = $1").bind(id.to_string()).optional().await?;
+    Ok(row.map(|(version,)| version))
+}
+
 /// The last lock in the order of locks, and only taken by what touches an owner.
 pub async fn lock_owner_floor(tx: &mut Tx, tenant: TenantId) -> Result<(), DbError> {
     let row: Option<(String,)> = tx.lock("select tenant from owner_floor where tenant = $1").bind(tenant.to_string()).optional().await?;

@@ -1,6 +1,8 @@
 //! Who calls, together with what they may reach: a handler gets the database only from here, so that one which forgets to
 //! authenticate has none.
 
+pub mod session;
+
 use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::{HeaderMap, header, request::Parts},

@@ -210,6 +210,11 @@ impl Problem {
     }
 
     #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    #[must_use]
     pub fn unauthenticated() -> Self {
         Self::new(Kind::Unauthenticated, "unauthenticated", "Sign in first.")
     }

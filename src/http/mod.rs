@@ -2,26 +2,48 @@
 //!
 //! Refuses to know SQL and to decide anything: what is decided stands in `provision`, `policy`, `scim` and `saml`.
 
+mod api;
 pub mod caller;
 mod change;
+mod cookie;
 pub mod error;
 mod health;
+mod link;
+mod local_path;
+mod me;
+pub mod page;
 mod request;
+pub mod routes;
+pub mod saml;
 mod scim;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, http::Method, middleware};
 
+use self::routes::{Entry, Routes};
 use crate::app::App;
 
 /// Bytes of a body, unless a route says otherwise: what SCIM takes, and more than any form or certificate needs.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// Every route of the gateway. The outermost layer runs each request in a task of its own.
+/// Every route of the gateway.
+#[must_use]
+pub fn routes() -> Routes {
+    Routes::new()
+        .merge(saml::routes())
+        .merge(api::routes())
+        .add(Method::GET, "/me", Entry::Session, me::get)
+        .add(Method::POST, "/logout", Entry::Session, me::log_out)
+        .add(Method::GET, "/sign-in/link", Entry::Open, link::get)
+        .add(Method::POST, "/sign-in/link", Entry::Open, link::post)
+        .add(Method::GET, "/health/live", Entry::Open, health::live)
+        .add(Method::GET, "/health/ready", Entry::Open, health::ready)
+}
+
+/// The routes, served. The outermost layer runs each request in a task of its own.
 pub fn router(app: App) -> Router {
-    Router::new()
+    routes()
+        .into_router()
         .nest("/connections/{slug}/scim/v2", scim::routes())
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

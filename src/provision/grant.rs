@@ -19,7 +19,7 @@ use crate::{
     },
     policy::{
         diff::{self, Plan},
-        invariant,
+        invariant::{self, OwnerFloor},
     },
 };
 
@@ -44,11 +44,15 @@ pub async fn grant(
     }) {
         return Ok(false);
     }
-    let plan = Plan { add: vec![(holding, origin)], remove: Vec::new() };
+    let mut plan = Plan { add: vec![(holding, origin)], remove: Vec::new() };
     let mut effects = Effects::default();
-    if invariant::brings_owner(model, &plan, &current) && invariant::touches_owners(model, &plan) {
+    let mut current = current;
+    if invariant::touches_owners(model, &plan) {
         let mut owners = Owners::Unread;
         let rows = owners.read(tx, model).await?;
+        // Under the floor's lock: another transaction may have released what was retained here.
+        current = db::assignment::held(tx, model.tenant, &[account]).await?.remove(&account).unwrap_or_default();
+        plan.remove = invariant::release_retention(&current).remove;
         rows.retain(|owner| owner.account != account);
         rows.push(db::account::OwnerRow {
             account,
@@ -88,12 +92,19 @@ pub async fn revoke(
     if invariant::touches_owners(model, &plan) {
         let mut owners = Owners::Unread;
         let rows = owners.read(tx, model).await?;
+        if db::assignment::held(tx, model.tenant, &[account]).await?.remove(&account).unwrap_or_default() != current {
+            return Err(ProvisionError::Again);
+        }
         let count = |n: usize| i64::try_from(n).expect("a tenant has fewer owners than that");
         let before = count(rows.iter().filter(|owner| owner.usable).count());
         let stays = diff::apply(&plan, &current).iter().any(|(holding, _)| invariant::is_owner_assignment(model, holding));
         let leaves =
             !stays && row.account.status == SignInStatus::Active && rows.iter().any(|owner| owner.account == account && owner.usable);
         invariant::person_may_leave(before - i64::from(leaves), model.settings.min_owners, before)?;
+        if !stays && rows.iter().all(|owner| owner.account == account) {
+            // Nobody of them can sign in, but somebody may again: the last owner assignment is not a person's to take either.
+            return Err(OwnerFloor { after: 0, floor: model.settings.min_owners.max(1) }.into());
+        }
     }
     let mut effects = Effects::default();
     effects.add(occasion, account, &current, plan);

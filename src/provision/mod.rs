@@ -5,12 +5,14 @@
 
 pub mod grant;
 pub mod group;
+mod held_back;
 pub mod published;
 mod reconcile;
 mod record;
 pub mod remap;
 pub mod sign_in;
 pub mod user;
+pub mod withdraw;
 
 use crate::{db::DbError, policy::invariant::OwnerFloor, scim::error::ScimError};
 

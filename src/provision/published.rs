@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    db::{self, DbError, Tx},
+    db::{self, DbError, Target, Tx},
     domain::{
         connection::Connection,
         id::{ConnectionId, TenantId},
@@ -49,7 +49,7 @@ impl PublishedCache {
         {
             return Ok(Some(kept));
         }
-        let model = self.model(tx, tenant, versions.model).await?;
+        let model = self.model(&mut *tx, tenant, versions.model).await?;
         let Some(row) = db::connection::find_connection(&mut *tx, tenant, connection).await? else { return Ok(None) };
         let mapping = db::mapping::find_mapping(&mut *tx, tenant, connection, versions.mapping).await?;
         let mapping =
@@ -60,14 +60,14 @@ impl PublishedCache {
     }
 
     /// The tenant's role model at this version or a newer one.
-    pub async fn model(&self, tx: &mut Tx, tenant: TenantId, version: i64) -> Result<Arc<RoleModel>, DbError> {
+    pub async fn model(&self, source: impl Into<Target<'_>>, tenant: TenantId, version: i64) -> Result<Arc<RoleModel>, DbError> {
         let kept = self.models.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
         if let Some(kept) = kept
             && kept.version == version
         {
             return Ok(kept);
         }
-        let model = Arc::new(db::model::load_model(&mut *tx, tenant).await?);
+        let model = Arc::new(db::model::load_model(source, tenant).await?);
         self.models.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, model.clone());
         Ok(model)
     }

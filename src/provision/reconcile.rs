@@ -2,11 +2,11 @@
 //!
 //! Statements are per set, not per person; what one person costs does not depend on the size of a group or of the directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Published, record::Record};
+use super::{Published, held_back, record::Record};
 use crate::{
     db::{
         self, DbError, Tx,
@@ -26,7 +26,7 @@ use crate::{
     policy::{
         diff::{self, Plan},
         invariant::{self, Alarm, OwnerFacts},
-        mapping::{self, Denial, Desired, Mapping, Note, Sight},
+        mapping::{self, Denial, Desired, Mapping, Sight},
     },
     scim::resource::User,
 };
@@ -46,7 +46,6 @@ pub(super) struct Person {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub denied: Option<Denial>,
-    pub notes: Vec<Note>,
     /// The account row has to be written: home organization or kind changed.
     pub account_changed: bool,
 }
@@ -61,38 +60,99 @@ pub(super) async fn reconcile(
 ) -> Result<Vec<Outcome>, DbError> {
     let tenant = published.tenant();
     let known: Vec<AccountId> = people.iter().filter(|person| !person.is_new).map(|person| person.account.account.id).collect();
-    let mut groups = if published.connection.scim.enabled && !known.is_empty() {
-        db::group::groups_of(tx, tenant, published.connection.id, &known).await?
-    } else {
-        BTreeMap::new()
-    };
+    let in_groups: Vec<AccountId> = people
+        .iter()
+        .filter(|person| !person.is_new && person.identity.scim_state == ScimState::Live)
+        .map(|person| person.account.account.id)
+        .collect();
+    let mut groups = db::group::groups_of(tx, tenant, published.connection.id, &in_groups).await?;
     let mut held = db::assignment::held(tx, tenant, &known).await?;
+    let mut changes: Vec<Change> = people
+        .iter()
+        .map(|person| {
+            let id = person.account.account.id;
+            let desired = desire(published, person, groups.remove(&id).unwrap_or_default(), occasion);
+            Change::new(published, person, held.remove(&id).unwrap_or_default(), desired)
+        })
+        .collect();
     let mut effects = Effects::default();
-    let mut owners = Owners::Unread;
+    settle_owners(tx, published, people, &mut changes, &mut effects).await?;
     let mut outcomes = Vec::with_capacity(people.len());
-    for person in people {
-        let id = person.account.account.id;
-        let current = held.remove(&id).unwrap_or_default();
-        let desired = desire(published, person, groups.remove(&id).unwrap_or_default(), occasion);
-        let mut plan = if person.identity.scim_state == ScimState::Deleted {
+    let mut moved = Vec::new();
+    let mut notes = BTreeSet::new();
+    for (person, change) in people.iter_mut().zip(changes) {
+        let home = person.account.account.home_organization;
+        let outcome = settle_account(person, &change.desired);
+        let account = &person.account.account;
+        moved.extend(account.home_organization.filter(|now| home != Some(*now)).map(|now| (account.id, now)));
+        outcomes.push(outcome);
+        effects.add(occasion, account.id, &change.current, change.plan);
+        notes.extend(change.desired.notes);
+    }
+    db::account::join_all(tx, tenant, &moved, occasion.now).await?;
+    effects.write(tx, tenant, occasion, &published.model, Some(&published.mapping), record).await?;
+    held_back::tell(tx, published, occasion, &notes).await?;
+    Ok(outcomes)
+}
+
+/// What one person has, what they should have, and how to get there.
+struct Change {
+    current: Vec<Assignment>,
+    desired: Desired,
+    plan: Plan,
+    usable: Usable,
+}
+
+impl Change {
+    fn new(published: &Published, person: &Person, current: Vec<Assignment>, desired: Desired) -> Self {
+        let plan = if person.identity.scim_state == ScimState::Deleted {
             diff::withdraw_all(&current, published.connection.id)
         } else {
             diff::diff(&current, &desired, &published.mapping, published.connection.id)
         };
         let usable =
             Usable { before: person.status_before == SignInStatus::Active, after: person.account.account.status == SignInStatus::Active };
-        let is_owner_matter = invariant::touches_owners(&published.model, &plan)
-            || (usable.before != usable.after && invariant::is_owner(&published.model, &current));
-        if is_owner_matter {
-            plan = owners
-                .settle(tx, &published.model, (id, person.account.has_local_credential), usable, plan, &current, &mut effects)
-                .await?;
-        }
-        outcomes.push(settle_account(person, &desired));
-        effects.add(occasion, id, &current, plan);
+        Self { current, desired, plan, usable }
     }
-    effects.write(tx, tenant, occasion, &published.model, Some(&published.mapping), record).await?;
-    Ok(outcomes)
+
+    fn is_owner_matter(&self, model: &RoleModel) -> bool {
+        invariant::touches_owners(model, &self.plan)
+            || (self.usable.before != self.usable.after && invariant::is_owner(model, &self.current))
+    }
+}
+
+/// Invariant 4, for those whose change gives or takes an owner.
+async fn settle_owners(
+    tx: &mut Tx,
+    published: &Published,
+    people: &[Person],
+    changes: &mut [Change],
+    effects: &mut Effects,
+) -> Result<(), DbError> {
+    let model = &published.model;
+    let mut matters: Vec<usize> = (0..changes.len()).filter(|at| changes[*at].is_owner_matter(model)).collect();
+    if matters.is_empty() {
+        return Ok(());
+    }
+    let mut owners = Owners::Unread;
+    owners.read(tx, model).await?;
+    // Whoever brought an owner released what was retained, without the account's lock: what is held is read again under the floor's.
+    let ids: Vec<AccountId> = matters.iter().map(|at| people[*at].account.account.id).collect();
+    let mut held = db::assignment::held(tx, model.tenant, &ids).await?;
+    for at in &matters {
+        let current = held.remove(&people[*at].account.account.id).unwrap_or_default();
+        let desired = std::mem::take(&mut changes[*at].desired);
+        changes[*at] = Change::new(published, &people[*at], current, desired);
+    }
+    // Who becomes an owner comes first: nobody is retained for want of an owner whom the same transaction brings.
+    matters.sort_by_key(|at| !invariant::brings_owner(model, &changes[*at].plan, &changes[*at].current));
+    for at in matters {
+        let (person, change) = (&people[at], &mut changes[at]);
+        let account = (person.account.account.id, person.account.has_local_credential);
+        let plan = std::mem::take(&mut change.plan);
+        change.plan = owners.settle(tx, model, account, change.usable, plan, &change.current, effects).await?;
+    }
+    Ok(())
 }
 
 /// Home organization and kind, where the mapping says so.
@@ -103,7 +163,7 @@ fn settle_account(person: &mut Person, desired: &Desired) -> Outcome {
     let account_changed = home != account.home_organization || kind != account.kind;
     account.home_organization = home;
     account.kind = kind;
-    Outcome { denied: desired.denied.clone(), notes: desired.notes.iter().cloned().collect(), account_changed }
+    Outcome { denied: desired.denied.clone(), account_changed }
 }
 
 /// What the mapping wants of the facts that count, by the connection's authority.
@@ -124,26 +184,12 @@ pub(super) fn desire(published: &Published, person: &Person, groups: Vec<GroupRe
         Authority::Saml => [saml, None],
         Authority::Union => [scim, saml],
     };
-    let mut united: Option<Desired> = None;
-    for identity in counting.into_iter().flatten() {
-        let desired = mapping::evaluate(&published.mapping, &identity, &sight);
-        united = Some(match united {
-            None => desired,
-            Some(first) => unite(first, desired),
-        });
+    let mut desired = counting.into_iter().flatten().map(|identity| mapping::evaluate(&published.mapping, &identity, &sight));
+    let first = desired.next().unwrap_or_default();
+    match desired.next() {
+        None => first,
+        Some(second) => first.union(second, &published.mapping, &published.model),
     }
-    united.unwrap_or_default()
-}
-
-/// Two sources that both count: grants unite, a refusal of either refuses.
-fn unite(mut first: Desired, second: Desired) -> Desired {
-    first.wanted.extend(second.wanted);
-    first.denied = first.denied.or(second.denied);
-    first.matched |= second.matched;
-    first.home_organization = first.home_organization.or(second.home_organization);
-    first.kind = first.kind.or(second.kind);
-    first.notes.extend(second.notes);
-    first
 }
 
 fn scim_identity(row: &IdentityRow, groups: Vec<GroupRef>) -> Option<Identity> {
@@ -179,7 +225,7 @@ pub(super) enum Owners {
 impl Owners {
     pub(super) async fn read(&mut self, tx: &mut Tx, model: &RoleModel) -> Result<&mut Vec<OwnerRow>, DbError> {
         if let Self::Unread = self {
-            db::account::lock_owner_floor(tx, model.tenant).await?;
+            db::tenant::lock_owner_floor(tx, model.tenant).await?;
             *self = Self::Read(db::account::list_owners(tx, model.tenant, model.organizations.root()).await?);
         }
         match self {
@@ -244,7 +290,7 @@ pub(super) async fn release_others(
         if !diff::apply(&plan, &current).iter().any(|(holding, _)| invariant::is_owner_assignment(model, holding)) {
             owners.retain(|owner| owner.account != account);
         }
-        effects.remove(account, &current, plan);
+        effects.remove(account, plan);
     }
     Ok(())
 }
@@ -280,15 +326,15 @@ impl Effects {
             });
             self.origins.push((NewOrigin { assignment, account, origin: *origin, may_delegate }, *holding));
         }
-        self.remove(account, current, plan);
+        self.remove(account, plan);
     }
 
-    fn remove(&mut self, account: AccountId, _current: &[Assignment], plan: Plan) {
+    fn remove(&mut self, account: AccountId, plan: Plan) {
         self.removed.extend(plan.remove.into_iter().map(|(assignment, holding, origin)| (assignment, account, holding, origin)));
     }
 
     pub(super) async fn write(
-        self,
+        mut self,
         tx: &mut Tx,
         tenant: TenantId,
         occasion: &mut Occasion,
@@ -296,6 +342,9 @@ impl Effects {
         mapping: Option<&Mapping>,
         record: &mut Record,
     ) -> Result<(), DbError> {
+        // What is retained can be released by its own change and by another's in the same transaction.
+        self.removed.sort_unstable();
+        self.removed.dedup();
         for (account, alarm) in &self.alarms {
             let kind = match alarm {
                 Alarm::LastOwnerRetained { .. } => "owner.retained",

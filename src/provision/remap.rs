@@ -1,5 +1,9 @@
 //! Evaluates again who was last evaluated with an older mapping, or whose facts changed since: in chunks, each its own transaction.
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
 use super::{ProvisionError, Published, reconcile::reconcile, record::Record, user::lock_people};
 use crate::{
     db::{self, Tx},
@@ -25,14 +29,22 @@ pub async fn remap(tx: &mut Tx, published: &Published, occasion: &mut Occasion, 
     let mut people = lock_people(tx, published, ids).await?;
     let mut record = Record::default();
     let outcomes = reconcile(tx, published, occasion, &mut people, &mut record).await?;
+    let mut homes: BTreeMap<_, Vec<AccountId>> = BTreeMap::new();
+    let mut denied = Vec::new();
     for (person, outcome) in people.iter().zip(&outcomes) {
-        // Only rules that move a home or mark a machine come here: rare, and one row each.
+        let account = &person.account.account;
         if outcome.account_changed {
-            db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
+            homes.entry((account.home_organization, account.kind.as_str())).or_default().push(account.id);
         }
         if outcome.denied.is_some() {
-            db::session::end_sessions_of_account(tx, tenant, person.identity.account).await?;
+            denied.push(account.id);
         }
+    }
+    for ((home, kind), accounts) in homes {
+        db::account::update_homes(tx, tenant, &accounts, home, kind, occasion.now).await?;
+    }
+    for (account, count) in db::session::end_sessions_of_accounts(tx, tenant, &denied).await? {
+        record.note("sessions.ended", "account", &account, json!({ "count": count, "reason": "sign_in_denied" }));
     }
     let evaluated: Vec<AccountId> = people.iter().map(|person| person.identity.account).collect();
     db::identity::mark_mapped(tx, tenant, published.connection.id, &evaluated, published.mapping.version).await?;

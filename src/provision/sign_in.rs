@@ -6,11 +6,11 @@ use super::{
     ProvisionError, Published,
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
-    user::{correlated_by, lock_person, new_stranger, settle_profile},
+    user::{correlated_by, correlation_key, keys, lock_person, new_stranger, settle_profile},
 };
 use crate::{
     db::{
-        self, Tx,
+        self, DbError, Tx,
         identity::{CorrelatedBy, SamlFacts, ScimState},
     },
     domain::{
@@ -21,6 +21,7 @@ use crate::{
         identity::Identity,
         name::fold,
     },
+    scim::resource::User,
 };
 
 /// What a verified response claims.
@@ -69,14 +70,12 @@ pub enum Refused {
 /// Finds or makes the account, takes over the facts, and applies the mapping, in the transaction that consumed the assertion.
 pub async fn sign_in(tx: &mut Tx, published: &Published, occasion: &mut Occasion, claim: Claim) -> Result<SignIn, ProvisionError> {
     let connection = &published.connection;
-    if claim.identity.groups.is_none() && connection.saml.missing_groups == MissingGroups::RefuseSignIn {
-        return Ok(SignIn::Refused(Refused::GroupsMissing));
-    }
     let by = correlated_by(connection);
     let key = claim.correlation.as_deref().map(|value| if by == CorrelatedBy::UserName { fold(value) } else { value.to_owned() });
     let correlated = key.as_deref().filter(|_| connection.scim.enabled).map(|key| (by, key));
     let found = db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
     let id = match found {
+        (None, None) if lacks_groups(published, &claim) => return Ok(SignIn::Refused(Refused::GroupsMissing)),
         (None, None) => return meet_stranger(tx, published, occasion, claim, key).await,
         (Some(by_subject), Some(by_scim)) if by_subject != by_scim => {
             return refuse_elsewhere(tx, published, occasion, by_subject, by).await;
@@ -91,6 +90,10 @@ pub async fn sign_in(tx: &mut Tx, published: &Published, occasion: &mut Occasion
         None if found.0.is_some() => return Err(ProvisionError::Again),
         _ => {}
     }
+    // The same for the value that found the SCIM resource.
+    if found.1.is_some() && correlated_value(published, &person) != key {
+        return Err(ProvisionError::Again);
+    }
     meet_known(tx, published, occasion, claim, key, person).await
 }
 
@@ -104,31 +107,31 @@ async fn meet_known(
 ) -> Result<SignIn, ProvisionError> {
     let id = person.identity.account;
     let refused = match (person.identity.scim_state, person.identity.active, person.account.account.status) {
-        (ScimState::Deleted, _, _) => Some(Refused::Deleted),
+        // JIT never revives: of a tombstone nothing is taken over.
+        (ScimState::Deleted, _, _) => return Ok(SignIn::Refused(Refused::Deleted)),
         (_, false, _) => Some(Refused::Inactive),
         (_, _, SignInStatus::Blocked) => Some(Refused::Blocked),
         (_, _, SignInStatus::Pending) => Some(Refused::Pending),
-        (_, true, SignInStatus::Active) => None,
+        (_, true, SignInStatus::Active) => lacks_groups(published, &claim).then_some(Refused::GroupsMissing),
     };
-    // JIT never revives: of somebody deactivated or deleted nothing is taken over, so a stale response changes nothing.
-    if let Some(refused @ (Refused::Deleted | Refused::Inactive | Refused::Blocked)) = refused {
-        return Ok(SignIn::Refused(refused));
-    }
     let tenant = published.tenant();
     let mut record = Record::default();
     if person.identity.subject.is_none() {
         record.note("identity.subject_linked", "account", &id, json!({ "connection": published.connection.id }));
     }
     take_facts(&mut person, published, claim, key, occasion);
-    let mut account_changed = settle_profile(&mut person, &published.connection);
+    let mut account_changed = settle_profile(&mut person.account, &person.identity);
     let mut people = [person];
     let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
     let [mut person] = people;
     account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
-    let denied = outcome.and_then(|outcome| outcome.denied);
-    if denied.is_some() {
+    let refused = outcome.and_then(|outcome| outcome.denied).map(|denial| Refused::ByRule(denial.message)).or(refused);
+    if refused.is_some() {
+        // MAPPING.md: a refusal commits the facts and what follows from them, and ends the sessions.
         let ended = db::session::end_sessions_of_account(tx, tenant, id).await?;
-        record.note("sign_in.denied", "account", &id, json!({ "connection": published.connection.id, "sessions_ended": ended }));
+        if ended > 0 {
+            record.note("sessions.ended", "account", &id, json!({ "count": ended, "reason": "sign_in_refused" }));
+        }
     }
     person.identity.mapping_version = published.mapping.version;
     write_identity(tx, published, &person).await?;
@@ -136,11 +139,7 @@ async fn meet_known(
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }
     record.write(tx, tenant, occasion).await?;
-    Ok(match (denied, refused) {
-        (Some(denial), _) => SignIn::Refused(Refused::ByRule(denial.message)),
-        (None, Some(refused)) => SignIn::Refused(refused),
-        (None, None) => SignIn::Admitted { account: id, created: false },
-    })
+    Ok(refused.map_or(SignIn::Admitted { account: id, created: false }, SignIn::Refused))
 }
 
 /// A first sign-in: everything that could refuse it is asked before anything is written.
@@ -159,7 +158,7 @@ async fn meet_stranger(
     let mut person = new_stranger(published, occasion);
     person.account.account.status = status;
     take_facts(&mut person, published, claim, key, occasion);
-    settle_profile(&mut person, &published.connection);
+    settle_profile(&mut person.account, &person.identity);
     if let Some(denial) = desire(published, &person, Vec::new(), occasion).denied {
         return Ok(SignIn::Refused(Refused::ByRule(denial.message)));
     }
@@ -184,12 +183,22 @@ async fn meet_stranger(
     Ok(if status == SignInStatus::Pending { SignIn::Refused(Refused::Pending) } else { SignIn::Admitted { account: id, created: true } })
 }
 
+fn lacks_groups(published: &Published, claim: &Claim) -> bool {
+    claim.identity.groups.is_none() && published.connection.saml.missing_groups == MissingGroups::RefuseSignIn
+}
+
+/// The value of the person's live SCIM resource by which a sign-in finds it.
+fn correlated_value(published: &Published, person: &Person) -> Option<String> {
+    let facts = person.identity.scim.as_ref().filter(|_| person.identity.scim_state == ScimState::Live)?;
+    correlation_key(&published.connection, &keys(&User { attributes: facts.document.clone() }))
+}
+
 /// MAPPING.md: groups that were not spoken of are absent, not empty; what was last said of them stands unless the connection says otherwise.
 fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Option<String>, occasion: &Occasion) {
     let last = person.identity.saml.take().and_then(|facts| facts.groups);
     let groups = claim.identity.groups.or(match published.connection.saml.missing_groups {
-        MissingGroups::Keep => last,
-        MissingGroups::Empty | MissingGroups::RefuseSignIn => Some(Vec::new()),
+        MissingGroups::Keep | MissingGroups::RefuseSignIn => last,
+        MissingGroups::Empty => Some(Vec::new()),
     });
     let mut attributes = claim.identity.attributes;
     if let Some(context) = claim.identity.authn_context {
@@ -200,10 +209,12 @@ fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Opt
 }
 
 async fn write_identity(tx: &mut Tx, published: &Published, person: &Person) -> Result<(), ProvisionError> {
-    let keys =
-        person.identity.scim.as_ref().map(|facts| super::user::keys(&crate::scim::resource::User { attributes: facts.document.clone() }));
-    db::identity::update_identity(tx, published.tenant(), &person.identity, keys.as_ref()).await?;
-    Ok(())
+    let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));
+    match db::identity::update_identity(tx, published.tenant(), &person.identity, keys.as_ref()).await {
+        // Only the subject is new here: another sign-in took it meanwhile.
+        Err(DbError::Taken(_)) => Err(ProvisionError::Again),
+        outcome => Ok(outcome?),
+    }
 }
 
 async fn refuse_elsewhere(

@@ -18,6 +18,7 @@ use crate::{
         actor::Occasion,
         connection::{Connection, Correlation},
         id::AccountId,
+        identity::{Identity, Protocol},
         name::fold,
     },
     scim::{error::ScimError, resource::User},
@@ -37,11 +38,18 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     let adoption = adopted.is_some();
     let mut person = adopted.unwrap_or_else(|| new_person(published, occasion));
     let tenant = published.tenant();
+    let was_live = person.identity.is_live();
+    let before = person.identity.scim.take();
+    // An ETag of the time before the deletion must not be right again.
+    let version = before.as_ref().map_or(1, |facts| facts.version + 1);
+    let mut record = Record::default();
+    if let Some(before) = before {
+        release_subject(&mut person, published, &self::keys(&User { attributes: before.document }), &keys, &mut record);
+    }
     person.identity.active = user.active();
     person.identity.scim_state = ScimState::Live;
-    person.identity.scim = Some(ScimFacts { document: user.attributes, version: 1, created_at: occasion.now, changed_at: occasion.now });
-    settle_profile(&mut person, &published.connection);
-    let mut record = Record::default();
+    person.identity.scim = Some(ScimFacts { document: user.attributes, version, created_at: occasion.now, changed_at: occasion.now });
+    settle_profile(&mut person.account, &person.identity);
     record.note(
         action,
         "account",
@@ -49,7 +57,7 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
         json!({ "connection": published.connection.id, "active": person.identity.active }),
     );
     if adoption {
-        settle_status(tx, published, &mut person, &mut record).await?;
+        settle_status(tx, published, &mut person, was_live, &mut record).await?;
     } else {
         person.account.account.status = if person.identity.active { SignInStatus::Active } else { SignInStatus::Blocked };
         db::account::insert_account(tx, tenant, &person.account, occasion.now).await?;
@@ -104,18 +112,13 @@ pub async fn change_user(
         &id,
         json!({ "connection": published.connection.id, "attributes": changed_names(&before.attributes, &after.attributes) }),
     );
-    // MAPPING.md: a SCIM change of the correlated attribute releases the old subject.
-    if person.identity.subject.is_some()
-        && correlation_key(&published.connection, &keys_before) != correlation_key(&published.connection, &keys)
-    {
-        person.identity.subject = None;
-        record.note("identity.subject_released", "account", &id, json!({ "connection": published.connection.id }));
-    }
+    release_subject(&mut person, published, &keys_before, &keys, &mut record);
+    let was_live = person.identity.is_live();
     person.identity.active = after.active();
     person.identity.scim =
         Some(ScimFacts { document: after.attributes, version: facts.version + 1, created_at: facts.created_at, changed_at: occasion.now });
-    let mut account_changed = settle_profile(&mut person, &published.connection);
-    account_changed |= settle_status(tx, published, &mut person, &mut record).await?;
+    let mut account_changed = settle_profile(&mut person.account, &person.identity);
+    account_changed |= settle_status(tx, published, &mut person, was_live, &mut record).await?;
     let mut people = [person];
     account_changed |=
         reconcile(tx, published, occasion, &mut people, &mut record).await?.pop().is_some_and(|outcome| outcome.account_changed);
@@ -149,9 +152,13 @@ pub async fn delete_user(
     let tenant = published.tenant();
     let mut record = Record::default();
     record.note("account.deleted", "account", &id, json!({ "connection": published.connection.id }));
+    let was_live = person.identity.is_live();
     person.identity.active = false;
     person.identity.scim_state = ScimState::Deleted;
-    let mut account_changed = settle_status(tx, published, &mut person, &mut record).await?;
+    if let Some(facts) = &mut person.identity.scim {
+        facts.changed_at = occasion.now;
+    }
+    let mut account_changed = settle_status(tx, published, &mut person, was_live, &mut record).await?;
     let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));
     let mut people = [person];
     account_changed |=
@@ -205,6 +212,10 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
         let same_external_id =
             external_id.is_some() && person.identity.scim.as_ref().is_some_and(|facts| text(&facts.document, "externalId") == external_id);
         match person.identity.scim_state {
+            // Only what this connection made itself: whose account it is by another's word is for an owner to say.
+            ScimState::None if person.account.profile_connection != Some(published.connection.id) => {
+                return Err(ProvisionError::Taken("userName"));
+            }
             ScimState::None if taken_over.is_none() => taken_over = Some((person, "account.adopted")),
             ScimState::Deleted if same_external_id && taken_over.is_none() => taken_over = Some((person, "account.revived")),
             // A new holder of an old address: the tombstone lets go of the subject, or the new person could never sign in.
@@ -252,23 +263,32 @@ pub(super) fn new_stranger(published: &Published, occasion: &mut Occasion) -> Pe
     new_person(published, occasion)
 }
 
+/// MAPPING.md: a SCIM change of the correlated attribute releases the old subject.
+fn release_subject(person: &mut Person, published: &Published, before: &ScimKeys, after: &ScimKeys, record: &mut Record) {
+    let connection = &published.connection;
+    if person.identity.subject.is_none() || correlation_key(connection, before) == correlation_key(connection, after) {
+        return;
+    }
+    person.identity.subject = None;
+    if let Some(facts) = &mut person.identity.saml {
+        facts.correlation_key = None;
+    }
+    record.note("identity.subject_released", "account", &person.identity.account, json!({ "connection": connection.id }));
+}
+
 /// The account takes its names from the facts of the one connection that names it. Whether they changed.
-pub(super) fn settle_profile(person: &mut Person, connection: &Connection) -> bool {
-    if person.account.profile_connection != Some(connection.id) {
+pub(super) fn settle_profile(account: &mut AccountRow, row: &IdentityRow) -> bool {
+    if account.profile_connection != Some(row.connection) {
         return false;
     }
-    let identity = match (&person.identity.scim, &person.identity.saml) {
-        (Some(facts), _) if person.identity.scim_state == ScimState::Live => User { attributes: facts.document.clone() }.identity(None),
-        (_, Some(facts)) => crate::domain::identity::Identity {
-            source: crate::domain::identity::Protocol::Saml,
-            attributes: facts.attributes.clone(),
-            groups: None,
-            active: true,
-            authn_context: None,
-        },
+    let identity = match (&row.scim, &row.saml) {
+        (Some(facts), _) if row.scim_state == ScimState::Live => User { attributes: facts.document.clone() }.identity(None),
+        (_, Some(facts)) => {
+            Identity { source: Protocol::Saml, attributes: facts.attributes.clone(), groups: None, active: true, authn_context: None }
+        }
         _ => return false,
     };
-    let account = &mut person.account.account;
+    let account = &mut account.account;
     let user_name = identity.user_name().unwrap_or(&account.user_name).to_owned();
     let email = identity.email().map(str::to_owned);
     let display_name = identity.display_name();
@@ -279,31 +299,49 @@ pub(super) fn settle_profile(person: &mut Person, connection: &Connection) -> bo
     changed
 }
 
-/// MAPPING.md: the account is blocked when no live identity and no local credential is left; its sessions end in this transaction.
+/// MAPPING.md: the account is blocked when no live identity and no local credential is left; the sessions that began through this
+/// connection end in this transaction, and with the account's last way in all of them.
+///
+/// Only an identity that comes back unblocks: whom a person blocked while the identity lived stays blocked through every sync.
 pub(super) async fn settle_status(
     tx: &mut Tx,
     published: &Published,
     person: &mut Person,
+    was_live: bool,
     record: &mut Record,
 ) -> Result<bool, ProvisionError> {
     let tenant = published.tenant();
     let (id, connection) = (person.account.account.id, published.connection.id);
     let was = person.account.account.status;
     let live = person.identity.is_live();
+    let elsewhere = if live { None } else { db::identity::find_live_elsewhere(tx, tenant, id, connection).await? };
     let status = match was {
-        SignInStatus::Pending if live => SignInStatus::Pending,
-        _ if live || person.account.has_local_credential => SignInStatus::Active,
-        _ if db::identity::is_live_elsewhere(tx, tenant, id, connection).await? => SignInStatus::Active,
-        _ => SignInStatus::Blocked,
+        SignInStatus::Blocked if live && !was_live => SignInStatus::Active,
+        SignInStatus::Blocked => SignInStatus::Blocked,
+        SignInStatus::Active | SignInStatus::Pending if live || person.account.has_local_credential || elsewhere.is_some() => was,
+        SignInStatus::Active | SignInStatus::Pending => SignInStatus::Blocked,
     };
     if !live {
-        let ended = db::session::end_sessions_of_account(tx, tenant, id).await?;
+        let ended = if status == SignInStatus::Blocked {
+            db::session::end_sessions_of_account(tx, tenant, id).await?
+        } else {
+            db::session::end_sessions_by_connection(tx, tenant, id, connection).await?
+        };
         if ended > 0 {
             record.note("sessions.ended", "account", &id, json!({ "count": ended, "reason": "deactivated" }));
         }
     }
+    let renamed = match elsewhere {
+        // Who still knows the account names it from now on.
+        Some(other) if person.identity.scim_state == ScimState::Deleted && person.account.profile_connection == Some(connection) => {
+            person.account.profile_connection = Some(other.connection);
+            settle_profile(&mut person.account, &other);
+            true
+        }
+        _ => false,
+    };
     if status == was {
-        return Ok(false);
+        return Ok(renamed);
     }
     person.account.account.status = status;
     let action = if status == SignInStatus::Blocked { "account.blocked" } else { "account.activated" };

@@ -1,6 +1,9 @@
 //! What every family of tests needs: fresh databases on both engines, fixed times and identifiers.
 
 pub mod engines;
+pub mod gateway;
+pub mod idp;
+pub mod installation;
 
 use rolegate::domain::{
     actor::{Actor, Occasion},

@@ -25,7 +25,13 @@ impl Gateway {
     /// A database and a free port; nothing runs yet.
     pub async fn prepare(engine: Engine) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { url: format!("http://127.0.0.1:{port}"), directory: TempDir::new().unwrap(), database: engine.fresh().await, port, process: None }
+        Self {
+            url: format!("http://127.0.0.1:{port}"),
+            directory: TempDir::new().unwrap(),
+            database: engine.fresh().await,
+            port,
+            process: None,
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -8,7 +8,7 @@ use rolegate::{
         session::{SessionRow, end_session, end_sessions_of_account, find_session, insert_link, insert_session, mark_seen},
         sign_in::{
             AuthnRequestRow, SignInLogRow, SignInOutcome, consume_assertion, consume_authn_request, insert_authn_request, list_sign_in_log,
-            log_sign_in, purge_expired,
+            log_sign_ins, purge_expired,
         },
     },
     domain::id::{EventId, SessionId},
@@ -116,9 +116,8 @@ async fn sign_ins_are_listed_newest_first_page_by_page(#[values(Engine::Sqlite, 
     };
     let refused = row(ids.make(), SignInOutcome::Refused, Some("conditions"), None);
     let accepted = row(ids.make(), SignInOutcome::Accepted, None, Some(world.account));
-    log_sign_in(db, tenant, &refused).await.unwrap();
     let mut tx = db.begin().await.unwrap();
-    log_sign_in(&mut tx, tenant, &accepted).await.unwrap();
+    log_sign_ins(&mut tx, &[(tenant, refused.clone()), (tenant, accepted.clone())]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(list_sign_in_log(db, tenant, connection, None, 1).await.unwrap(), std::slice::from_ref(&accepted));
     assert_eq!(list_sign_in_log(db, tenant, connection, Some(accepted.id), 9).await.unwrap(), [refused]);
@@ -179,7 +178,7 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
     insert_session(&mut tx, &session, "cookie").await.unwrap();
     insert_authn_request(&mut tx, theirs, connection, "_a", "browser", None, NOW.plus_secs(9)).await.unwrap();
     assert!(consume_assertion(&mut tx, theirs, connection, "idp", "_a", NOW.plus_secs(9)).await.unwrap());
-    log_sign_in(&mut tx, theirs, &log).await.unwrap();
+    log_sign_ins(&mut tx, &[(theirs, log)]).await.unwrap();
     raise(&mut tx, theirs, &mut occasion(9), "owner_retained", None, None, &json!(null)).await.unwrap();
     add(&mut tx, theirs, connection, "users", account, 1).await.unwrap();
     tx.commit().await.unwrap();

@@ -1,13 +1,8 @@
 //! What the service provider can do, as it says itself: what is announced works, what does not work is not announced.
 
-use axum::{
-    Json,
-    extract::Path,
-    http::header,
-    response::{IntoResponse, Response},
-};
-use serde_json::Value;
+use axum::{extract::Path, response::Response};
 
+use super::respond::document;
 use crate::{
     http::{caller::ScimCaller, error::ScimFailure},
     scim::{
@@ -36,8 +31,4 @@ pub async fn schemas(caller: ScimCaller) -> Response {
 
 pub async fn schema(caller: ScimCaller, Path((_, id)): Path<(String, String)>) -> Result<Response, ScimFailure> {
     discovery::schema(&caller.base, Schemas::standard(), &id).map(document).ok_or_else(ScimFailure::not_found)
-}
-
-fn document(body: Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/scim+json")], Json(body)).into_response()
 }

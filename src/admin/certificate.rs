@@ -1,0 +1,188 @@
+//! The certificates by which an identity provider's signatures are believed: adding, retiring, listing. An owner's alone, but for looking.
+//!
+//! A rotation has four steps: add the new one, both are trusted, watch which one is used, retire the old one.
+
+use serde_json::json;
+
+use crate::{
+    db::{
+        self, Db, DbError, Tx,
+        audit::{Entry, Event},
+        certificate::{CertificateState, IdpCertificateRow},
+    },
+    domain::{
+        actor::Occasion,
+        connection::Connection,
+        id::{CertificateId, kind},
+        time::Timestamp,
+    },
+    policy::{
+        access::Grant,
+        action::{ReadCertificates, RotateCertificates},
+    },
+    saml::{Certificate, Key},
+};
+
+/// A certificate that verified a sign-in within this time is still in use.
+pub const IN_USE_SECS: i64 = 7 * 86_400;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// Also where the right was given for another organization than the connection's.
+    #[error("the connection has no such certificate")]
+    NotFound,
+    #[error(
+        "this is the last certificate that is trusted: without it nobody signs in through this connection. Add its successor first, or retire it with \"confirm\": true"
+    )]
+    LastOne,
+    #[error(
+        "the last sign-in verified with this certificate was at {0}: the identity provider still signs with it. Wait until it signs with another one, or retire it with \"confirm\": true"
+    )]
+    InUse(Timestamp),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Every certificate of the connection, retired ones too, in the order of their adding.
+pub async fn list(grant: &Grant<ReadCertificates>, db: &Db, connection: &Connection) -> Result<Vec<IdpCertificateRow>, RotationError> {
+    if grant.at() != connection.organization {
+        return Err(RotationError::NotFound);
+    }
+    Ok(db::certificate::list_certificates(db, connection.tenant, connection.id).await?)
+}
+
+/// Trusts a certificate from now on: the first as `current`, any further one as `next`. One that is trusted already stays as it is.
+pub async fn add(
+    grant: &Grant<RotateCertificates>,
+    db: &Db,
+    occasion: &mut Occasion,
+    connection: &Connection,
+    certificate: &Certificate,
+) -> Result<IdpCertificateRow, RotationError> {
+    let mut tx = begin(grant, db, connection).await?;
+    let known = db::certificate::list_certificates(&mut tx, connection.tenant, connection.id).await?;
+    let state = if known.iter().any(is_trusted) { CertificateState::Next } else { CertificateState::Current };
+    let row = match known.into_iter().find(|row| row.fingerprint == certificate.fingerprint()) {
+        // Nothing changes, so nothing is written.
+        Some(row) if is_trusted(&row) => return Ok(row),
+        Some(row) => {
+            db::certificate::trust_certificate(&mut tx, connection.tenant, connection.id, row.id, state).await?;
+            IdpCertificateRow { state, retired_by: None, retired_at: None, ..row }
+        }
+        None => {
+            let row = new_row(grant, occasion, connection, certificate, state);
+            db::certificate::insert_certificate(&mut tx, connection.tenant, &row).await?;
+            row
+        }
+    };
+    record(&mut tx, occasion, connection, "certificate.added", &row).await?;
+    tx.commit().await?;
+    Ok(row)
+}
+
+/// Trusts a certificate no longer. One that is retired already stays as it is. `confirmed`: whoever asks was told what it may break.
+pub async fn retire(
+    grant: &Grant<RotateCertificates>,
+    db: &Db,
+    occasion: &mut Occasion,
+    connection: &Connection,
+    id: CertificateId,
+    confirmed: bool,
+) -> Result<IdpCertificateRow, RotationError> {
+    let mut tx = begin(grant, db, connection).await?;
+    let known = db::certificate::list_certificates(&mut tx, connection.tenant, connection.id).await?;
+    let row = known.iter().find(|row| row.id == id).ok_or(RotationError::NotFound)?.clone();
+    if !is_trusted(&row) {
+        return Ok(row);
+    }
+    if !confirmed {
+        may_go(&row, &known, occasion.now)?;
+    }
+    let by = occasion.actor.account_id();
+    db::certificate::retire_certificate(&mut tx, connection.tenant, connection.id, id, by, occasion.now).await?;
+    let mut left = known.iter().filter(|row| row.id != id && is_trusted(row));
+    if row.state == CertificateState::Current
+        && let Some(heir) = left.clone().find(|row| row.state == CertificateState::Next)
+        && left.all(|row| row.state == CertificateState::Next)
+    {
+        db::certificate::trust_certificate(&mut tx, connection.tenant, connection.id, heir.id, CertificateState::Current).await?;
+    }
+    let row = IdpCertificateRow { state: CertificateState::Retired, retired_by: by, retired_at: Some(occasion.now), ..row };
+    record(&mut tx, occasion, connection, "certificate.retired", &row).await?;
+    tx.commit().await?;
+    Ok(row)
+}
+
+/// Raising the version first makes every other rotation of this connection wait.
+async fn begin(grant: &Grant<RotateCertificates>, db: &Db, connection: &Connection) -> Result<Tx, RotationError> {
+    if grant.at() != connection.organization {
+        return Err(RotationError::NotFound);
+    }
+    let mut tx = db.begin().await?;
+    let version = db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await?;
+    version.map(|_| tx).ok_or(RotationError::NotFound)
+}
+
+fn is_trusted(row: &IdpCertificateRow) -> bool {
+    row.state != CertificateState::Retired
+}
+
+fn may_go(row: &IdpCertificateRow, known: &[IdpCertificateRow], now: Timestamp) -> Result<(), RotationError> {
+    if !known.iter().any(|other| other.id != row.id && is_trusted(other) && now < other.not_after) {
+        return Err(RotationError::LastOne);
+    }
+    match row.last_used_at {
+        Some(used) if now < used.plus_secs(IN_USE_SECS) => Err(RotationError::InUse(used)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn new_row(
+    grant: &Grant<RotateCertificates>,
+    occasion: &mut Occasion,
+    connection: &Connection,
+    certificate: &Certificate,
+    state: CertificateState,
+) -> IdpCertificateRow {
+    IdpCertificateRow {
+        id: occasion.ids.make::<kind::Certificate>(),
+        connection: connection.id,
+        der: certificate.der().to_vec(),
+        fingerprint: certificate.fingerprint().to_owned(),
+        subject: certificate.subject().to_owned(),
+        key_kind: match certificate.key() {
+            Key::Rsa { bits } => format!("RSA-{bits}"),
+            Key::Ec { curve } => format!("EC {curve}"),
+        },
+        not_before: certificate.not_before(),
+        not_after: certificate.not_after(),
+        state,
+        from_file: false,
+        added_by: grant.actor().account_id(),
+        added_at: occasion.now,
+        retired_by: None,
+        retired_at: None,
+        first_used_at: None,
+        last_used_at: None,
+    }
+}
+
+async fn record(
+    tx: &mut Tx,
+    occasion: &mut Occasion,
+    connection: &Connection,
+    action: &'static str,
+    row: &IdpCertificateRow,
+) -> Result<(), DbError> {
+    let detail = json!({
+        "connection": { "id": connection.id, "slug": connection.slug },
+        "fingerprint": row.fingerprint,
+        "not_after": row.not_after.to_string(),
+        "state": row.state,
+    });
+    let target_id = row.id.to_string();
+    let event = Event { kind: action, subject_kind: "certificate", subject_id: target_id.clone(), payload: detail.clone() };
+    let entry = Entry { action, target_kind: "certificate", target_id, detail };
+    db::audit::append(tx, connection.tenant, occasion, &[entry]).await?;
+    db::audit::publish(tx, connection.tenant, occasion, &[event]).await
+}

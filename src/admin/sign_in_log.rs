@@ -1,0 +1,74 @@
+//! What sign-ins leave to be written down after them: rows of the log that admins read, and when a certificate was last used.
+//!
+//! Nobody waits for these writes, and who floods the gateway with forged responses does not make it write without bound: what comes
+//! faster than it is written down is counted, not kept.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    db::{Db, DbError, certificate, sign_in, sign_in::SignInLogRow},
+    domain::{
+        id::{CertificateId, ConnectionId, TenantId},
+        time::Timestamp,
+    },
+};
+
+/// Rows that wait in memory at most.
+const CAPACITY: usize = 4096;
+/// A certificate's use is written at most this often.
+const MARK_EVERY_SECS: i64 = 60;
+
+/// Filled by requests, emptied by the jobs.
+#[derive(Debug, Clone, Default)]
+pub struct SignInLog(Arc<Mutex<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    rows: Vec<(TenantId, SignInLogRow)>,
+    lost: u64,
+    used: BTreeMap<CertificateId, (TenantId, ConnectionId, Timestamp)>,
+    marked: BTreeMap<CertificateId, Timestamp>,
+}
+
+impl SignInLog {
+    pub fn note(&self, tenant: TenantId, row: SignInLogRow) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.rows.len() < CAPACITY {
+            waiting.rows.push((tenant, row));
+        } else {
+            waiting.lost += 1;
+        }
+    }
+
+    /// A sign-in was verified with this certificate.
+    pub fn mark_used(&self, tenant: TenantId, connection: ConnectionId, certificate: CertificateId, now: Timestamp) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.marked.get(&certificate).is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {
+            waiting.marked.insert(certificate, now);
+            waiting.used.insert(certificate, (tenant, connection, now));
+        }
+    }
+
+    /// Writes down what waits, in one transaction. What cannot be written is lost: it is a log, not the audit trail.
+    pub async fn flush(&self, db: &Db) -> Result<(), DbError> {
+        let (rows, used, lost) = {
+            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut waiting.rows), std::mem::take(&mut waiting.used), std::mem::take(&mut waiting.lost))
+        };
+        if lost > 0 {
+            tracing::warn!(lost, "sign-ins came faster than their log was written: some are missing in it");
+        }
+        if rows.is_empty() && used.is_empty() {
+            return Ok(());
+        }
+        let mut tx = db.begin().await?;
+        sign_in::log_sign_ins(&mut tx, &rows).await?;
+        for (id, (tenant, connection, at)) in used {
+            certificate::mark_used(&mut tx, tenant, connection, id, at).await?;
+        }
+        tx.commit().await
+    }
+}

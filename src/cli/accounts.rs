@@ -1,0 +1,57 @@
+//! `rolegate accounts`
+
+use clap::Args;
+
+use super::{Context, Failure, Output, tenants};
+use crate::{
+    admin::listing::{self, Row},
+    domain::id::AccountId,
+};
+
+#[derive(Debug, Args)]
+pub struct Accounts {
+    /// Only those with this text in the user name or the e-mail address
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Only of this tenant
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<String>,
+}
+
+impl Accounts {
+    pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let db = context.database().await?;
+        let mut sink = if context.json { Some(output.array()?) } else { None };
+        let mut lines = Vec::new();
+        for tenant in tenants(&db, self.tenant.as_deref()).await? {
+            let mut after = None;
+            loop {
+                let rows = listing::list_accounts(&db, tenant.id, self.filter.as_deref(), after).await?;
+                for row in &rows {
+                    match &mut sink {
+                        Some(array) => array.row(row)?,
+                        None => lines.extend(words(row)),
+                    }
+                }
+                after = rows.last().map(|row| AccountId::parse(&row.account.id)).transpose()?;
+                if rows.len() < usize::try_from(listing::PAGE).unwrap_or(usize::MAX) {
+                    break;
+                }
+            }
+        }
+        match sink {
+            Some(array) => array.end(),
+            None => lines.iter().try_for_each(|line| output.line(line)),
+        }
+    }
+}
+
+/// One account and what it holds, for people.
+fn words(row: &Row) -> Vec<String> {
+    let account = &row.account;
+    let state = if account.active { "" } else { "  (cannot sign in)" };
+    let source = account.connection.as_deref().unwrap_or("local");
+    let head = format!("{}  {source}{state}", account.user_name);
+    let assignments = row.assignments.iter().map(|held| format!("    {}", super::assignments::words(held)));
+    std::iter::once(head).chain(assignments).collect()
+}

@@ -1,0 +1,88 @@
+//! `rolegate assignments`
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Context, Failure, Output, tenants};
+use crate::{
+    admin::listing::{self, Account, Assignment, Row},
+    domain::id::AccountId,
+};
+
+#[derive(Debug, Args)]
+pub struct Assignments {
+    /// Only of the accounts of this user name, e-mail address or id
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// Only of this tenant
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<String>,
+}
+
+/// One assignment with whose it is.
+#[derive(Serialize)]
+struct Shown<'a> {
+    account: &'a Account,
+    #[serde(flatten)]
+    assignment: &'a Assignment,
+}
+
+impl Assignments {
+    pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let db = context.database().await?;
+        let mut found = Vec::new();
+        for tenant in tenants(&db, self.tenant.as_deref()).await? {
+            if let Some(name) = &self.account {
+                found.extend(listing::find_accounts(&db, tenant.id, name).await?);
+                continue;
+            }
+            let mut after = None;
+            loop {
+                let rows = listing::list_accounts(&db, tenant.id, None, after).await?;
+                after = rows.last().map(|row| AccountId::parse(&row.account.id)).transpose()?;
+                let last = rows.len() < usize::try_from(listing::PAGE).unwrap_or(usize::MAX);
+                found.extend(rows);
+                if last {
+                    break;
+                }
+            }
+        }
+        if let (Some(name), true) = (&self.account, found.is_empty()) {
+            return Err(Failure::new(format!("there is no account {name:?}: `rolegate accounts --filter TEXT` finds them")));
+        }
+        print(&found, context.json, output)
+    }
+}
+
+fn print(found: &[Row], json: bool, output: &mut Output) -> Result<(), Failure> {
+    let shown = found.iter().flat_map(|row| row.assignments.iter().map(|assignment| Shown { account: &row.account, assignment }));
+    if json {
+        let mut array = output.array()?;
+        for shown in shown {
+            array.row(&shown)?;
+        }
+        return array.end();
+    }
+    for shown in shown {
+        output.line(format!("{}  {}", shown.account.user_name, words(shown.assignment)))?;
+    }
+    Ok(())
+}
+
+/// An assignment and why it is there.
+pub(super) fn words(held: &Assignment) -> String {
+    let origins: Vec<_> = held
+        .origins
+        .iter()
+        .map(|origin| {
+            let cause = match (&origin.connection, &origin.rule) {
+                (Some(connection), Some(rule)) => format!(" {rule:?} of {connection}"),
+                (Some(connection), None) => format!(" of {connection}"),
+                (None, _) => String::new(),
+            };
+            format!("{}{cause} since {}", origin.kind, origin.since)
+        })
+        .collect();
+    let scope = held.resource_scope.as_deref().map(|scope| format!(" / {scope}")).unwrap_or_default();
+    format!("{} at {}{scope} ({}), because: {}", held.role, held.organization, held.reach, origins.join("; "))
+}

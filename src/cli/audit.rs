@@ -1,0 +1,113 @@
+//! `rolegate audit verify|export`
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Context, Failure, Output, find_tenant, tenants};
+use crate::db::{self, seal::Head};
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Check that no sealed row was changed, removed or put in
+    Verify(Verify),
+    /// Print sealed rows as JSON lines
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Only of this tenant
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<String>,
+    /// A head that was written down earlier (NUMBER:SEAL): nothing up to it may be missing
+    #[arg(long, value_name = "HEAD", value_parser = parse_head)]
+    head: Option<Head>,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Which tenant, where there are several
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<String>,
+    /// Begin after this number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    after: i64,
+}
+
+fn parse_head(text: &str) -> Result<Head, String> {
+    let refused = || format!("{text:?} is not a head: NUMBER:SEAL was expected, as `audit verify` prints it");
+    let (number, seal) = text.split_once(':').ok_or_else(refused)?;
+    let sound = seal.len() == 64 && seal.chars().all(|c| c.is_ascii_hexdigit());
+    let number = number.parse().ok().filter(|number| *number > 0 && sound).ok_or_else(refused)?;
+    Ok(Head { number, seal: seal.to_owned() })
+}
+
+impl Audit {
+    pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        match self {
+            Self::Verify(verify) => verify.run(context, output).await,
+            Self::Export(export) => export.run(context, output).await,
+        }
+    }
+}
+
+impl Verify {
+    async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let json = context.json;
+        let app = context.open().await?;
+        let tenants = match &self.head {
+            Some(_) => vec![find_tenant(&app.db, self.tenant.as_deref()).await?],
+            None => tenants(&app.db, self.tenant.as_deref()).await?,
+        };
+        let mut shown = Vec::new();
+        let mut broken = Vec::new();
+        for tenant in tenants {
+            let verdict = db::seal::verify(&app.db, tenant.id, &app.keys.chain(), self.head.as_ref()).await?;
+            let head = format!("{}:{}", verdict.head.number, verdict.head.seal);
+            if let Some(found) = &verdict.broken {
+                broken.push(format!("{} at number {}: {}", tenant.slug, found.number, found.why));
+            }
+            if json {
+                let found = verdict.broken.as_ref().map(|found| json!({ "number": found.number, "why": found.why }));
+                shown.push(
+                    json!({ "tenant": tenant.slug, "rows": verdict.rows, "unsealed": verdict.unsealed, "head": head, "broken": found }),
+                );
+            } else {
+                output.line(format!("{}: {} rows hold, {} not sealed yet, head {head}", tenant.slug, verdict.rows, verdict.unsealed))?;
+            }
+        }
+        if json {
+            output.json(&shown)?;
+        }
+        output.finish()?;
+        if broken.is_empty() { Ok(()) } else { Err(Failure::new(format!("the audit chain is broken: {}", broken.join("; ")))) }
+    }
+}
+
+impl Export {
+    async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        const PAGE: i64 = 500;
+        let db = context.database().await?;
+        let tenant = find_tenant(&db, self.tenant.as_deref()).await?;
+        let mut after = self.after;
+        loop {
+            let rows = db::audit::list_audit(&db, tenant.id, after, PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.number;
+            for row in &rows {
+                output.line(json!({
+                    "number": row.number,
+                    "id": row.id,
+                    "tenant": tenant.slug,
+                    "at": row.at.to_string(),
+                    "actor": { "kind": row.actor_kind, "id": row.actor_id },
+                    "action": row.action,
+                    "target": { "kind": row.target_kind, "id": row.target_id },
+                    "correlation": row.correlation,
+                    "detail": row.detail,
+                    "seal": row.seal,
+                }))?;
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `rolegate check`: looks and changes nothing.
+
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Context, Failure, Output};
+use crate::{
+    app::{self, Clock, Migrations},
+    db::{self, Db, certificate::CertificateState},
+    domain::time::Timestamp,
+    keys::Keys,
+};
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Certificates that expire sooner than this are a warning
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    expiry_days: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Grade {
+    Fine,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    grade: Grade,
+    detail: String,
+}
+
+impl Check {
+    pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let mut findings = Vec::new();
+        let mut note = |check, grade, detail: String| findings.push(Finding { check, grade, detail });
+        let config = &context.config;
+        note("configuration", Grade::Fine, format!("{} behind {}", config.listen, config.public_url));
+        match open(&context).await {
+            Err(why) => note("database", Grade::Failed, why),
+            Ok(db) => {
+                note("database", Grade::Fine, config.database_shown());
+                let (grade, detail) = master_key(&db, &config.master_key_file).await?;
+                note("master key", grade, detail);
+                for (grade, detail) in certificates(&db, Clock::System.now(), self.expiry_days).await? {
+                    note("certificate", grade, detail);
+                }
+            }
+        }
+        let failed = findings.iter().filter(|finding| finding.grade == Grade::Failed).count();
+        if context.json {
+            output.json(&json!({ "ok": failed == 0, "findings": findings }))?;
+        } else {
+            for finding in &findings {
+                let word = match finding.grade {
+                    Grade::Fine => "fine   ",
+                    Grade::Warning => "WARNING",
+                    Grade::Failed => "FAILED ",
+                };
+                output.line(format!("{word}  {}: {}", finding.check, finding.detail))?;
+            }
+        }
+        output.finish()?;
+        let first = findings.into_iter().find(|finding| finding.grade == Grade::Failed);
+        first.map_or(Ok(()), |finding| Err(Failure::new(format!("{}: {}", finding.check, finding.detail))))
+    }
+}
+
+/// Opening would make a SQLite file; a check does not.
+async fn open(context: &Context) -> Result<Db, String> {
+    let address = context.config.database_url.expose();
+    let path =
+        address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:")).map(|rest| rest.split('?').next().unwrap_or(rest));
+    if let Some(path) = path.filter(|path| !path.contains(":memory:") && !Path::new(path).exists()) {
+        return Err(format!("{path} is not there: `rolegate serve` or `rolegate apply` makes it"));
+    }
+    app::open_database(&context.config, Migrations::Leave).await.map_err(|error| Failure::from(error).message().to_owned())
+}
+
+async fn master_key(db: &Db, path: &Path) -> Result<(Grade, String), Failure> {
+    let kept = db::installation::find_key_check(db).await?;
+    Ok(match (Keys::find(path), kept) {
+        (Err(error), _) => (Grade::Failed, Failure::from(error).message().to_owned()),
+        (Ok(Some(keys)), Some(check)) if keys.gives(&check) => (Grade::Fine, path.display().to_string()),
+        (Ok(Some(_)), Some(_)) => (Grade::Failed, format!("{} is not the key of this database", path.display())),
+        (Ok(None), Some(_)) => (Grade::Failed, format!("{} is not there, and the database was written with a key", path.display())),
+        (Ok(_), None) => (Grade::Fine, "the database has none yet".to_owned()),
+    })
+}
+
+/// Of identity providers: an expired one, or one that soon is, is an owner's to replace.
+async fn certificates(db: &Db, now: Timestamp, expiry_days: u16) -> Result<Vec<(Grade, String)>, Failure> {
+    let soon = now.plus_secs(i64::from(expiry_days) * 86_400);
+    let mut found = Vec::new();
+    for tenant in db::tenant::list_tenants(db).await? {
+        let connections = db::connection::list_connections(db, tenant.id).await?;
+        for row in db::certificate::list_certificates_of_tenant(db, tenant.id).await? {
+            let connection = connections.iter().map(|known| &known.connection).find(|known| known.id == row.connection);
+            let Some(connection) = connection.filter(|known| known.enabled && known.saml.enabled) else { continue };
+            if row.state == CertificateState::Retired {
+                continue;
+            }
+            let grade = match row.not_after {
+                until if until < now => Grade::Failed,
+                until if until < soon => Grade::Warning,
+                _ => Grade::Fine,
+            };
+            let short = row.fingerprint.get(..16).unwrap_or(&row.fingerprint);
+            let word = if grade == Grade::Failed { "expired" } else { "counts until" };
+            found.push((
+                grade,
+                format!("{} of {}: {} (SHA-256 {short}…) {word} {}", tenant.slug, connection.slug, row.subject, row.not_after),
+            ));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,122 @@
+//! What a command prints, and how it fails.
+
+use std::{
+    error::Error,
+    fmt::Display,
+    io::{self, BufWriter, ErrorKind, StdoutLock, Write},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+/// Lines for stdout. A reader that has seen enough (`| head`) ends the command without noise.
+pub struct Output {
+    to: BufWriter<StdoutLock<'static>>,
+}
+
+impl Output {
+    #[must_use]
+    pub fn stdout() -> Self {
+        Self { to: BufWriter::new(io::stdout().lock()) }
+    }
+
+    pub fn line(&mut self, line: impl Display) -> Result<(), Failure> {
+        writeln!(self.to, "{line}").map_err(|error| Failure::from_printing(&error))
+    }
+
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?;
+        self.line(text)
+    }
+
+    /// The rows of a JSON array, as they come.
+    pub fn array(&mut self) -> Result<ArrayOutput<'_>, Failure> {
+        write!(self.to, "[").map_err(|error| Failure::from_printing(&error))?;
+        Ok(ArrayOutput { output: self, first: true })
+    }
+
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        self.to.flush().map_err(|error| Failure::from_printing(&error))
+    }
+}
+
+pub struct ArrayOutput<'a> {
+    output: &'a mut Output,
+    first: bool,
+}
+
+impl ArrayOutput<'_> {
+    pub fn row(&mut self, row: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(row).map_err(|error| Failure::new(error.to_string()))?;
+        let separator = if self.first { "\n" } else { ",\n" };
+        self.first = false;
+        write!(self.output.to, "{separator}{text}").map_err(|error| Failure::from_printing(&error))
+    }
+
+    pub fn end(self) -> Result<(), Failure> {
+        self.output.line(if self.first { "]" } else { "\n]" })
+    }
+}
+
+/// Why a command did not do what it was asked: one line that says what to do.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    quiet: bool,
+}
+
+impl Failure {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), quiet: false }
+    }
+
+    fn from_printing(error: &io::Error) -> Self {
+        Self { quiet: error.kind() == ErrorKind::BrokenPipe, message: format!("the output could not be written: {error}") }
+    }
+
+    /// The line, for those who make it part of another.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn report(&self) -> ExitCode {
+        if self.quiet {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("rolegate: {}", self.message);
+        ExitCode::FAILURE
+    }
+}
+
+/// An error with its sources on one line; each says only what the next does not.
+impl<E: Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            source = cause.source();
+        }
+        Self::new(message.replace('\n', " "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the database cannot be reached")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_failure_is_one_line_with_its_causes() {
+        let failure = Failure::from(Outer(io::Error::other("no\nroute")));
+        assert_eq!(failure.message, "the database cannot be reached: no route");
+    }
+}

@@ -1,0 +1,88 @@
+//! `rolegate plan FILE`
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Context, Failure, Output, metadata};
+use crate::{
+    admin::{
+        apply::{self, Applied},
+        plan::Metadata,
+        tenant_file::TenantFile,
+    },
+    app::{Clock, Random},
+    domain::{
+        actor::{Actor, Occasion},
+        id::IdSource,
+    },
+};
+
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The tenant's file (TOML)
+    file: PathBuf,
+}
+
+impl Plan {
+    pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let (file, metadata) = read(&self.file).await?;
+        let db = context.database().await?;
+        let now = Clock::System.now();
+        let ids = IdSource::new(now, Random::System.bytes());
+        let mut occasion = Occasion { actor: Actor::HostOperator, now, ids, correlation: correlation(&Random::System) };
+        let previewed = apply::preview(&db, &mut occasion, &file, &metadata).await?;
+        if context.json {
+            return output.json(&json!({
+                "changes": previewed.changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "assignments": {
+                    "origins_added": previewed.counts.origins_added,
+                    "origins_removed": previewed.counts.origins_removed,
+                    "accounts_touched": previewed.counts.accounts,
+                    "complete": previewed.unfinished.is_empty(),
+                },
+            }));
+        }
+        print_changes(&previewed, output)?;
+        print_verdict(&previewed, "adds", "removes", "touches", output)
+    }
+}
+
+/// The file, and the metadata it names.
+pub(super) async fn read(path: &PathBuf) -> Result<(TenantFile, Metadata), Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let file = TenantFile::parse(path, &text)?;
+    let metadata = metadata::fetch_all(&file).await?;
+    Ok((file, metadata))
+}
+
+/// Stands in the audit rows of one command.
+pub(super) fn correlation(random: &Random) -> String {
+    format!("cli-{:016x}", u64::from_be_bytes(random.bytes()))
+}
+
+pub(super) fn print_changes(applied: &Applied, output: &mut Output) -> Result<(), Failure> {
+    if applied.changes.is_empty() {
+        return output.line("nothing to do");
+    }
+    for change in &applied.changes {
+        output.line(change)?;
+    }
+    Ok(())
+}
+
+pub(super) fn print_verdict(applied: &Applied, adds: &str, removes: &str, touches: &str, output: &mut Output) -> Result<(), Failure> {
+    if applied.changes.is_empty() {
+        return Ok(());
+    }
+    let counts = applied.counts;
+    output.line(format!(
+        "assignments: {adds} {} and {removes} {} of their origins, {touches} {} accounts",
+        counts.origins_added, counts.origins_removed, counts.accounts
+    ))?;
+    if applied.unfinished.is_empty() {
+        return Ok(());
+    }
+    output.line("more accounts of the changed connections are evaluated after this transaction")
+}

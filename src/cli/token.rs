@@ -1,0 +1,148 @@
+//! `rolegate token create|list|revoke`
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Context, Failure, Output, duration::Span, plan::correlation};
+use crate::{
+    app::App,
+    db::{self, Db, audit::Entry, connection::ConnectionRow},
+    domain::{actor::Actor, id::TokenId},
+    keys,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a SCIM token; it is shown this once
+    Create(Create),
+    /// List the tokens of a connection
+    List(Named),
+    /// Revoke a token at once
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The connection
+    #[arg(long, value_name = "SLUG")]
+    connection: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    #[command(flatten)]
+    named: Named,
+    /// How long it counts: a number with s, m, h, d or w
+    #[arg(long, default_value = "90d")]
+    ttl: Span,
+}
+
+#[derive(Debug, Args)]
+pub struct Revoke {
+    #[command(flatten)]
+    named: Named,
+    /// The token's id, as `token list` shows it
+    id: String,
+}
+
+impl Token {
+    pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(context, output).await,
+            Self::List(named) => list(&named, context, output).await,
+            Self::Revoke(revoke) => revoke.run(context, output).await,
+        }
+    }
+}
+
+impl Named {
+    async fn find(&self, db: &Db) -> Result<ConnectionRow, Failure> {
+        let row = db::connection::find_connection_by_slug(db, &self.connection).await?;
+        row.ok_or_else(|| Failure::new(format!("there is no connection {:?}: `rolegate apply FILE --json` lists them", self.connection)))
+    }
+}
+
+impl Create {
+    async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let json = context.json;
+        let app = context.open().await?;
+        let row = self.named.find(&app.db).await?.connection;
+        let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
+        let token = keys::scim_token(app.random.bytes());
+        let id: TokenId = occasion.ids.make();
+        let expires_at = occasion.now.plus_secs(self.ttl.secs);
+        let mut tx = app.db.begin().await?;
+        let hash = keys::hash(token.expose());
+        db::token::insert_token(&mut tx, row.tenant, row.id, id, &hash, occasion.now, expires_at).await?;
+        let entry = Entry {
+            action: "scim_token.created",
+            target_kind: "scim_token",
+            target_id: id.to_string(),
+            detail: json!({ "connection": row.slug, "expires_at": expires_at.to_string() }),
+        };
+        db::audit::append(&mut tx, row.tenant, &mut occasion, &[entry]).await?;
+        tx.commit().await?;
+        if json {
+            output.json(&json!({ "id": id, "token": token.expose(), "expires_at": expires_at.to_string() }))?;
+        } else {
+            output.line(format!("token {id} of {}, until {expires_at}, shown this once:", row.slug))?;
+            output.line(token.expose())?;
+        }
+        output.finish()?;
+        app.seal(row.tenant).await;
+        Ok(())
+    }
+}
+
+async fn list(named: &Named, context: Context, output: &mut Output) -> Result<(), Failure> {
+    let db = context.database().await?;
+    let row = named.find(&db).await?.connection;
+    let tokens = db::token::list_tokens(&db, row.tenant, row.id).await?;
+    if context.json {
+        let mut array = output.array()?;
+        for token in &tokens {
+            array.row(&json!({
+                "id": token.id,
+                "connection": row.slug,
+                "created_at": token.created_at.to_string(),
+                "expires_at": token.expires_at.to_string(),
+                "revoked_at": token.revoked_at.map(|at| at.to_string()),
+                "last_used_at": token.last_used_at.map(|at| at.to_string()),
+            }))?;
+        }
+        return array.end();
+    }
+    for token in &tokens {
+        let state = token.revoked_at.map_or_else(|| format!("until {}", token.expires_at), |at| format!("revoked {at}"));
+        let used = token.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at}"));
+        output.line(format!("{}  {state}  {used}", token.id))?;
+    }
+    Ok(())
+}
+
+impl Revoke {
+    async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let id = TokenId::parse(&self.id)?;
+        let app: App = context.open().await?;
+        let row = self.named.find(&app.db).await?.connection;
+        let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
+        let mut tx = app.db.begin().await?;
+        if !db::token::revoke_token(&mut tx, row.tenant, row.id, id, occasion.now).await? {
+            return Err(Failure::new(format!(
+                "the connection {} has no token {id} that counts: `rolegate token list` shows them",
+                row.slug
+            )));
+        }
+        let entry = Entry {
+            action: "scim_token.revoked",
+            target_kind: "scim_token",
+            target_id: id.to_string(),
+            detail: json!({ "connection": row.slug }),
+        };
+        db::audit::append(&mut tx, row.tenant, &mut occasion, &[entry]).await?;
+        tx.commit().await?;
+        output.line(format!("token {id} of {} is revoked", row.slug))?;
+        app.seal(row.tenant).await;
+        Ok(())
+    }
+}

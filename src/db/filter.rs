@@ -1,0 +1,414 @@
+//! SCIM filters as SQL conditions over the columns by which resources are found.
+//!
+//! A condition never leaves out what satisfies the filter. Where the columns cannot tell, it lets more through and says so
+//! ([`Condition::is_exact`]): then whoever asked looks at the documents. Texts are compared by the keys that `domain::name::fold`
+//! makes, so that the database and the memory agree on every comparison that is called exact.
+
+use super::engine::Query;
+use crate::{
+    domain::{name::fold, time::Timestamp},
+    scim::{
+        filter::{Filter, Literal, Operator},
+        path::AttrPath,
+        schema::{Schemas, Target},
+    },
+};
+
+/// Which resources are looked at; their row is `r` in the condition, tenant and connection are `$1` and `$2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resources {
+    Users,
+    Groups,
+}
+
+/// What is bound to a placeholder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    node: Node,
+    exact: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Node {
+    Always(bool),
+    /// SQL with a `?` for each value.
+    Leaf(String, Vec<Bound>),
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    Not(Box<Node>),
+}
+
+/// How an attribute is found without its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    /// Compared by bytes.
+    Exact(&'static str),
+    /// Compared as `fold` makes it.
+    Folded(&'static str),
+    Time(&'static str),
+    /// True also where the document says nothing: enough to narrow down, not to decide.
+    Flag(&'static str),
+    /// Of several values: those who have one, by a sub-select that ends in `where … and` a condition on `of`.
+    Several {
+        those: &'static str,
+        of: &'static str,
+        folded: bool,
+    },
+    None,
+}
+
+fn column(resources: Resources, target: Target<'_>) -> Column {
+    let attribute = target.attribute.map_or("", |attribute| attribute.name.as_str());
+    let sub = target.sub.map(|sub| sub.name.as_str());
+    if target.extension.is_some() {
+        return Column::None;
+    }
+    match (resources, attribute, sub) {
+        (Resources::Users, "id", None) => Column::Exact("r.account"),
+        (Resources::Users, "userName", None) => Column::Folded("r.scim_user_name_key"),
+        (Resources::Users, "externalId", None) => Column::Exact("r.scim_external_id"),
+        (Resources::Users, "displayName", None) => Column::Folded("r.scim_display_name_key"),
+        (Resources::Users, "active", None) => Column::Flag("r.active"),
+        (Resources::Users, "meta", Some("created")) => Column::Time("r.scim_created_at_ms"),
+        (Resources::Users, "meta", Some("lastModified")) => Column::Time("r.scim_changed_at_ms"),
+        (Resources::Users, "emails", None | Some("value")) => Column::Several {
+            those: "r.account in (select e.account from identity_email e where e.tenant = $1 and e.connection = $2 and ",
+            of: "e.value_key",
+            folded: true,
+        },
+        (Resources::Users, "groups", None | Some("value")) => Column::Several {
+            those: "r.account in (select m.member from group_member m join directory_group g on g.tenant = m.tenant and g.id = m.directory_group
+                where m.tenant = $1 and g.connection = $2 and ",
+            of: "m.directory_group",
+            folded: false,
+        },
+        (Resources::Groups, "id", None) => Column::Exact("r.id"),
+        (Resources::Groups, "externalId", None) => Column::Exact("r.external_id"),
+        (Resources::Groups, "displayName", None) => Column::Folded("r.display_name_key"),
+        (Resources::Groups, "meta", Some("created")) => Column::Time("r.created_at_ms"),
+        (Resources::Groups, "meta", Some("lastModified")) => Column::Time("r.changed_at_ms"),
+        (Resources::Groups, "members", None | Some("value")) => Column::Several {
+            those: "r.id in (select m.directory_group from group_member m where m.tenant = $1 and ",
+            of: "m.member",
+            folded: false,
+        },
+        _ => Column::None,
+    }
+}
+
+impl Condition {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { node: Node::Always(true), exact: true }
+    }
+
+    #[must_use]
+    pub fn of(filter: &Filter, resources: Resources) -> Self {
+        let (node, exact) = Translation { resources }.filter(filter, Side::Wider);
+        Self { node, exact }
+    }
+
+    /// Whether it says exactly what the filter says, not more.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Whether nothing is asked, so that a counter knows the number.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.exact && self.node == Node::Always(true)
+    }
+
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.node == Node::Always(false)
+    }
+
+    /// The condition's text, with placeholders from `$first`, and the next number.
+    pub(super) fn sql(&self, first: usize) -> (String, usize) {
+        let mut text = String::new();
+        let mut next = first;
+        self.node.write(&mut text, &mut next);
+        (text, next)
+    }
+
+    /// Binds what the placeholders stand for, in their order.
+    pub(super) fn bind<'t>(&self, query: Query<'t>) -> Query<'t> {
+        self.node.bind(query)
+    }
+}
+
+impl Node {
+    fn write(&self, text: &mut String, next: &mut usize) {
+        match self {
+            Self::Always(true) => text.push_str("1 = 1"),
+            Self::Always(false) => text.push_str("1 = 0"),
+            Self::Leaf(sql, _) => {
+                for (at, piece) in sql.split('?').enumerate() {
+                    if at > 0 {
+                        text.push('$');
+                        text.push_str(&next.to_string());
+                        *next += 1;
+                    }
+                    text.push_str(piece);
+                }
+            }
+            Self::And(left, right) | Self::Or(left, right) => {
+                text.push('(');
+                left.write(text, next);
+                text.push_str(if matches!(self, Self::And(..)) { " and " } else { " or " });
+                right.write(text, next);
+                text.push(')');
+            }
+            // What an absent value makes unknown is false, and not false is true.
+            Self::Not(inner) => {
+                text.push_str("not coalesce(");
+                inner.write(text, next);
+                text.push_str(", false)");
+            }
+        }
+    }
+
+    fn bind<'t>(&self, query: Query<'t>) -> Query<'t> {
+        match self {
+            Self::Always(_) => query,
+            Self::Leaf(_, values) => values.iter().fold(query, |query, value| match value {
+                Bound::Text(text) => query.bind(text.clone()),
+                Bound::Integer(number) => query.bind(*number),
+                Bound::Boolean(value) => query.bind(*value),
+            }),
+            Self::And(left, right) | Self::Or(left, right) => right.bind(left.bind(query)),
+            Self::Not(inner) => inner.bind(query),
+        }
+    }
+}
+
+/// What to say where the columns cannot tell: below a `not`, letting more through means claiming less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Wider,
+    Narrower,
+}
+
+type Translated = (Node, bool);
+
+fn exactly(node: Node) -> Translated {
+    (node, true)
+}
+
+fn unknown(side: Side) -> Translated {
+    (Node::Always(side == Side::Wider), false)
+}
+
+fn leaf(sql: impl Into<String>, values: impl Into<Vec<Bound>>) -> Node {
+    Node::Leaf(sql.into(), values.into())
+}
+
+fn and(left: Translated, right: Translated) -> Translated {
+    match (left, right) {
+        ((Node::Always(false), true), _) | (_, (Node::Always(false), true)) => exactly(Node::Always(false)),
+        ((Node::Always(true), exact), (node, other)) | ((node, other), (Node::Always(true), exact)) => (node, exact && other),
+        ((left, a), (right, b)) => (Node::And(Box::new(left), Box::new(right)), a && b),
+    }
+}
+
+fn or(left: Translated, right: Translated) -> Translated {
+    match (left, right) {
+        ((Node::Always(true), true), _) | (_, (Node::Always(true), true)) => exactly(Node::Always(true)),
+        ((Node::Always(true), _), _) | (_, (Node::Always(true), _)) => (Node::Always(true), false),
+        ((Node::Always(false), exact), (node, other)) | ((node, other), (Node::Always(false), exact)) => (node, exact && other),
+        ((left, a), (right, b)) => (Node::Or(Box::new(left), Box::new(right)), a && b),
+    }
+}
+
+struct Translation {
+    resources: Resources,
+}
+
+impl Translation {
+    fn filter(&self, filter: &Filter, side: Side) -> Translated {
+        match filter {
+            Filter::And(left, right) => and(self.filter(left, side), self.filter(right, side)),
+            Filter::Or(left, right) => or(self.filter(left, side), self.filter(right, side)),
+            Filter::Not(inner) => {
+                let other = if side == Side::Wider { Side::Narrower } else { Side::Wider };
+                match self.filter(inner, other) {
+                    (Node::Always(value), exact) => (Node::Always(!value), exact),
+                    (node, exact) => (Node::Not(Box::new(node)), exact),
+                }
+            }
+            Filter::Present(path) => self.present(path, side),
+            Filter::Compare { path, op, value } => self.compare(path, *op, value, side),
+            // What the elements have besides their values is in the documents alone.
+            Filter::Element { path, filter } if side == Side::Wider => (self.element(path, filter), false),
+            Filter::Element { .. } => unknown(side),
+        }
+    }
+
+    /// `None`: the schema has no such attribute.
+    fn column(&self, path: &AttrPath) -> Option<Column> {
+        let schemas = Schemas::standard();
+        let schema = match self.resources {
+            Resources::Users => &schemas.user,
+            Resources::Groups => &schemas.group,
+        };
+        schema.lookup_anywhere(path).map(|target| column(self.resources, target))
+    }
+
+    fn present(&self, path: &AttrPath, side: Side) -> Translated {
+        match self.column(path) {
+            None => exactly(Node::Always(false)),
+            // An element without a value may still hold something else.
+            Some(Column::Several { .. }) if path.sub.is_none() => unknown(side),
+            Some(column) => present(column).map_or_else(|| unknown(side), exactly),
+        }
+    }
+
+    fn compare(&self, path: &AttrPath, op: Operator, value: &Literal, side: Side) -> Translated {
+        let Some(column) = self.column(path) else {
+            return exactly(Node::Always(*value == Literal::Null && op == Operator::Eq));
+        };
+        if let Column::Flag(name) = column {
+            return if side == Side::Wider { (flag(name, op, value), false) } else { unknown(side) };
+        }
+        match (value, op) {
+            (Literal::Null, Operator::Eq) => present(column).map_or_else(|| unknown(side), |node| exactly(Node::Not(Box::new(node)))),
+            (Literal::Null, Operator::Ne) => present(column).map_or_else(|| unknown(side), exactly),
+            (Literal::Null, _) => exactly(Node::Always(false)),
+            (Literal::Text(text), op) => compare(column, op, text).map_or_else(|| unknown(side), exactly),
+            // No text equals a number or a boolean, and every one differs.
+            (Literal::Boolean(_) | Literal::Number(_), _) if column == Column::None => unknown(side),
+            (Literal::Boolean(_) | Literal::Number(_), Operator::Ne) => present(column).map_or_else(|| unknown(side), exactly),
+            (Literal::Boolean(_) | Literal::Number(_), _) => exactly(Node::Always(false)),
+        }
+    }
+
+    /// Those who have an element with such a value, whatever else is asked of the element.
+    fn element(&self, path: &AttrPath, filter: &Filter) -> Node {
+        match filter {
+            Filter::And(left, right) => and((self.element(path, left), false), (self.element(path, right), false)).0,
+            Filter::Or(left, right) => or((self.element(path, left), false), (self.element(path, right), false)).0,
+            Filter::Compare { path: inner, op, value: Literal::Text(text) }
+                if inner.name.eq_ignore_ascii_case("value") && *op != Operator::Ne =>
+            {
+                match self.column(path) {
+                    Some(column @ Column::Several { .. }) => compare(column, *op, text).unwrap_or(Node::Always(true)),
+                    None => Node::Always(false),
+                    Some(_) => Node::Always(true),
+                }
+            }
+            Filter::Not(_) | Filter::Present(_) | Filter::Compare { .. } | Filter::Element { .. } => Node::Always(true),
+        }
+    }
+}
+
+/// RFC 7644, table 3: present is "a non-empty or non-null value".
+fn present(column: Column) -> Option<Node> {
+    match column {
+        Column::Exact(name) | Column::Folded(name) => Some(leaf(format!("{name} <> ''"), [])),
+        Column::Time(name) => Some(leaf(format!("{name} is not null"), [])),
+        Column::Several { those, of, .. } => Some(leaf(format!("{those}{of} <> '')"), [])),
+        Column::Flag(_) | Column::None => None,
+    }
+}
+
+fn flag(name: &str, op: Operator, value: &Literal) -> Node {
+    let wanted = match value {
+        Literal::Boolean(value) => Some(*value),
+        // Entra: `active eq "True"`.
+        Literal::Text(text) => [("true", true), ("false", false)].iter().find(|(word, _)| text.eq_ignore_ascii_case(word)).map(|(_, v)| *v),
+        Literal::Null | Literal::Number(_) => None,
+    };
+    match (op, wanted) {
+        (Operator::Eq, Some(wanted)) => leaf(format!("{name} = ?"), [Bound::Boolean(wanted)]),
+        (Operator::Ne, Some(wanted)) => leaf(format!("{name} = ?"), [Bound::Boolean(!wanted)]),
+        _ => Node::Always(true),
+    }
+}
+
+fn compare(column: Column, op: Operator, text: &str) -> Option<Node> {
+    match column {
+        Column::Exact(name) => Some(compare_text(name, op, text.to_owned())),
+        Column::Folded(name) => Some(compare_text(name, op, fold(text))),
+        Column::Time(name) => compare_time(name, op, text),
+        Column::Several { those, of, folded } => {
+            let text = if folded { fold(text) } else { text.to_owned() };
+            if op != Operator::Ne {
+                return Some(within(those, compare_text(of, op, text)));
+            }
+            // `ne` holds when there are values and none of them is this one.
+            let some = within(those, leaf(format!("{of} <> ''"), []));
+            let this = within(those, compare_text(of, Operator::Eq, text));
+            Some(Node::And(Box::new(some), Box::new(Node::Not(Box::new(this)))))
+        }
+        Column::Flag(_) | Column::None => None,
+    }
+}
+
+fn within(those: &str, condition: Node) -> Node {
+    match condition {
+        Node::Leaf(sql, values) => Node::Leaf(format!("{those}{sql})"), values),
+        other => other,
+    }
+}
+
+/// Bytes order these columns on both engines. An empty text counts as absent.
+fn compare_text(name: &str, op: Operator, text: String) -> Node {
+    let simple = |sign: &str, text: String| leaf(format!("({name} {sign} ? and {name} <> '')"), [Bound::Text(text)]);
+    match op {
+        Operator::Eq if text.is_empty() => Node::Always(false),
+        Operator::Eq => leaf(format!("{name} = ?"), [Bound::Text(text)]),
+        Operator::Ne => simple("<>", text),
+        Operator::Gt => simple(">", text),
+        Operator::Ge => simple(">=", text),
+        Operator::Lt => simple("<", text),
+        Operator::Le => simple("<=", text),
+        // Every text contains the empty one.
+        Operator::Co | Operator::Sw | Operator::Ew if text.is_empty() => leaf(format!("{name} <> ''"), []),
+        // Not `like`, which on SQLite does not see the difference between A and a.
+        Operator::Co => leaf(format!("replace({name}, ?, '') <> {name}"), [Bound::Text(text)]),
+        Operator::Sw => match next_prefix(&text) {
+            Some(end) => leaf(format!("({name} >= ? and {name} < ?)"), [Bound::Text(text), Bound::Text(end)]),
+            None => simple(">=", text),
+        },
+        // A column shorter than the text yields something shorter than the text.
+        Operator::Ew => leaf(format!("substr({name}, length({name}) - {} + 1) = ?", text.chars().count()), [Bound::Text(text)]),
+    }
+}
+
+/// The first text after all those that begin with this one; `None` when there is none.
+fn next_prefix(text: &str) -> Option<String> {
+    let mut chars: Vec<char> = text.chars().collect();
+    while let Some(last) = chars.pop() {
+        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
+fn compare_time(name: &str, op: Operator, text: &str) -> Option<Node> {
+    let at = Timestamp::parse(text).ok()?;
+    let sign = match op {
+        Operator::Eq => "=",
+        Operator::Ne => "<>",
+        Operator::Gt => ">",
+        Operator::Ge => ">=",
+        Operator::Lt => "<",
+        Operator::Le => "<=",
+        // These look at the text of the date.
+        Operator::Co | Operator::Sw | Operator::Ew => return None,
+    };
+    Some(leaf(format!("{name} {sign} ?"), [Bound::Integer(at.millis())]))
+}

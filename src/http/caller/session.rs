@@ -1,0 +1,199 @@
+//! A person with a session: who it is, what they hold now, and the database, in one value.
+//!
+//! A change asks for more than the cookie, because another site's page can send that too: the session's token in the header
+//! `X-CSRF-Token` (or in the form field `csrf_token`), and no foreign `Origin`. The token is handed out by `GET /me`.
+
+use std::sync::Arc;
+
+use axum::{
+    Form,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+};
+use serde::Deserialize;
+
+use super::request_id;
+use crate::{
+    admin,
+    app::App,
+    config::PublicUrl,
+    db::{self, Db, DbError, session::SessionRow},
+    domain::{
+        account::SignInStatus,
+        actor::{AccountActor, Actor, Occasion},
+        connection::Connection,
+        id::TenantId,
+        model::RoleModel,
+        secret::Secret,
+    },
+    http::{
+        cookie::{self, SameSite},
+        error::{Kind, Problem},
+        request::RequestId,
+    },
+    keys,
+    policy::{
+        access::{Grant, authorize},
+        action::Action,
+    },
+};
+
+/// Where the token of a session is sent.
+pub const CSRF_HEADER: &str = "x-csrf-token";
+/// A session that was used is marked so at most this often.
+const MARK_EVERY_SECS: i64 = 60;
+
+/// Somebody who signed in, and whose account may still do so.
+#[derive(Debug, Clone)]
+pub struct SessionCaller {
+    pub app: App,
+    pub tenant: TenantId,
+    pub actor: Actor,
+    pub session: SessionRow,
+    pub model: Arc<RoleModel>,
+    pub request_id: RequestId,
+    secret: Secret<String>,
+}
+
+impl SessionCaller {
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.app.db
+    }
+
+    #[must_use]
+    pub fn csrf_token(&self) -> Secret<String> {
+        admin::session::csrf_token(&self.secret)
+    }
+
+    #[must_use]
+    pub fn occasion(&self) -> Occasion {
+        self.app.occasion(self.actor.clone(), self.request_id.as_str())
+    }
+
+    /// A connection of the caller's tenant; of another one's, nobody is told that it exists.
+    pub async fn connection(&self, slug: &str) -> Result<Connection, Problem> {
+        let row = db::connection::find_connection_by_slug(self.db(), slug).await?;
+        let connection = row.map(|row| row.connection).filter(|connection| connection.tenant == self.tenant);
+        connection.ok_or_else(Problem::not_found)
+    }
+
+    /// The right to do `A` at the organization of a connection.
+    pub fn authorize<A: Action>(&self, connection: &Connection) -> Result<Grant<A>, Problem> {
+        authorize(&self.actor, &self.model, connection.organization)
+            .map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))
+    }
+
+    async fn read(parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
+        let Some(secret) = cookie::find(&parts.headers, cookie_name(&app.config.public_url)) else { return Ok(None) };
+        let secret = Secret::new(secret.to_owned());
+        let now = app.now();
+        let Some(session) = db::session::find_session(&app.db, &keys::hash(secret.expose()), now).await? else { return Ok(None) };
+        let (tenant, account) = (session.tenant, session.account);
+        let row = db::account::find_account(&app.db, tenant, account).await?;
+        let Some(row) = row.filter(|row| row.account.status == SignInStatus::Active) else { return Ok(None) };
+        if session.last_seen_at.plus_secs(MARK_EVERY_SECS) <= now {
+            db::session::mark_seen(&app.db, tenant, session.id, now).await?;
+        }
+        let assignments = db::assignment::list_held(&app.db, tenant, account).await?;
+        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
+        let model = app.published.model(&app.db, tenant, version).await?;
+        let actor = Actor::Account(AccountActor { account, kind: row.account.kind, session: session.id, assignments });
+        Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), secret }))
+    }
+
+    /// Whether a change was asked for by a page of ours, or by a program that holds the session's token.
+    fn permit_change(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
+        let token = token.ok_or_else(|| {
+            Problem::new(
+                Kind::Forbidden,
+                "csrf_token_missing",
+                "A change needs the session's token in the header X-CSRF-Token: GET /me as JSON has it as csrf_token.",
+            )
+        })?;
+        if !keys::same(&keys::hash(token), &self.session.csrf_hash) {
+            return Err(Problem::new(
+                Kind::Forbidden,
+                "csrf_token_wrong",
+                "The token in X-CSRF-Token is not this session's: read /me again.",
+            ));
+        }
+        same_origin(headers, &self.app.config.public_url)
+    }
+}
+
+impl FromRequestParts<App> for SessionCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        Self::read(parts, app).await?.ok_or_else(Problem::unauthenticated)
+    }
+}
+
+/// A session whose holder means the change: the token came in the header.
+#[derive(Debug, Clone)]
+pub struct ChangingCaller(pub SessionCaller);
+
+impl FromRequestParts<App> for ChangingCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = SessionCaller::from_request_parts(parts, app).await?;
+        caller.permit_change(&parts.headers, parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()))?;
+        Ok(Self(caller))
+    }
+}
+
+/// As [`ChangingCaller`], for forms of our own pages: the token came in the header or in the field `csrf_token`.
+#[derive(Debug, Clone)]
+pub struct FormCaller(pub SessionCaller);
+
+#[derive(Deserialize)]
+struct CsrfForm {
+    csrf_token: Option<String>,
+}
+
+impl FromRequest<App> for FormCaller {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let caller = SessionCaller::from_request_parts(&mut parts, app).await?;
+        let headers = parts.headers.clone();
+        let sent = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+        let field = match sent {
+            Some(_) => None,
+            None => Form::<CsrfForm>::from_request(Request::from_parts(parts, body), app).await.ok().and_then(|form| form.0.csrf_token),
+        };
+        caller.permit_change(&headers, sent.or(field.as_deref()))?;
+        Ok(Self(caller))
+    }
+}
+
+/// RFC 6265bis: `__Host-` keeps other hosts and paths from setting it, and browsers take it over https only.
+#[must_use]
+pub fn cookie_name(public_url: &PublicUrl) -> &'static str {
+    if public_url.is_https() { "__Host-rolegate_session" } else { "rolegate_session" }
+}
+
+/// The cookie of a new session.
+#[must_use]
+pub fn keep_cookie(app: &App, secret: &Secret<String>, max_age_secs: i64) -> HeaderValue {
+    let url = &app.config.public_url;
+    cookie::keep(cookie_name(url), secret.expose(), max_age_secs, SameSite::Lax, url.is_https())
+}
+
+#[must_use]
+pub fn forget_cookie(app: &App) -> HeaderValue {
+    let url = &app.config.public_url;
+    cookie::forget(cookie_name(url), SameSite::Lax, url.is_https())
+}
+
+/// Browsers name the origin of the page that sends a POST; programs name none.
+pub(in crate::http) fn same_origin(headers: &HeaderMap, public_url: &PublicUrl) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    if origin.to_str().is_ok_and(|origin| origin == public_url.origin()) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::Forbidden, "foreign_origin", "The request comes from a page of another site."))
+}

@@ -1,0 +1,135 @@
+//! Pages for people: small, without scripts and without anything from elsewhere, and told so to the browser.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use openssl::sha::sha256;
+
+use super::error::{Kind, Problem};
+
+/// Stands in every page; the policy names its hash.
+pub const STYLE: &str = include_str!("../../templates/style.css");
+
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(sha256(STYLE.as_bytes()));
+    let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
+    HeaderValue::from_str(&policy).expect("a policy is visible ASCII")
+});
+
+/// A page with its headers; nothing of it is kept by browsers or proxies.
+pub fn respond(status: StatusCode, page: &impl Template) -> Response {
+    let text = match page.render() {
+        Ok(text) => text,
+        Err(error) => return Problem::internal(&error).into(),
+    };
+    let mut response = (status, Html(text)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
+    let fixed: [(HeaderName, &str); 4] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A page that only says something.
+#[derive(Debug, Template)]
+#[template(path = "message.html")]
+pub struct Message<'a> {
+    pub title: &'a str,
+    pub lines: &'a [&'a str],
+    pub reference: Option<String>,
+}
+
+/// A refusal for a person in front of a browser.
+pub fn say(status: StatusCode, title: &str, lines: &[&str]) -> Response {
+    respond(status, &Message { title, lines, reference: None })
+}
+
+#[must_use]
+pub fn not_found() -> Response {
+    say(StatusCode::NOT_FOUND, "There is nothing here", &["The address may be misspelt, or what it led to may be gone."])
+}
+
+/// What a page says where a program would get a problem document.
+#[must_use]
+pub fn failed(problem: Problem) -> Response {
+    match problem.kind() {
+        Kind::Unauthenticated => {
+            let lines = ["Begin at your application's sign-in page, or at your identity provider."];
+            say(StatusCode::UNAUTHORIZED, "You are not signed in", &lines)
+        }
+        Kind::Unavailable => say(StatusCode::SERVICE_UNAVAILABLE, "Not at the moment", &["Please try again in a moment."]),
+        _ => problem.into(),
+    }
+}
+
+/// Whether the caller would rather have JSON than a page: RFC 9110 section 12.5.1, of which the two types matter here.
+#[must_use]
+pub fn prefers_json(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(range).collect();
+    let quality = |kind: &str| {
+        let fits = |known: &str| known == kind || (known.strip_suffix("/*").is_some_and(|family| kind.starts_with(&format!("{family}/"))));
+        // A whole type is nearer than a family, a family nearer than everything.
+        let exact = ranges.iter().find(|(known, _)| *known == kind);
+        let family = ranges.iter().find(|(known, _)| fits(known));
+        let any = ranges.iter().find(|(known, _)| *known == "*/*");
+        exact.or(family).or(any).map_or(0, |(_, quality)| *quality)
+    };
+    quality("application/json") > quality("text/html")
+}
+
+/// A media range with its quality in thousandths.
+fn range(text: &str) -> Option<(&str, u32)> {
+    let mut parts = text.split(';').map(str::trim);
+    let kind = parts.next().filter(|kind| !kind.is_empty())?;
+    let quality = parts.find_map(|part| part.strip_prefix("q="));
+    let thousandths = |text: &str| {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        format!("{whole}{decimals:0<3}").parse().ok()
+    };
+    Some((kind, quality.map_or(Some(1000), thousandths).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_browser("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false)]
+    #[case::a_program("application/json", true)]
+    #[case::json_first("application/json, text/html;q=0.5", true)]
+    #[case::html_first("application/json;q=0.4, text/html;q=0.5", false)]
+    #[case::anything("*/*", false)]
+    #[case::nothing("", false)]
+    #[case::any_application("application/*", true)]
+    #[case::json_else_anything("application/json, */*;q=0.1", true)]
+    fn json_is_given_to_those_who_want_it_more(#[case] accept: &'static str, #[case] expected: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        assert_eq!(prefers_json(&headers), expected);
+    }
+
+    #[test]
+    fn a_page_escapes_what_it_is_given_and_allows_nothing_from_elsewhere() {
+        let page = Message { title: "<script>", lines: &["\"><img src=x>"], reference: Some("&".to_owned()) };
+        let text = page.render().unwrap();
+        assert!(!text.contains("<script>") && !text.contains("<img"), "{text}");
+        let response = respond(StatusCode::OK, &page);
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Where responses of identity providers arrive. Each step refuses before the next one may cost anything: form, connection, certificates,
+//! signature and conditions (`verify`), then one transaction (`admit`), then the session's cookie and a redirect.
+
+use axum::{
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    admit::{self, Admitted, Outcome},
+    browser, find_enabled,
+    form::{self, AcsForm},
+    refusal::{SignInRefusal, refuse},
+    verify::verify,
+};
+use crate::{
+    app::App,
+    db::sign_in::{SignInLogRow, SignInOutcome},
+    domain::{
+        actor::{Actor, Occasion},
+        connection::Connection,
+    },
+    http::{
+        caller::{request_id, session},
+        error::Problem,
+        local_path::LocalPath,
+        page,
+    },
+};
+
+/// How often a response is verified again because the connection changed meanwhile.
+const ATTEMPTS: u32 = 3;
+
+/// Why there is no session: a refusal, or something that is not the response's fault.
+#[derive(Debug)]
+pub enum Failure {
+    Refused(SignInRefusal),
+    Broken(Problem),
+}
+
+impl From<SignInRefusal> for Failure {
+    fn from(refusal: SignInRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<E: Into<Problem>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let form = form::read(&parts.headers, body).await;
+    let connection = match find_enabled(&app, &slug).await {
+        Ok(Some(connection)) => connection,
+        Ok(None) => return page::not_found(),
+        Err(error) => return page::failed(error.into()),
+    };
+    let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
+    let outcome = match form {
+        Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
+        Err(message) => Err(SignInRefusal::new("transport", message).into()),
+    };
+    match outcome {
+        Ok(admitted) => welcome(&app, &connection, &mut occasion, admitted),
+        Err(Failure::Refused(refusal)) => refuse(&app, &connection, &mut occasion, refusal),
+        Err(Failure::Broken(problem)) => page::failed(problem),
+    }
+}
+
+async fn sign_in(
+    app: &App,
+    connection: &Connection,
+    form: &AcsForm,
+    headers: &HeaderMap,
+    occasion: &mut Occasion,
+) -> Result<Admitted, Failure> {
+    let mut connection = connection.clone();
+    for _ in 0..ATTEMPTS {
+        let verified = verify(app, &connection, &form.saml_response, occasion.now).await?;
+        match admit::admit(app, &connection, &verified, headers, occasion).await? {
+            Outcome::Admitted(mut admitted) => {
+                let asked = form.relay_state.as_deref().and_then(LocalPath::parse);
+                admitted.return_to = admitted.return_to.or(asked);
+                return Ok(admitted);
+            }
+            Outcome::Refused(refusal) => return Err(refusal.into()),
+            // A certificate may have been retired, or sign-in switched off, while the signature was checked.
+            Outcome::ConnectionChanged => {
+                let found = find_enabled(app, connection.slug.as_str()).await?;
+                connection =
+                    found.ok_or_else(|| SignInRefusal::new("connection", "sign-in through the connection was just switched off"))?;
+            }
+        }
+    }
+    Err(Problem::unavailable("The connection is being changed; try again.").into())
+}
+
+fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted: Admitted) -> Response {
+    app.sign_in_log.mark_used(connection.tenant, connection.id, admitted.verified_with, occasion.now);
+    let row = SignInLogRow {
+        id: occasion.ids.make(),
+        connection: connection.id,
+        at: occasion.now,
+        outcome: SignInOutcome::Accepted,
+        step: None,
+        message: if admitted.created { "signed in for the first time; an account was made" } else { "signed in" }.to_owned(),
+        account: Some(admitted.account),
+    };
+    app.sign_in_log.note(connection.tenant, row);
+    app.committed.notify_one();
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let headers = response.headers_mut();
+    let home = format!("{}/me", app.config.public_url.prefix());
+    let location = admitted.return_to.as_ref().map_or(home.as_str(), LocalPath::as_str);
+    headers.insert(header::LOCATION, HeaderValue::from_str(location).expect("a local path is visible ASCII"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let max_age_secs = (admitted.expires_at.millis() - occasion.now.millis()) / 1000;
+    headers.append(header::SET_COOKIE, session::keep_cookie(app, &admitted.secret, max_age_secs));
+    if let Some(cookie) = admitted.answered.as_deref().and_then(|id| browser::end(app, id)) {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    response
+}

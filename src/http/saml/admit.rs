@@ -1,0 +1,162 @@
+//! The one transaction of a sign-in: the request and the assertion are used up, the account found or made and brought up to date, the
+//! session opened. The database decides who was first, so that two nodes and a restart change nothing.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+
+use super::{acs::Failure, browser, refusal::SignInRefusal, verify::Verified};
+use crate::{
+    admin::session::{self, SignedIn},
+    app::App,
+    db::{self, Tx},
+    domain::{
+        actor::Occasion,
+        connection::Connection,
+        id::{AccountId, CertificateId},
+        secret::Secret,
+        time::Timestamp,
+    },
+    http::{error::Problem, local_path::LocalPath},
+    keys,
+    provision::{
+        ProvisionError,
+        sign_in::{self, SignIn},
+    },
+    saml::Assertion,
+};
+
+/// How often the transaction is tried when others are in its way.
+const ATTEMPTS: u32 = 3;
+
+#[derive(Debug)]
+pub struct Admitted {
+    pub account: AccountId,
+    pub created: bool,
+    /// For the cookie of the session.
+    pub secret: Secret<String>,
+    pub expires_at: Timestamp,
+    pub return_to: Option<LocalPath>,
+    /// The request that was answered.
+    pub answered: Option<String>,
+    pub verified_with: CertificateId,
+}
+
+#[derive(Debug)]
+pub enum Outcome {
+    Admitted(Admitted),
+    Refused(SignInRefusal),
+    /// It is another one than the response was verified for.
+    ConnectionChanged,
+}
+
+pub async fn admit(
+    app: &App,
+    connection: &Connection,
+    verified: &Verified,
+    headers: &HeaderMap,
+    occasion: &mut Occasion,
+) -> Result<Outcome, Failure> {
+    let mut attempt = 1;
+    loop {
+        match attempt_once(app, connection, verified, headers, occasion).await {
+            Err(ProvisionError::Again) if attempt < ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
+                attempt += 1;
+            }
+            Err(ProvisionError::Again) => {
+                return Err(Problem::unavailable("Others are signing in to the same account; try again.").into());
+            }
+            Err(ProvisionError::Db(error)) => return Err(error.into()),
+            Err(error) => return Err(Problem::internal(&error).into()),
+            Ok(outcome) => return Ok(outcome),
+        }
+    }
+}
+
+/// What is returned before the commit leaves nothing behind. A refusal by the core is committed: the response is used up, and what it
+/// takes away is taken away.
+async fn attempt_once(
+    app: &App,
+    connection: &Connection,
+    verified: &Verified,
+    headers: &HeaderMap,
+    occasion: &mut Occasion,
+) -> Result<Outcome, ProvisionError> {
+    let assertion = &verified.assertion;
+    let mut tx = app.db.begin().await?;
+    let published = app.published.read(&mut tx, connection.tenant, connection.id).await?;
+    let Some(published) = published.filter(|published| published.connection.version == connection.version) else {
+        return Ok(Outcome::ConnectionChanged);
+    };
+    let return_to = match consume(app, &mut tx, connection, assertion, headers, occasion.now).await? {
+        Ok(return_to) => return_to,
+        Err(refusal) => return Ok(Outcome::Refused(refusal)),
+    };
+    let outcome = match sign_in::sign_in(&mut tx, &published, occasion, verified.claim.clone()).await? {
+        SignIn::Refused(refused) => Outcome::Refused(SignInRefusal::new("account", refused.to_string())),
+        SignIn::Admitted { account, created } => {
+            let secret = keys::secret(app.random.bytes());
+            let ttl_end = occasion.now.plus_secs(connection.saml.session_ttl_secs);
+            let expires_at = assertion.session_not_on_or_after.map_or(ttl_end, |end| end.min(ttl_end));
+            let signed_in = SignedIn {
+                id: occasion.ids.make(),
+                tenant: connection.tenant,
+                account,
+                connection: Some(connection.id),
+                session_index: assertion.session_index.clone(),
+                expires_at,
+            };
+            session::open(&mut tx, occasion, signed_in, &secret).await?;
+            let answered = assertion.in_response_to.clone();
+            Outcome::Admitted(Admitted {
+                account,
+                created,
+                secret,
+                expires_at,
+                return_to,
+                answered,
+                verified_with: assertion.verified_with,
+            })
+        }
+    };
+    tx.commit().await?;
+    Ok(outcome)
+}
+
+/// Uses up the request that is answered and the assertion. Where the request remembered that the person should be sent.
+async fn consume(
+    app: &App,
+    tx: &mut Tx,
+    connection: &Connection,
+    assertion: &Assertion,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Result<Option<LocalPath>, SignInRefusal>, ProvisionError> {
+    let (tenant, id) = (connection.tenant, connection.id);
+    let refuse = |step, message: &str| Ok(Err(SignInRefusal::new(step, message)));
+    let return_to = match &assertion.in_response_to {
+        Some(request) => {
+            let Some(secret) = browser::find(app, headers, request) else {
+                return refuse(
+                    "in_response_to",
+                    "the response answers a request that this browser did not begin, or too long ago: begin again, in one browser, with cookies allowed",
+                );
+            };
+            let browser = keys::hash(secret.expose());
+            match db::sign_in::consume_authn_request(tx, tenant, id, request, &browser, now).await? {
+                Some(row) => row.return_to.as_deref().and_then(LocalPath::parse),
+                None => return refuse("in_response_to", "the request that the response answers is unknown, answered already or too old"),
+            }
+        }
+        None if connection.saml.idp_initiated => None,
+        None => {
+            return refuse(
+                "in_response_to",
+                "the response answers no request, and the connection does not let the identity provider begin (idp_initiated = false)",
+            );
+        }
+    };
+    let fresh = db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.usable_until).await?;
+    if fresh { Ok(Ok(return_to)) } else { refuse("replay", "the assertion was used before") }
+}

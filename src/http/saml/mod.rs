@@ -1,0 +1,49 @@
+//! SAML over HTTP: what a connection's identity provider is told of us, where a sign-in begins, and where its response arrives.
+
+mod acs;
+mod admit;
+mod browser;
+mod form;
+mod login;
+mod metadata;
+mod refusal;
+mod verify;
+
+use axum::http::Method;
+
+use super::routes::{Entry, Routes};
+use crate::{
+    app::App,
+    config::PublicUrl,
+    db::{self, DbError},
+    domain::{connection::Connection, name::Slug},
+};
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .add(Method::GET, "/connections/{slug}/saml/metadata", Entry::Open, metadata::get)
+        .add(Method::GET, "/connections/{slug}/saml/login", Entry::Open, login::get)
+        .add(Method::POST, "/connections/{slug}/saml/acs", Entry::Open, acs::post)
+}
+
+/// Our side of a connection, as the identity provider knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// Also where the metadata is.
+    pub entity_id: String,
+    pub acs_url: String,
+}
+
+impl Addresses {
+    #[must_use]
+    pub fn of(public_url: &PublicUrl, slug: &Slug) -> Self {
+        let below = |name: &str| public_url.join(&format!("/connections/{slug}/saml/{name}"));
+        Self { entity_id: below("metadata"), acs_url: below("acs") }
+    }
+}
+
+/// The connection of an address, if people may sign in through it.
+async fn find_enabled(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
+    let row = db::connection::find_connection_by_slug(&app.db, slug).await?;
+    Ok(row.map(|row| row.connection).filter(|connection| connection.enabled && connection.saml.enabled))
+}

@@ -1,0 +1,57 @@
+//! A response's signature, conditions and identity, off the threads that serve requests: a call into C cannot be cut short, so no more of
+//! them run than there are cores, and a panic ends that one alone.
+
+use super::{Addresses, acs::Failure, refusal::SignInRefusal};
+use crate::{
+    app::App,
+    domain::{connection::Connection, time::Timestamp},
+    http::error::Problem,
+    provision::sign_in::Claim,
+    saml::{self, Assertion, Party, Refusal},
+};
+
+/// What a verified response says.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    pub assertion: Assertion,
+    pub claim: Claim,
+}
+
+pub async fn verify(app: &App, connection: &Connection, saml_response: &str, now: Timestamp) -> Result<Verified, Failure> {
+    let certificates = app.trusted.read(&app.db, connection).await?;
+    let addresses = Addresses::of(&app.config.public_url, &connection.slug);
+    let (connection, saml_response) = (connection.clone(), saml_response.to_owned());
+    let work = move || {
+        let party = Party {
+            sp_entity_id: &addresses.entity_id,
+            acs_url: &addresses.acs_url,
+            idp_entity_id: &connection.saml.idp_entity_id,
+            certificates: &certificates,
+            skew_secs: connection.saml.skew_secs,
+            subject_from_attribute: connection.saml.subject_attribute.is_some(),
+        };
+        let assertion = saml::verify(&saml_response, &party, now)?;
+        let claim = claim(&assertion, &connection)?;
+        Ok::<_, Refusal>(Verified { assertion, claim })
+    };
+    let turn = app.verifications.clone().acquire_owned().await;
+    let turn = turn.map_err(|_| Problem::unavailable("The gateway is ending; try again."))?;
+    let outcome = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    match outcome.await {
+        Ok(verified) => verified.map_err(|refusal| SignInRefusal::from(refusal).into()),
+        Err(error) => {
+            tracing::error!(panicked = error.is_panic(), "the verification of a response came to no end");
+            Err(SignInRefusal::new("verification", "the response could not be judged: the verification of it came to no end").into())
+        }
+    }
+}
+
+fn claim(assertion: &Assertion, connection: &Connection) -> Result<Claim, Refusal> {
+    let (subject, identity) = saml::identity(assertion, connection)?;
+    let name = connection.saml.correlate.as_ref().map_or("NameID", |correlate| correlate.saml.as_str());
+    let correlation = saml::identity::value_of(assertion, name)?.map(str::to_owned);
+    Ok(Claim { subject: subject.as_str().to_owned(), correlation, identity })
+}

@@ -1,0 +1,83 @@
+//! `/Groups`
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{
+    body::Body,
+    changes::{ChangeGroup, CreateGroup, DeleteGroup, ReplaceGroup},
+    collection::{Groups, list_collection, render_one},
+    conditional::{IfMatch, IfNoneMatch},
+    parameters::{Parameters, ResourceId},
+    respond::{changed, created, document, found, not_modified},
+};
+use crate::{
+    db::group::find_group,
+    domain::id::kind::Group as GroupKind,
+    http::{caller::ScimCaller, error::ScimFailure},
+    scim::{group::Group, patch::Patch, schema::Schemas},
+};
+
+pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
+    let projection = query.projection(&Schemas::standard().group)?;
+    let group = Group::parse(&body, caller.settings.dialect)?;
+    let row = caller.commit(&CreateGroup(group)).await?;
+    Ok(created(render_one(&Groups(&caller), row, &projection).await?))
+}
+
+pub async fn read(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<GroupKind>,
+    query: Parameters,
+    if_none_match: IfNoneMatch,
+) -> Result<Response, ScimFailure> {
+    let projection = query.projection(&Schemas::standard().group)?;
+    let row = find_group(&caller.app.db, caller.tenant, caller.connection, id).await?.ok_or_else(ScimFailure::not_found)?;
+    if if_none_match.has(row.version) {
+        return Ok(not_modified(row.version));
+    }
+    Ok(found(render_one(&Groups(&caller), row, &projection).await?))
+}
+
+pub async fn list(caller: ScimCaller, query: Parameters) -> Result<Response, ScimFailure> {
+    let query = query.list(&Schemas::standard().group)?;
+    Ok(document(list_collection(&Groups(&caller), &query).await?))
+}
+
+pub async fn replace(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<GroupKind>,
+    IfMatch(precondition): IfMatch,
+    query: Parameters,
+    Body(body): Body,
+) -> Result<Response, ScimFailure> {
+    let projection = query.projection(&Schemas::standard().group)?;
+    let group = Group::parse(&body, caller.settings.dialect)?;
+    let row = caller.commit(&ReplaceGroup { id, precondition, group }).await?;
+    Ok(found(render_one(&Groups(&caller), row, &projection).await?))
+}
+
+/// A group may have very many members: the answer is empty unless attributes are asked for.
+pub async fn patch(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<GroupKind>,
+    IfMatch(precondition): IfMatch,
+    query: Parameters,
+    Body(body): Body,
+) -> Result<Response, ScimFailure> {
+    let projection = query.projection(&Schemas::standard().group)?;
+    let change = Patch::parse(&body, caller.settings.dialect)?.group_change(caller.settings.dialect)?;
+    let row = caller.commit(&ChangeGroup { id, precondition, change }).await?;
+    if projection.is_asked() { Ok(found(render_one(&Groups(&caller), row, &projection).await?)) } else { Ok(changed(row.version)) }
+}
+
+pub async fn delete(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<GroupKind>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, ScimFailure> {
+    caller.commit(&DeleteGroup { id, precondition }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,82 @@
+//! `/Users`
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{
+    body::Body,
+    changes::{CreateUser, DeleteUser, PatchUser, ReplaceUser},
+    collection::{Users, list_collection, render_one},
+    conditional::{IfMatch, IfNoneMatch},
+    parameters::{Parameters, ResourceId},
+    respond::{created, document, found, not_modified},
+};
+use crate::{
+    db::identity::find_user,
+    domain::id::kind::Account,
+    http::{caller::ScimCaller, error::ScimFailure},
+    scim::{patch::Patch, resource::User, schema::Schemas},
+};
+
+pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
+    let projection = query.projection(&Schemas::standard().user)?;
+    let user = User::parse(&body, Schemas::standard(), caller.settings.dialect)?;
+    let row = caller.commit(&CreateUser(user)).await?;
+    Ok(created(render_one(&Users(&caller), row, &projection).await?))
+}
+
+pub async fn read(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<Account>,
+    query: Parameters,
+    if_none_match: IfNoneMatch,
+) -> Result<Response, ScimFailure> {
+    let projection = query.projection(&Schemas::standard().user)?;
+    let row = find_user(&caller.app.db, caller.tenant, caller.connection, id).await?.ok_or_else(ScimFailure::not_found)?;
+    if if_none_match.has(row.scim.version) {
+        return Ok(not_modified(row.scim.version));
+    }
+    Ok(found(render_one(&Users(&caller), row, &projection).await?))
+}
+
+pub async fn list(caller: ScimCaller, query: Parameters) -> Result<Response, ScimFailure> {
+    let query = query.list(&Schemas::standard().user)?;
+    Ok(document(list_collection(&Users(&caller), &query).await?))
+}
+
+pub async fn replace(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<Account>,
+    IfMatch(precondition): IfMatch,
+    query: Parameters,
+    Body(body): Body,
+) -> Result<Response, ScimFailure> {
+    let projection = query.projection(&Schemas::standard().user)?;
+    let user = User::parse(&body, Schemas::standard(), caller.settings.dialect)?;
+    let row = caller.commit(&ReplaceUser { id, precondition, user }).await?;
+    Ok(found(render_one(&Users(&caller), row, &projection).await?))
+}
+
+pub async fn patch(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<Account>,
+    IfMatch(precondition): IfMatch,
+    query: Parameters,
+    Body(body): Body,
+) -> Result<Response, ScimFailure> {
+    let (projection, dialect) = (query.projection(&Schemas::standard().user)?, caller.settings.dialect);
+    let patch = Patch::parse(&body, dialect)?;
+    let row = caller.commit(&PatchUser { id, precondition, patch, dialect }).await?;
+    Ok(found(render_one(&Users(&caller), row, &projection).await?))
+}
+
+pub async fn delete(
+    caller: ScimCaller,
+    ResourceId(id): ResourceId<Account>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, ScimFailure> {
+    caller.commit(&DeleteUser { id, precondition }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,233 @@
+//! A tenant from its file, applied, applied again, changed and withdrawn, on both engines.
+
+use std::path::Path;
+
+use rolegate::{
+    admin::{
+        apply::{Applied, ApplyError, apply, preview},
+        listing,
+        plan::Metadata,
+        tenant_file::TenantFile,
+    },
+    db::{Db, tenant},
+    domain::{actor::Occasion, secret::Secret},
+};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::common::{NOW, engines::Engine, occasion};
+
+const BASE: &str = r#"
+[tenant]
+slug = "acme"
+name = "Acme"
+preset = "idaas"
+settings = { min_owners = 1 }
+
+[[organizations]]
+slug = "acme-berlin"
+name = "Berlin"
+parent = "acme-eu"
+
+[[organizations]]
+slug = "acme-eu"
+name = "Acme Europe"
+parent = "acme"
+
+[[owners]]
+email = "owner@acme.example"
+name = "First Owner"
+
+[[roles]]
+name = "Theme editor"
+permissions = ["account_branding_customization:*"]
+
+[[connections]]
+slug = "acme-okta"
+organization = "acme"
+
+[connections.scim]
+enabled = true
+
+[connections.default_mapping]
+roles = ["Theme editor"]
+
+[[connections.rules]]
+name = "platform team"
+when = 'groups[value eq "platform-admins"]'
+grant = [{ role = "Theme editor", organization = "acme-eu" }]
+"#;
+
+fn parse(text: &str) -> TenantFile {
+    TenantFile::parse(Path::new("acme.toml"), text).unwrap()
+}
+
+async fn try_apply(db: &Db, text: &str, seed: u8) -> Result<Applied, ApplyError> {
+    apply(db, &mut occasion(seed), &mut || Secret::new(format!("secret-{seed}")), &parse(text), &Metadata::new()).await
+}
+
+async fn apply_text(db: &Db, text: &str, seed: u8) -> Applied {
+    try_apply(db, text, seed).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn shown(applied: &Applied) -> Vec<String> {
+    applied.changes.iter().map(ToString::to_string).collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_tenant_is_made_once_and_applying_again_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let first = apply_text(&db, BASE, 1).await;
+    assert_eq!(first.links.len(), 1);
+    assert_eq!(first.links[0].email, "owner@acme.example");
+    assert_eq!(first.links[0].path(), "/sign-in/link?token=secret-1");
+
+    let rows = listing::find_accounts(&db, first.tenant, "OWNER@acme.example").await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].account.active);
+    let held = serde_json::to_value(&rows[0].assignments).unwrap();
+    let origin = json!({ "kind": "bootstrap", "since": NOW.to_string() });
+    assert_eq!(held, json!([{ "role": "Super Administrator", "organization": "acme", "reach": "subtree", "origins": [origin] }]));
+
+    let again = apply_text(&db, BASE, 2).await;
+    assert_eq!(shown(&again), Vec::<String>::new());
+    assert!(again.links.is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_preview_writes_nothing_and_says_what_apply_does(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let previewed = preview(&db, &mut occasion(1), &parse(BASE), &Metadata::new()).await.unwrap();
+    assert!(tenant::list_tenants(&*db).await.unwrap().is_empty());
+    let applied = apply_text(&db, BASE, 1).await;
+    assert_eq!(shown(&previewed), shown(&applied));
+    assert_eq!(previewed.counts, applied.counts);
+    assert_eq!(applied.counts.origins_added, 1, "the owner's role");
+}
+
+#[rstest]
+#[tokio::test]
+async fn changes_are_told_in_words_and_rules_keep_their_ids(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let first = apply_text(&db, BASE, 1).await;
+    let ids = |mappings: Vec<(_, rolegate::policy::mapping::Mapping)>| -> Vec<_> {
+        mappings.into_iter().flat_map(|(_, mapping)| mapping.rules).map(|rule| (rule.id, rule.name)).collect()
+    };
+    let before = ids(rolegate::db::listing::list_published_mappings(&*db, first.tenant).await.unwrap());
+    let changed = BASE
+        .replace("name = \"Acme Europe\"", "name = \"Europe\"")
+        .replace("parent = \"acme-eu\"", "parent = \"acme\"")
+        .replace("permissions = [\"account_branding_customization:*\"]", "permissions = [\"account_branding_customization:*\", \"*:read\"]")
+        .replace("[connections.scim]", "[connections.saml]\nenabled = true\njit = \"create\"\n[connections.scim]")
+        .replace("eq \"platform-admins\"", "eq \"platform\"");
+    let second = apply_text(&db, &changed, 2).await;
+    let expected = [
+        r#"~ role "Theme editor": permissions: ["account_branding_customization:*"] → ["*:read","account_branding_customization:*"]"#,
+        "~ organization acme-berlin: parent: acme-eu → acme",
+        "~ organization acme-eu: name: Acme Europe → Europe",
+        "~ connection acme-okta: saml.enabled: false → true; saml.jit: nothing → create",
+        r#"~ mapping of acme-okta, version 2: ~ rule "platform team""#,
+    ];
+    assert_eq!(shown(&second), expected);
+    let after = ids(rolegate::db::listing::list_published_mappings(&*db, first.tenant).await.unwrap());
+    assert_eq!(before, after);
+    assert!(shown(&apply_text(&db, &changed, 3).await).is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_vanishes_from_the_file_is_withdrawn(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    apply_text(&db, BASE, 1).await;
+    let owners = "\n[[owners]]\nemail = \"second@acme.example\"\nname = \"Second Owner\"\n";
+    let head = &BASE[..BASE.find("[[organizations]]").unwrap()];
+    let second = apply_text(&db, &format!("{head}{owners}"), 2).await;
+    let expected = [
+        "+ owner second@acme.example",
+        "- connection acme-okta: disabled, and what its rules and its default gave is withdrawn",
+        "- owner owner@acme.example",
+        "- role \"Theme editor\"",
+        "- organization acme-berlin",
+        "- organization acme-eu",
+    ];
+    assert_eq!(shown(&second), expected);
+    let row = &listing::find_accounts(&db, second.tenant, "owner@acme.example").await.unwrap()[0];
+    assert!(!row.account.active && row.assignments.is_empty());
+    assert!(shown(&apply_text(&db, &format!("{head}{owners}"), 3).await).is_empty());
+
+    let back = apply_text(&db, BASE, 4).await;
+    assert_eq!(back.links.len(), 1, "the first owner again, by a new link");
+    let row = &listing::find_accounts(&db, second.tenant, "owner@acme.example").await.unwrap()[0];
+    assert!(row.account.active && !row.assignments.is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_must_stay_is_refused_and_nothing_is_written(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let first = apply_text(&db, BASE, 1).await;
+    let without = |part: &str, until: &str| {
+        let from = BASE.find(part).unwrap();
+        let to = from + BASE[from..].find(until).unwrap();
+        format!("{}{}", &BASE[..from], &BASE[to..])
+    };
+    let no_owner = try_apply(&db, &without("[[owners]]", "[[roles]]"), 2).await.unwrap_err();
+    assert!(no_owner.to_string().contains("owners"), "{no_owner}");
+    let named = try_apply(&db, &without("[[roles]]", "[[connections]]"), 3).await.unwrap_err();
+    assert!(named.to_string().contains("connections.default_mapping.roles: there is no role \"Theme editor\""), "{named}");
+    let parent = try_apply(&db, &without("[[organizations]]\nslug = \"acme-eu\"", "[[owners]]"), 4).await.unwrap_err();
+    assert!(parent.to_string().contains("acme-eu"), "{parent}");
+    let other_preset =
+        try_apply(&db, &without("[[roles]]", "[[connections]]").replace("idaas", "dashboard").replace("Theme editor", "Admin"), 5).await;
+    assert!(other_preset.unwrap_err().to_string().contains("made from the preset idaas, which cannot be changed"));
+    let circle = BASE.replace("parent = \"acme\"", "parent = \"acme-berlin\"");
+    assert!(try_apply(&db, &circle, 6).await.is_err());
+    assert_eq!(tenant::find_tenant(&*db, first.tenant).await.unwrap().unwrap().name.as_str(), "Acme");
+    assert!(shown(&apply_text(&db, BASE, 7).await).is_empty(), "nothing was written");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_connection_slug_belongs_to_one_tenant_of_the_installation(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    apply_text(&db, BASE, 1).await;
+    let other = BASE
+        .replace("slug = \"acme\"", "slug = \"other\"")
+        .replace("parent = \"acme\"", "parent = \"other\"")
+        .replace("organization = \"acme\"\n", "");
+    let refused = try_apply(&db, &other, 2).await.unwrap_err();
+    assert!(refused.to_string().contains("acme-okta is taken by another tenant"), "{refused}");
+    assert_eq!(tenant::list_tenants(&*db).await.unwrap().len(), 1);
+}
+
+/// The actor of `apply` is the host operator, in every audit row.
+#[rstest]
+#[tokio::test]
+async fn every_step_is_audited(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let first = apply_text(&db, BASE, 1).await;
+    let Occasion { correlation, .. } = occasion(1);
+    let rows: Vec<(String, String)> = db
+        .query("select actor_kind, action from audit where tenant = $1 and correlation = $2 order by action, id")
+        .bind(first.tenant.to_string())
+        .bind(correlation)
+        .all()
+        .await
+        .unwrap();
+    assert!(rows.iter().all(|(actor, _)| actor == "host_operator"));
+    let actions: Vec<_> = rows.into_iter().map(|(_, action)| action).collect();
+    let expected = [
+        "account.created",
+        "assignment.origin_added",
+        "connection.created",
+        "mapping.published",
+        "organization.created",
+        "organization.created",
+        "role.created",
+        "sign_in_link.created",
+        "tenant.created",
+    ];
+    assert_eq!(actions, expected);
+}

@@ -1,0 +1,3 @@
+//! What the operator of the host does.
+
+mod apply;

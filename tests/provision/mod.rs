@@ -1,0 +1,4 @@
+//! The core on both engines: facts go in by SCIM and by SAML, and what accounts hold, and why, comes out.
+
+mod scenarios;
+mod story;

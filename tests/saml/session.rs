@@ -1,0 +1,100 @@
+use axum::http::{Method, StatusCode};
+use rolegate::domain::time::Timestamp;
+use rstest::rstest;
+
+use super::house::{ada, gateway, me, sign_in};
+use crate::common::{engines::Engine, installation::PUBLIC_URL};
+
+#[rstest]
+#[tokio::test]
+async fn a_session_ends_by_its_time_or_the_identity_providers(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = gateway(engine, "", "").await;
+    let mut browser = gateway.browser();
+    sign_in(&mut browser, ada(&gateway, &[])).await;
+    gateway.app.clock.advance_secs(8 * 3600 - 1);
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::OK);
+    gateway.app.clock.advance_secs(1);
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+
+    let mut short = ada(&gateway, &[]);
+    short.session_not_on_or_after = Some(Timestamp::from_millis(gateway.app.now().millis() + 60_000));
+    assert_eq!(sign_in(&mut browser, short).await.status, StatusCode::SEE_OTHER);
+    gateway.app.clock.advance_secs(59);
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::OK);
+    gateway.app.clock.advance_secs(1);
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[rstest]
+#[tokio::test]
+async fn signing_out_ends_this_session_alone(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = gateway(engine, "", "").await;
+    let (mut desk, mut phone) = (gateway.browser(), gateway.browser());
+    sign_in(&mut desk, ada(&gateway, &[])).await;
+    sign_in(&mut phone, ada(&gateway, &[])).await;
+    let stolen = desk.clone();
+    let token = desk.csrf_token().await;
+    let answer = desk.post_form("/logout", &[("csrf_token", &token)]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert!(desk.cookies.is_empty());
+    assert_eq!(stolen.clone().get_json("/me").await.status, StatusCode::UNAUTHORIZED, "the cookie's value is worth nothing any more");
+    assert_eq!(phone.get_json("/me").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_change_needs_this_sessions_token_and_no_foreign_page() {
+    let gateway = gateway(Engine::Sqlite, "", "").await;
+    let (mut ada_, mut other) = (gateway.browser(), gateway.browser());
+    sign_in(&mut ada_, ada(&gateway, &[])).await;
+    sign_in(&mut other, ada(&gateway, &[])).await;
+    let (token, others) = (ada_.csrf_token().await, other.csrf_token().await);
+    assert_ne!(token, others);
+    let origin = ("origin", PUBLIC_URL);
+    let refused: [(&str, &[(&str, &str)]); 5] = [
+        ("csrf_token_missing", &[]),
+        ("csrf_token_missing", &[origin]),
+        ("csrf_token_wrong", &[("x-csrf-token", &others)]),
+        ("foreign_origin", &[("x-csrf-token", &token), ("origin", "https://evil.example")]),
+        ("foreign_origin", &[("x-csrf-token", &token), ("origin", "null")]),
+    ];
+    for (code, headers) in refused {
+        let answer = ada_.send(Method::POST, "/logout", headers, Vec::new()).await;
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, code));
+    }
+    assert_eq!(ada_.get_json("/me").await.status, StatusCode::OK);
+    let answer = ada_.send(Method::POST, "/logout", &[("x-csrf-token", &token), origin, ("accept", "application/json")], Vec::new()).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn the_page_says_why_each_role_is_there() {
+    let gateway = gateway(Engine::Sqlite, "", "").await;
+    let mut browser = gateway.browser();
+    let mut message = ada(&gateway, &["platform-admins"]);
+    message.attributes[1].1 = vec!["<b>Ada</b>".to_owned()];
+    sign_in(&mut browser, message).await;
+    let answer = browser.get("/me").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let page = answer.text();
+    assert!(page.contains("Organization Context Manager") && page.contains("by the default mapping of acme-okta"), "{page}");
+    assert!(page.contains("platform team") && !page.contains("<b>Ada"), "{page}");
+    let account = me(&mut browser).await["account"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(account.len(), 36);
+}
+
+#[tokio::test]
+async fn nobody_is_told_anything() {
+    let gateway = gateway(Engine::Sqlite, "", "").await;
+    let mut browser = gateway.browser();
+    let answer = browser.get_json("/me").await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::UNAUTHORIZED, "unauthenticated"));
+    let page = browser.get("/me").await;
+    assert_eq!(page.status, StatusCode::UNAUTHORIZED);
+    assert!(page.text().contains("You are not signed in"), "{}", page.text());
+    for value in ["", "x", "__", &"a".repeat(5000)] {
+        browser.cookies.insert("__Host-rolegate_session".to_owned(), value.to_owned());
+        assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    }
+}
