@@ -8,6 +8,7 @@ pub mod change;
 pub mod current;
 pub mod listing;
 pub mod plan;
+pub mod provisioning_log;
 pub mod recover;
 pub mod session;
 pub mod sign_in_link;

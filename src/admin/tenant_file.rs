@@ -16,7 +16,7 @@ use crate::{
     domain::{
         assignment::Reach,
         catalogue::Permission,
-        connection::{Audience, Authority, Correlation, Dialect, Jit, MissingGroups, SamlSettings, ScimSettings, UnknownMembers},
+        connection::{Audience, Authority, Correlation, Jit, MissingGroups, SamlSettings, ScimSettings},
         model::Settings,
         name::{Email, Slug, Title, fold},
         time::Timestamp,
@@ -314,8 +314,7 @@ impl Reader<'_> {
             (None, Some(url)) => Some(self.read("connections.saml.idp_metadata_url", url, metadata_url)?),
             (None, None) => None,
         };
-        let raw::Scim { enabled, dialect, unknown_members } = raw.scim;
-        let scim = ScimSettings { enabled, dialect, unknown_members };
+        let scim = raw.scim;
         let saml = self.saml(raw.saml)?;
         let raw::DefaultMapping { roles, apply, unmatched } = raw.default_mapping;
         let default_roles =
@@ -480,8 +479,8 @@ mod erased {
 /// The file's form, key by key.
 mod raw {
     use super::{
-        AppliesTo, Apply, Audience, Authority, BTreeMap, Correlation, Deserialize, Dialect, Jit, MissingGroups, Mode, OnDelete, Reach,
-        SettableKind, Spanned, UnknownMembers, Unmatched,
+        AppliesTo, Apply, Audience, Authority, BTreeMap, Correlation, Deserialize, Jit, MissingGroups, Mode, OnDelete, Reach, ScimSettings,
+        SettableKind, Spanned, Unmatched,
     };
 
     fn yes() -> bool {
@@ -553,7 +552,7 @@ mod raw {
         #[serde(default)]
         pub allow_owner_grants: bool,
         #[serde(default)]
-        pub scim: Scim,
+        pub scim: ScimSettings,
         #[serde(default)]
         pub saml: Saml,
         #[serde(default)]
@@ -562,14 +561,6 @@ mod raw {
         pub default_mapping: DefaultMapping,
         #[serde(default)]
         pub rules: Vec<Rule>,
-    }
-
-    #[derive(Deserialize, Default)]
-    #[serde(default, deny_unknown_fields)]
-    pub(super) struct Scim {
-        pub enabled: bool,
-        pub dialect: Dialect,
-        pub unknown_members: UnknownMembers,
     }
 
     #[derive(Deserialize, Default)]

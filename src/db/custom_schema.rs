@@ -25,10 +25,11 @@ pub async fn find_custom_schema(source: impl Into<Target<'_>>, tenant: TenantId)
     row.map(read).transpose()
 }
 
-/// Writes what [`custom::parse`] has read; the new version.
+/// Writes what [`custom::parse`] has read; the new version, which no earlier schema of the tenant had, not even one that was deleted.
 pub async fn put_custom_schema(tx: &mut Tx, tenant: TenantId, document: &str, now: Timestamp) -> Result<i64, DbError> {
-    let sql = "insert into custom_schema (tenant, document, version, changed_at_ms) values ($1, $2, 1, $3)
-        on conflict (tenant) do update set document = excluded.document, version = custom_schema.version + 1, changed_at_ms = excluded.changed_at_ms
+    let sql = "insert into custom_schema (tenant, document, version, changed_at_ms) values ($1, $2, $3, $3)
+        on conflict (tenant) do update set document = excluded.document, changed_at_ms = excluded.changed_at_ms,
+            version = case when custom_schema.version >= excluded.version then custom_schema.version + 1 else excluded.version end
         returning version";
     let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(document.to_owned()).bind(now.millis()).optional().await?;
     row.map(|(version,)| version).ok_or_else(|| DbError::corrupt("a tenant's schema", "it vanished while it was written"))

@@ -23,6 +23,7 @@ mod migrate;
 pub mod model;
 pub mod oauth;
 pub mod organization;
+pub mod pick;
 pub mod provisioning_log;
 pub mod role;
 pub mod seal;

@@ -232,11 +232,12 @@ pub async fn insert_access_token(
 /// By the hash of what the client sent. What was revoked is gone, so that the times of the [`Bearer`] say the rest.
 pub async fn find_access_bearer(source: impl Into<Target<'_>>, hash: &str) -> Result<Option<Bearer>, DbError> {
     let sql = "select token.tenant, token.connection, connection.slug, connection.enabled, connection.scim, token.id, token.expires_at_ms,
-            secret.revoked_at_ms, token.created_at_ms as last_used_at_ms
+            secret.revoked_at_ms, token.created_at_ms as last_used_at_ms, coalesce(custom.version, 0) as schema_version
         from oauth_access_token token
         join oauth_secret secret on secret.tenant = token.tenant and secret.connection = token.connection and secret.client = token.client
             and secret.id = token.secret
         join connection on connection.tenant = token.tenant and connection.id = token.connection
+        left join custom_schema custom on custom.tenant = token.tenant
         where token.hash = $1";
     find_connection_bearer(source, sql, hash).await
 }

@@ -11,6 +11,8 @@ mod health;
 mod link;
 mod local_path;
 mod me;
+mod meter;
+pub mod pace;
 pub mod page;
 mod request;
 pub mod routes;
@@ -43,7 +45,7 @@ pub fn routes() -> Routes {
 pub fn router(app: App) -> Router {
     routes()
         .into_router()
-        .nest("/connections/{slug}/scim/v2", scim::routes())
+        .nest("/connections/{slug}/scim/v2", scim::routes().layer(middleware::from_fn_with_state(app.clone(), meter::record)))
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -10,6 +10,7 @@ pub mod published;
 mod reconcile;
 mod record;
 pub mod remap;
+pub mod schemas;
 pub mod sign_in;
 pub mod user;
 pub mod withdraw;
@@ -17,6 +18,7 @@ pub mod withdraw;
 use crate::{db::DbError, policy::invariant::OwnerFloor, scim::error::ScimError};
 
 pub use published::{Published, PublishedCache};
+pub use schemas::SchemaCache;
 
 /// Why a change was refused. Nothing of it was written once the transaction is dropped.
 #[derive(Debug, thiserror::Error)]

@@ -127,6 +127,11 @@ impl Made {
     pub fn fail(&mut self, bulk_id: &str) {
         self.0.insert(bulk_id.to_owned(), None);
     }
+
+    #[must_use]
+    pub fn id(&self, bulk_id: &str) -> Option<String> {
+        self.0.get(bulk_id).cloned().flatten()
+    }
 }
 
 impl Bulk {

@@ -6,7 +6,7 @@ pub mod idp;
 pub mod installation;
 
 use rolegate::domain::{
-    actor::{Actor, Occasion},
+    actor::{Actor, Occasion, Tally},
     id::IdSource,
     time::Timestamp,
 };
@@ -21,5 +21,5 @@ pub fn ids(seed: u8) -> IdSource {
 
 /// The host operator, at [`NOW`].
 pub fn occasion(seed: u8) -> Occasion {
-    Occasion { actor: Actor::HostOperator, now: NOW, ids: ids(seed), correlation: format!("test-{seed}") }
+    Occasion { actor: Actor::HostOperator, now: NOW, ids: ids(seed), correlation: format!("test-{seed}"), tally: Tally::default() }
 }

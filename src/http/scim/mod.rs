@@ -1,25 +1,31 @@
 //! SCIM below `/connections/{slug}/scim/v2`. Whatever stands here, every address of it asks for the token first.
 
 mod body;
+mod bulk;
 mod changes;
 mod collection;
 mod conditional;
+mod cursors;
 mod discovery;
 mod groups;
+mod listing;
 mod parameters;
 mod respond;
+mod roles;
+mod search;
 mod users;
 
 use axum::{
     Router,
-    routing::{any, get},
+    extract::DefaultBodyLimit,
+    routing::{any, get, post},
 };
 
 use super::{
     caller::ScimCaller,
     error::{Kind, ScimFailure},
 };
-use crate::app::App;
+use crate::{app::App, scim::bulk::BODY};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -32,11 +38,14 @@ pub fn routes() -> Router<App> {
         .route("/ResourceTypes/{id}", get(discovery::resource_type))
         .route("/Schemas", get(discovery::schemas))
         .route("/Schemas/{id}", get(discovery::schema))
-        .route("/Me", any(not_implemented))
-        .route("/Bulk", any(not_implemented))
-        .route("/.search", any(not_implemented))
-        .route("/Users/.search", any(not_implemented))
-        .route("/Groups/.search", any(not_implemented))
+        .route("/Roles", get(roles::list))
+        .route("/Roles/{id}", get(roles::read))
+        .route("/.search", post(search::root))
+        .route("/Users/.search", post(search::users))
+        .route("/Groups/.search", post(search::groups))
+        .route("/Roles/.search", post(search::roles))
+        .route("/Bulk", post(bulk::run).layer(DefaultBodyLimit::max(BODY)))
+        .route("/Me", any(no_self))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
 }
@@ -49,7 +58,7 @@ async fn wrong_method(_caller: ScimCaller) -> ScimFailure {
     ScimFailure::new(Kind::MethodNotAllowed, "This endpoint has no such method.")
 }
 
-/// RFC 7644 section 3.12: what the protocol knows and this server does not do.
-async fn not_implemented(_caller: ScimCaller) -> ScimFailure {
-    ScimFailure::new(Kind::NotImplemented, "This server does not do that; /ServiceProviderConfig says what it does.")
+/// RFC 7644 section 3.11: a server without this "SHALL respond with HTTP status code 501".
+async fn no_self(_caller: ScimCaller) -> ScimFailure {
+    ScimFailure::new(Kind::NotImplemented, "A token speaks for its connection and is no user: there is no /Me.")
 }

@@ -24,6 +24,15 @@ impl Operation {
         found
     }
 
+    /// The id of the resource that it is about, as far as it is known.
+    #[must_use]
+    pub fn target(&self, made: &Made) -> Option<String> {
+        match self.id.as_deref() {
+            Some(id) => id.strip_prefix(PREFIX).map_or_else(|| Some(id.to_owned()), |name| made.id(name)),
+            None => made.id(self.bulk_id.as_deref()?),
+        }
+    }
+
     /// The operation with identifiers for its references. The elements and attributes that hold a reference of `without` are left out.
     ///
     /// # Errors
