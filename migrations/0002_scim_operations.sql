@@ -82,7 +82,7 @@ create table expiry_alert (
 
 -- When a connection last spoke, written at most once a minute, and since when it is known to be silent.
 create table connection_activity (
-    tenant text not null,
+    tenant keytext not null,
     connection keytext not null,
     last_request_at_ms bigint not null,
     silence_alarmed_at_ms bigint,

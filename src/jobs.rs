@@ -2,13 +2,15 @@
 //!
 //! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
 
+pub mod warnings;
+
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::{
     app::App,
-    db::{DbError, identity, seal, sign_in},
+    db::{DbError, identity, oauth, provisioning_log, seal, sign_in},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
@@ -43,6 +45,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         if purged_at.is_none_or(|at: Timestamp| at.plus_secs(PURGE_EVERY_SECS) <= app.now()) {
             purged_at = Some(app.now());
             report("purge", purge(&app).await);
+            report("warnings", warnings::give(&app).await);
         }
         // Only waiting is cut short here, never work.
         tokio::select! {
@@ -52,6 +55,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         }
     }
     report("the last log of sign-ins", app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
+    report("the last provisioning log", app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
     report("the last seal", seal_all(&app).await);
 }
 
@@ -63,6 +67,7 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 /// Writes down what sign-ins left, maps what waits for it, then seals, so that the rows which mapping writes are sealed too.
 pub async fn round(app: &App) -> Result<(), JobError> {
     app.sign_in_log.flush(&app.db).await?;
+    app.provisioning_log.flush(&app.db).await?;
     seal_all(app).await?;
     if remap_all(app).await? > 0 {
         seal_all(app).await?;
@@ -106,7 +111,14 @@ async fn remap_once(app: &App, tenant: TenantId, connection: ConnectionId) -> Re
 }
 
 async fn purge(app: &App) -> Result<(), JobError> {
-    while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
+    let now = app.now();
+    while sign_in::purge_expired(&app.db, now).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while oauth::purge_access_tokens(&app.db, now).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while provisioning_log::purge_entries(&app.db, now.plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -42,15 +42,17 @@ pub async fn note_activity(db: &Db, spoke: &[(TenantId, ConnectionId, Timestamp)
     Ok(())
 }
 
-/// Enabled connections that have not spoken since `since` and were not reported, at most a thousand. How long each may be silent stands
-/// in its settings: whoever asks looks at them.
-pub async fn list_quiet(db: &Db, since: Timestamp) -> Result<Vec<Activity>, DbError> {
+/// Enabled connections that have not spoken since `since` and were not reported, at most a thousand, behind `after` in the order of
+/// tenant and id. How long each may be silent stands in its settings: whoever asks looks at them.
+pub async fn list_quiet(db: &Db, since: Timestamp, after: Option<(TenantId, ConnectionId)>) -> Result<Vec<Activity>, DbError> {
     let sql = "select activity.tenant, activity.connection, connection.scim, activity.last_request_at_ms
         from connection_activity activity
         join connection on connection.tenant = activity.tenant and connection.id = activity.connection
         where connection.enabled and activity.silence_alarmed_at_ms is null and activity.last_request_at_ms <= $1
-        order by activity.last_request_at_ms limit 1000";
-    let rows: Vec<(String, String, String, i64)> = db.query(sql).bind(since.millis()).all().await?;
+            and (activity.tenant > $2 or (activity.tenant = $2 and activity.connection > $3))
+        order by activity.tenant, activity.connection limit 1000";
+    let (tenant, connection) = after.map_or_else(Default::default, |(tenant, connection)| (tenant.to_string(), connection.to_string()));
+    let rows: Vec<(String, String, String, i64)> = db.query(sql).bind(since.millis()).bind(tenant).bind(connection).all().await?;
     let read = |(tenant, connection, scim, last_ms): (String, String, String, i64)| {
         Ok(Activity {
             tenant: column::id("an activity's tenant", &tenant)?,

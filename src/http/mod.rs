@@ -12,6 +12,7 @@ mod link;
 mod local_path;
 mod me;
 mod meter;
+mod oauth;
 pub mod pace;
 pub mod page;
 mod request;
@@ -33,6 +34,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .merge(saml::routes())
         .merge(api::routes())
+        .add(Method::POST, "/connections/{slug}/oauth/token", Entry::Open, oauth::token)
         .add(Method::GET, "/me", Entry::Session, me::get)
         .add(Method::POST, "/logout", Entry::Session, me::log_out)
         .add(Method::GET, "/sign-in/link", Entry::Open, link::get)

@@ -1,4 +1,9 @@
 //! SCIM as clients see it, on both engines. Each file is named after the addresses it calls.
 
+mod bulk;
 mod callers;
+mod oauth;
+mod operations;
+mod pages;
+mod roles;
 mod users;

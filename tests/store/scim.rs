@@ -179,18 +179,18 @@ async fn silence_is_noticed_once_and_ends_with_a_word(#[values(Engine::Sqlite, E
     let world = world(engine).await;
     let (db, tenant, connection) = (&*world.db, world.tenant, world.connection);
     let gone: ConnectionId = ids(9).make();
-    assert!(list_quiet(db, NOW.plus_secs(DAY)).await.unwrap().is_empty(), "who never spoke is not silent");
+    assert!(list_quiet(db, NOW.plus_secs(DAY), None).await.unwrap().is_empty(), "who never spoke is not silent");
     note_activity(db, &[(tenant, connection, NOW), (tenant, gone, NOW)]).await.unwrap();
     note_activity(db, &[(tenant, connection, NOW.plus_secs(59))]).await.unwrap();
-    assert!(list_quiet(db, NOW.plus_secs(-1)).await.unwrap().is_empty());
-    let quiet = list_quiet(db, NOW.plus_secs(3600)).await.unwrap();
+    assert!(list_quiet(db, NOW.plus_secs(-1), None).await.unwrap().is_empty());
+    let quiet = list_quiet(db, NOW.plus_secs(3600), None).await.unwrap();
     assert_eq!(quiet.iter().map(|q| (q.connection, q.last_request_at, q.scim.enabled)).collect::<Vec<_>>(), [(connection, NOW, true)]);
 
     let mut tx = db.begin().await.unwrap();
     assert!(report_silence(&mut tx, &quiet[0], NOW.plus_secs(3600)).await.unwrap());
     assert!(!report_silence(&mut tx, &quiet[0], NOW.plus_secs(3600)).await.unwrap());
     tx.commit().await.unwrap();
-    assert!(list_quiet(db, NOW.plus_secs(3600)).await.unwrap().is_empty());
+    assert!(list_quiet(db, NOW.plus_secs(3600), None).await.unwrap().is_empty());
     note_activity(db, &[(tenant, connection, NOW.plus_secs(3700))]).await.unwrap();
-    assert_eq!(list_quiet(db, NOW.plus_secs(8000)).await.unwrap().len(), 1);
+    assert_eq!(list_quiet(db, NOW.plus_secs(8000), None).await.unwrap().len(), 1);
 }
