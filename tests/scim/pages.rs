@@ -17,6 +17,8 @@ async fn people(gateway: &Gateway) -> Vec<String> {
     {
         let body = json!({ "schemas": [USER], "userName": name, "title": title, "name": { "familyName": family } });
         ids.push(gateway.post("/Users", body).await.expect(201).id());
+        // Identifiers follow time.
+        gateway.app.clock.advance_secs(1);
     }
     ids
 }
@@ -131,6 +133,7 @@ async fn a_search_asks_by_its_body(#[values(Engine::Sqlite, Engine::Postgres)] e
     people(&gateway).await;
     for name in ["Staff", "x"] {
         gateway.post("/Groups", json!({ "schemas": [GROUP], "displayName": name })).await.expect(201);
+        gateway.app.clock.advance_secs(1);
     }
     let search = async |path: &str, body: Value| gateway.post(&format!("{path}/.search"), body).await.expect(200);
     let found = search(

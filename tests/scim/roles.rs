@@ -31,8 +31,7 @@ async fn the_role_catalogue_is_there_to_be_read(#[values(Engine::Sqlite, Engine:
     assert_eq!(gateway.filter("/Roles", r#"displayName eq "organization OWNER""#).await.names(), ["Organization Owner"]);
     let sorted = gateway.get("/Roles?sortBy=displayName&sortOrder=descending").await.names();
     let mut expected = names.clone();
-    expected.sort();
-    expected.reverse();
+    expected.sort_by_key(|name| std::cmp::Reverse(name.to_lowercase()));
     assert_eq!(sorted, expected);
     let first = gateway.get("/Roles?count=1&cursor=").await;
     let second = gateway.get(&format!("/Roles?count=1&cursor={}", first.text("/nextCursor"))).await;
