@@ -21,7 +21,7 @@ use crate::{
         time::Timestamp,
     },
     http::pace::Pace,
-    keys::{KeyError, Keys},
+    keys::{self, KeyError, Keys},
     provision::{PublishedCache, SchemaCache},
 };
 
@@ -255,18 +255,13 @@ impl Random {
         const { assert!(N <= 32) };
         let mut bytes = [0; N];
         match self {
-            Self::System => system_random(&mut bytes),
+            Self::System => keys::fill_random(&mut bytes),
             Self::Seeded { seed, drawn } => {
-                bytes.copy_from_slice(&crate::keys::stretch(*seed, drawn.fetch_add(1, Ordering::SeqCst))[..N]);
+                bytes.copy_from_slice(&keys::stretch(*seed, drawn.fetch_add(1, Ordering::SeqCst))[..N]);
             }
         }
         bytes
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
-fn system_random(bytes: &mut [u8]) {
-    openssl::rand::rand_bytes(bytes).expect("a machine without randomness must not go on");
 }
 
 #[cfg(test)]

@@ -396,7 +396,8 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named_with_its_place() {
-        let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+        let cases: &[Case<'_>] = &[
             ("\nlisten_on = 1\n", &[], r#"rolegate.toml, line 2: there is no setting "listen_on"; the nearest is "listen""#),
             ("", &[("ROLEGATE_LISTN", "x")], r#"environment: there is no setting "ROLEGATE_LISTN"; the nearest is "ROLEGATE_LISTEN""#),
             ("", &[("ROLEGATE_listen", "x")], r#"environment: there is no setting "ROLEGATE_listen"; the nearest is "ROLEGATE_LISTEN""#),

@@ -16,7 +16,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
-use openssl::{hash::MessageDigest, memcmp, pkey::PKey, sha::sha256, sign::Signer};
+use openssl::{hash::MessageDigest, memcmp, pkey::PKey, rand::rand_bytes, sha::sha256, sign::Signer};
 use zeroize::Zeroizing;
 
 use crate::{db::seal::ChainKey, domain::secret::Secret};
@@ -137,6 +137,12 @@ pub fn hash(secret: &str) -> String {
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && memcmp::eq(a.as_bytes(), b.as_bytes())
+}
+
+/// The machine's randomness. `App` is who to ask for it: there, tests can seed it.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
+pub fn fill_random(bytes: &mut [u8]) {
+    rand_bytes(bytes).expect("a machine without randomness must not go on");
 }
 
 /// The first bytes of a stream that a seed gives: the randomness of tests.

@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
 mod admin;
+mod authz;
+mod cli;
 mod common;
+mod demo;
 mod end_to_end;
 mod layers;
 mod provision;
 mod saml;
 mod scim;
+mod shell;
 mod store;

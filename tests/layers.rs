@@ -20,8 +20,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["keys", "db", "domain"]),
     ("app", &["config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
     ("http", &["app", "config", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
-    ("cli", &["app", "config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
-    ("main", &["cli", "app", "config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    // Works beside the routes, from the same wiring.
+    ("jobs", &["app", "provision", "db", "domain"]),
+    ("cli", &["jobs", "app", "config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    ("main", &["cli", "jobs", "app", "config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
 ];
 
 /// Layers in which a library may be named.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     db::{
@@ -16,6 +17,7 @@ use crate::{
         time::Timestamp,
     },
     policy::mapping::Mapping,
+    scim::{filter::Filter, schema::Schemas},
 };
 
 /// An account with what it holds.
@@ -65,9 +67,42 @@ pub struct Origin {
 /// Accounts a page holds.
 pub const PAGE: i64 = 500;
 
+/// A condition on accounts in the grammar of SCIM filters: `id`, `userName`, `displayName`, `active`, `emails.value`, and
+/// `roles.value` for the names of roles that somebody holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountFilter(Filter);
+
+impl AccountFilter {
+    /// # Errors
+    /// In words, with what may be written instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        const KNOWN: [&str; 6] = ["id", "userName", "displayName", "active", "emails", "roles"];
+        let filter = Filter::parse(text).map_err(|error| format!("{error}; a filter such as 'userName co \"ann\"' was expected"))?;
+        let is_known = |name: &str| KNOWN.iter().chain(&["value"]).any(|known| known.eq_ignore_ascii_case(name));
+        if let Some(path) = filter.attributes().find(|path| !is_known(&path.name)) {
+            return Err(format!("accounts are not listed by {:?}: {} are known", path.name, KNOWN.join(", ")));
+        }
+        Ok(Self(filter))
+    }
+
+    #[must_use]
+    pub fn matches(&self, row: &Row) -> bool {
+        let value = |value: &str| json!({ "value": value });
+        let document = json!({
+            "id": row.account.id,
+            "userName": row.account.user_name,
+            "displayName": row.account.display_name,
+            "active": row.account.active,
+            "emails": row.account.email.iter().map(|email| value(email)).collect::<Vec<_>>(),
+            "roles": row.assignments.iter().map(|held| value(&held.role)).collect::<Vec<_>>(),
+        });
+        document.as_object().is_some_and(|document| self.0.matches(document, &Schemas::standard().user))
+    }
+}
+
 /// A page of accounts after one; the next page begins after the last row's account, and a page of fewer than [`PAGE`] is the last.
-pub async fn list_accounts(db: &Db, tenant: TenantId, filter: Option<&str>, after: Option<AccountId>) -> Result<Vec<Row>, DbError> {
-    let accounts = listing::list_accounts(db, tenant, filter, after, PAGE).await?;
+pub async fn list_accounts(db: &Db, tenant: TenantId, after: Option<AccountId>) -> Result<Vec<Row>, DbError> {
+    let accounts = listing::list_accounts(db, tenant, after, PAGE).await?;
     with_assignments(db, tenant, accounts).await
 }
 
@@ -126,4 +161,87 @@ fn assemble(accounts: Vec<ListedAccount>, origins: Vec<ListedOrigin>, rules: &Ha
         },
     };
     accounts.into_iter().map(&mut row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(user_name: &str, email: Option<&str>, role: &str) -> Row {
+        let account = Account {
+            id: "1".into(),
+            user_name: user_name.into(),
+            email: email.map(str::to_owned),
+            display_name: None,
+            active: true,
+            connection: None,
+        };
+        let held = Assignment {
+            role: role.into(),
+            organization: "acme".into(),
+            reach: "subtree".into(),
+            resource_scope: None,
+            origins: Vec::new(),
+        };
+        Row { account, assignments: vec![held] }
+    }
+
+    #[test]
+    fn accounts_are_filtered_in_the_grammar_of_scim() {
+        let ann = row("Ann@acme.example", Some("ann@acme.example"), "Auditor");
+        for holds in [
+            r#"userName eq "ann@ACME.example""#,
+            r#"emails.value ew "acme.example" and active eq true"#,
+            r#"roles.value eq "auditor""#,
+            r#"emails[value sw "ann"]"#,
+            "not (displayName pr)",
+        ] {
+            assert!(AccountFilter::parse(holds).unwrap().matches(&ann), "{holds}");
+        }
+        assert!(!AccountFilter::parse(r#"roles.value eq "Owner""#).unwrap().matches(&ann));
+        for wrong in ["ann", "userName eq", r#"department eq "x""#] {
+            assert!(AccountFilter::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// What other programs read.
+    #[test]
+    fn a_row_has_the_published_shape() {
+        let origin = ListedOrigin {
+            account: "1".into(),
+            assignment: "2".into(),
+            role: "Organization Member".into(),
+            organization: "acme".into(),
+            resource_scope: None,
+            reach: "subtree".into(),
+            kind: "saml_rule".into(),
+            connection: Some("acme-okta".into()),
+            rule: "3".into(),
+            granted_by: None,
+            since_ms: 1_767_225_600_000,
+        };
+        let account = ListedAccount {
+            id: "1".into(),
+            user_name: "ann".into(),
+            email: None,
+            display_name: None,
+            status: "blocked".into(),
+            connection: Some("acme-okta".into()),
+        };
+        let second = ListedOrigin { kind: "manual".into(), connection: None, rule: String::new(), ..origin.clone() };
+        let rows = assemble(vec![account], vec![origin, second], &HashMap::from([("3".to_owned(), "platform team".to_owned())]));
+        let expected = json!([{
+            "account": { "id": "1", "user_name": "ann", "email": null, "display_name": null, "active": false, "connection": "acme-okta" },
+            "assignments": [{
+                "role": "Organization Member",
+                "organization": "acme",
+                "reach": "subtree",
+                "origins": [
+                    { "kind": "saml_rule", "connection": "acme-okta", "rule": "platform team", "since": "2026-01-01T00:00:00Z" },
+                    { "kind": "manual", "since": "2026-01-01T00:00:00Z" },
+                ],
+            }],
+        }]);
+        assert_eq!(serde_json::to_value(rows).unwrap(), expected);
+    }
 }

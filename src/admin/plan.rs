@@ -548,3 +548,56 @@ impl Plan {
         ids.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn planned(text: &str) -> Result<Vec<String>, String> {
+        let file = TenantFile::parse(Path::new("acme.toml"), text).map_err(|error| error.to_string())?;
+        let mut ids = IdSource::new(Timestamp::from_millis(1_772_500_000_000), [7; 16]);
+        let plan = plan(&file, &Metadata::new(), None, &mut ids).map_err(|error| error.to_string())?;
+        Ok(plan.changes.iter().map(|change| format!("{change:?}")).collect())
+    }
+
+    #[test]
+    fn the_same_file_gives_the_same_plan_and_every_preset_makes_a_tenant() {
+        for preset in Preset::all() {
+            let text =
+                format!("[tenant]\nslug = 'acme'\nname = 'Acme'\npreset = '{}'\n[[owners]]\nemail = 'a@b'\nname = 'A'\n", preset.key);
+            assert_eq!(planned(&text), planned(&text));
+            assert_eq!(planned(&text).unwrap().len(), 2, "{}: the tenant and its owner", preset.key);
+        }
+    }
+
+    #[test]
+    fn names_that_mean_nothing_are_refused_where_they_stand() {
+        let base = "[tenant]\nslug = 'acme'\nname = 'Acme'\npreset = 'owner-member'\n[[organizations]]\nslug = 'eu'\nname = 'EU'\nparent = 'acme'\n";
+        let connection = |rest: &str| format!("{base}[[connections]]\nslug = 'okta'\norganization = 'eu'\n{rest}");
+        let rule = |rest: &str| connection(&format!("[[connections.rules]]\nname = 'r'\nwhen = 'groups[display eq \"x\"]'\n{rest}"));
+        let cases = [
+            (base.replace("parent = 'acme'", "parent = 'us'"), "line 8: organizations.parent: there is no organization \"us\""),
+            (base.replace("parent = 'acme'", "parent = 'eu'"), "in a circle"),
+            (base.to_owned() + "[[connections]]\nslug = 'okta'\norganization = 'us'\n", "line 11: connections.organization: there is no"),
+            (connection("[connections.default_mapping]\nroles = ['Organisation Member']\n"), "the nearest is \"Organization Member\""),
+            (connection("[connections.default_mapping]\nroles = ['Organization Owner']\n"), "allow_owner_grants"),
+            (
+                rule("grant = [{ role = 'Organization Owner' }]\n"),
+                "line 15: connections.rules.grant.role: \"Organization Owner\" makes owners",
+            ),
+            (rule("grant = [{ role = 'Organization Member', organization = 'acme' }]\n"), "root_published"),
+            (rule("grant = [{ role = 'Sign-In administrator' }]\n"), "is held in a context"),
+            (
+                rule("grant = [{ role = 'Organization Owner' }]\n").replace("organization = 'eu'", "allow_owner_grants = true"),
+                "groups.value",
+            ),
+        ];
+        for (text, expected) in cases {
+            let refused = planned(&text).unwrap_err();
+            assert!(refused.contains(expected), "{refused}\n  should say\n{expected}");
+        }
+    }
+}

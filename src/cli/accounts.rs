@@ -4,15 +4,15 @@ use clap::Args;
 
 use super::{Context, Failure, Output, tenants};
 use crate::{
-    admin::listing::{self, Row},
+    admin::listing::{self, AccountFilter, Row},
     domain::id::AccountId,
 };
 
 #[derive(Debug, Args)]
 pub struct Accounts {
-    /// Only those with this text in the user name or the e-mail address
-    #[arg(long, value_name = "TEXT")]
-    filter: Option<String>,
+    /// Only those that satisfy a filter in SCIM grammar, such as 'userName co "ann"' or 'roles.value eq "Auditor"'
+    #[arg(long, value_parser = AccountFilter::parse)]
+    filter: Option<AccountFilter>,
     /// Only of this tenant
     #[arg(long, value_name = "SLUG")]
     tenant: Option<String>,
@@ -26,8 +26,8 @@ impl Accounts {
         for tenant in tenants(&db, self.tenant.as_deref()).await? {
             let mut after = None;
             loop {
-                let rows = listing::list_accounts(&db, tenant.id, self.filter.as_deref(), after).await?;
-                for row in &rows {
+                let rows = listing::list_accounts(&db, tenant.id, after).await?;
+                for row in rows.iter().filter(|row| self.filter.as_ref().is_none_or(|filter| filter.matches(row))) {
                     match &mut sink {
                         Some(array) => array.row(row)?,
                         None => lines.extend(words(row)),

@@ -1,11 +1,10 @@
 //! `rolegate assignments`
 
 use clap::Args;
-use serde::Serialize;
 
 use super::{Context, Failure, Output, tenants};
 use crate::{
-    admin::listing::{self, Account, Assignment, Row},
+    admin::listing::{self, Assignment, Row},
     domain::id::AccountId,
 };
 
@@ -19,14 +18,6 @@ pub struct Assignments {
     tenant: Option<String>,
 }
 
-/// One assignment with whose it is.
-#[derive(Serialize)]
-struct Shown<'a> {
-    account: &'a Account,
-    #[serde(flatten)]
-    assignment: &'a Assignment,
-}
-
 impl Assignments {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
         let db = context.database().await?;
@@ -38,7 +29,7 @@ impl Assignments {
             }
             let mut after = None;
             loop {
-                let rows = listing::list_accounts(&db, tenant.id, None, after).await?;
+                let rows = listing::list_accounts(&db, tenant.id, after).await?;
                 after = rows.last().map(|row| AccountId::parse(&row.account.id)).transpose()?;
                 let last = rows.len() < usize::try_from(listing::PAGE).unwrap_or(usize::MAX);
                 found.extend(rows);
@@ -48,23 +39,24 @@ impl Assignments {
             }
         }
         if let (Some(name), true) = (&self.account, found.is_empty()) {
-            return Err(Failure::new(format!("there is no account {name:?}: `rolegate accounts --filter TEXT` finds them")));
+            return Err(Failure::new(format!("there is no account {name:?}: `rolegate accounts --filter 'userName co \"…\"'` finds them")));
         }
         print(&found, context.json, output)
     }
 }
 
 fn print(found: &[Row], json: bool, output: &mut Output) -> Result<(), Failure> {
-    let shown = found.iter().flat_map(|row| row.assignments.iter().map(|assignment| Shown { account: &row.account, assignment }));
     if json {
         let mut array = output.array()?;
-        for shown in shown {
-            array.row(&shown)?;
+        for row in found {
+            array.row(row)?;
         }
         return array.end();
     }
-    for shown in shown {
-        output.line(format!("{}  {}", shown.account.user_name, words(shown.assignment)))?;
+    for row in found {
+        for held in &row.assignments {
+            output.line(format!("{}  {}", row.account.user_name, words(held)))?;
+        }
     }
     Ok(())
 }

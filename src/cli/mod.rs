@@ -7,11 +7,13 @@ mod apply;
 mod assignments;
 mod audit;
 mod check;
+mod demo;
 mod duration;
 mod metadata;
 mod output;
 mod owner;
 mod plan;
+pub mod serve;
 mod token;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
@@ -46,6 +48,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See the whole product at work on a database of its own; for development
+    Demo(demo::Demo),
+    /// Run the gateway
+    Serve(serve::Serve),
     /// Show what `apply` would change, and what that does to assignments
     Plan(plan::Plan),
     /// Bring a tenant to what its file says, in one transaction
@@ -99,16 +105,23 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::new(error.to_string()))?;
+    if let Command::Demo(demo) = cli.command {
+        // No configuration has a say in it.
+        start_log("warn", LogFormat::Text);
+        return runtime.block_on(demo.run(output));
+    }
     let config = Config::load(cli.config.as_deref())?;
-    start_log(&config);
+    start_log(&config.log_level, config.log_format);
     let migrations = if cli.no_migrate { Migrations::Leave } else { Migrations::Run };
     let context = Context { config, json: cli.json, migrations };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::new(error.to_string()))?;
     runtime.block_on(dispatch(cli.command, context, output))
 }
 
 async fn dispatch(command: Command, context: Context, output: &mut Output) -> Result<(), Failure> {
     match command {
+        Command::Demo(demo) => demo.run(output).await,
+        Command::Serve(command) => command.run(context).await,
         Command::Plan(command) => command.run(context, output).await,
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
@@ -121,10 +134,10 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
 }
 
 /// The log goes to stderr, so that what is printed stays readable for programs.
-fn start_log(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_log(level: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    let started = match config.log_format {
+    let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };

@@ -3,25 +3,21 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use axum::serve::ListenerExt as _;
+use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use crate::{
-    app::{App, Migrations, OpenError},
-    config::Config,
-    http, jobs,
-};
+use super::{Context, Failure};
+use crate::{app::App, http, jobs};
 
 /// How long clients may take to finish what they were sending when the gateway is told to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error(transparent)]
-    Open(#[from] OpenError),
     #[error("cannot listen on {address}: set `listen` to an address of this machine that is free")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the server ended")]
@@ -30,12 +26,17 @@ pub enum ServeError {
     Signals(#[source] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub async fn run(config: Config, migrations: Migrations) -> Result<(), ServeError> {
-    let app = App::open(config, migrations).await?;
-    let listener = listen(&app).await?;
-    let stop = stop_on_signal()?;
-    serve(app, listener, stop).await
+#[derive(Debug, Args)]
+pub struct Serve {}
+
+impl Serve {
+    /// Serves until SIGTERM or SIGINT.
+    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        let app = context.open().await?;
+        let listener = listen(&app).await?;
+        let stop = stop_on_signal()?;
+        Ok(serve(app, listener, stop).await?)
+    }
 }
 
 /// The listener of the configured address.

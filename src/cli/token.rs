@@ -6,8 +6,8 @@ use serde_json::json;
 use super::{Context, Failure, Output, duration::Span, plan::correlation};
 use crate::{
     app::App,
-    db::{self, Db, audit::Entry, connection::ConnectionRow},
-    domain::{actor::Actor, id::TokenId},
+    db::{self, Db, DbError, audit::Entry, connection::ConnectionRow},
+    domain::{actor::Actor, connection::Connection, id::TokenId, secret::Secret, time::Timestamp},
     keys,
 };
 
@@ -67,21 +67,7 @@ impl Create {
         let json = context.json;
         let app = context.open().await?;
         let row = self.named.find(&app.db).await?.connection;
-        let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
-        let token = keys::scim_token(app.random.bytes());
-        let id: TokenId = occasion.ids.make();
-        let expires_at = occasion.now.plus_secs(self.ttl.secs);
-        let mut tx = app.db.begin().await?;
-        let hash = keys::hash(token.expose());
-        db::token::insert_token(&mut tx, row.tenant, row.id, id, &hash, occasion.now, expires_at).await?;
-        let entry = Entry {
-            action: "scim_token.created",
-            target_kind: "scim_token",
-            target_id: id.to_string(),
-            detail: json!({ "connection": row.slug, "expires_at": expires_at.to_string() }),
-        };
-        db::audit::append(&mut tx, row.tenant, &mut occasion, &[entry]).await?;
-        tx.commit().await?;
+        let Minted { id, token, expires_at } = mint(&app, &row, self.ttl.secs).await?;
         if json {
             output.json(&json!({ "id": id, "token": token.expose(), "expires_at": expires_at.to_string() }))?;
         } else {
@@ -92,6 +78,33 @@ impl Create {
         app.seal(row.tenant).await;
         Ok(())
     }
+}
+
+/// A token that was made now; nothing else knows its secret.
+pub(super) struct Minted {
+    pub id: TokenId,
+    pub token: Secret<String>,
+    pub expires_at: Timestamp,
+}
+
+/// Makes a token of the connection, with its audit row.
+pub(super) async fn mint(app: &App, connection: &Connection, ttl_secs: i64) -> Result<Minted, DbError> {
+    let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
+    let token = keys::scim_token(app.random.bytes());
+    let id: TokenId = occasion.ids.make();
+    let expires_at = occasion.now.plus_secs(ttl_secs);
+    let (tenant, hash) = (connection.tenant, keys::hash(token.expose()));
+    let mut tx = app.db.begin().await?;
+    db::token::insert_token(&mut tx, tenant, connection.id, id, &hash, occasion.now, expires_at).await?;
+    let entry = Entry {
+        action: "scim_token.created",
+        target_kind: "scim_token",
+        target_id: id.to_string(),
+        detail: json!({ "connection": connection.slug, "expires_at": expires_at.to_string() }),
+    };
+    db::audit::append(&mut tx, tenant, &mut occasion, &[entry]).await?;
+    tx.commit().await?;
+    Ok(Minted { id, token, expires_at })
 }
 
 async fn list(named: &Named, context: Context, output: &mut Output) -> Result<(), Failure> {

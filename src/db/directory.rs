@@ -1,14 +1,13 @@
 //! Lists of SCIM resources: pages in the order of their ids, and how many there are.
 
-use std::fmt::Write as _;
-
 use super::{
     Db, DbError,
-    filter::Condition,
+    engine::Record,
+    filter::{Condition, Resources},
     group::{GroupColumns, GroupRow},
     identity::{UserColumns, UserRow},
 };
-use crate::domain::id::{AccountId, ConnectionId, GroupId, TenantId};
+use crate::domain::id::{AccountId, ConnectionId, GroupId, Id, TenantId};
 
 /// Whose directory is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,63 +26,70 @@ pub struct Span<Id> {
     pub limit: i64,
 }
 
-const USERS: &str = "identity r where r.tenant = $1 and r.connection = $2 and r.scim_state = 'live'";
-const GROUPS: &str = "directory_group r where r.tenant = $1 and r.connection = $2";
+/// What is read, of whom, and by which column it is ordered.
+struct Source {
+    columns: &'static str,
+    from: &'static str,
+    id: &'static str,
+}
+
+const USERS: Source = Source {
+    columns: "r.account, r.scim_document, r.scim_version, r.scim_created_at_ms, r.scim_changed_at_ms",
+    from: "identity r where r.tenant = $1 and r.connection = $2 and r.scim_state = 'live'",
+    id: "r.account",
+};
+
+const GROUPS: Source = Source {
+    columns: "r.id, r.connection, r.external_id, r.display_name, r.pinned_value, r.pinned_display, r.version, r.created_at_ms,
+        r.changed_at_ms",
+    from: "directory_group r where r.tenant = $1 and r.connection = $2",
+    id: "r.id",
+};
+
+fn source(resources: Resources) -> &'static Source {
+    match resources {
+        Resources::Users => &USERS,
+        Resources::Groups => &GROUPS,
+    }
+}
 
 pub async fn list_users(db: &Db, directory: Directory, condition: &Condition, span: Span<AccountId>) -> Result<Vec<UserRow>, DbError> {
-    let columns = "r.account, r.scim_document, r.scim_version, r.scim_created_at_ms, r.scim_changed_at_ms";
-    let after = span.after.map(|id| id.to_string());
-    let rows: Vec<UserColumns> = page(db, directory, condition, [columns, USERS, "r.account"], after, span.offset, span.limit).await?;
+    let rows: Vec<UserColumns> = page(db, directory, condition, Resources::Users, span).await?;
     rows.into_iter().map(UserRow::try_from).collect()
 }
 
 pub async fn list_groups(db: &Db, directory: Directory, condition: &Condition, span: Span<GroupId>) -> Result<Vec<GroupRow>, DbError> {
-    let columns = "r.id, r.connection, r.external_id, r.display_name, r.pinned_value, r.pinned_display, r.version, r.created_at_ms,
-        r.changed_at_ms";
-    let after = span.after.map(|id| id.to_string());
-    let rows: Vec<GroupColumns> = page(db, directory, condition, [columns, GROUPS, "r.id"], after, span.offset, span.limit).await?;
+    let rows: Vec<GroupColumns> = page(db, directory, condition, Resources::Groups, span).await?;
     rows.into_iter().map(GroupRow::try_from).collect()
 }
 
-async fn page<R: super::engine::Record>(
+async fn page<R: Record, Kind>(
     db: &Db,
     directory: Directory,
     condition: &Condition,
-    [columns, from, id]: [&str; 3],
-    after: Option<String>,
-    offset: i64,
-    limit: i64,
+    resources: Resources,
+    span: Span<Id<Kind>>,
 ) -> Result<Vec<R>, DbError> {
-    let (condition_sql, mut next) = condition.sql(3);
-    let mut sql = format!("select {columns} from {from} and {condition_sql}");
-    let mut placeholder = |text: &str| {
-        write!(sql, "{text} ${next}").expect("writing to a text does not fail");
-        next += 1;
-    };
-    if after.is_some() {
-        placeholder(&format!(" and {id} >"));
-    }
-    placeholder(&format!(" order by {id} limit"));
-    placeholder(" offset");
+    let sql = page_sql(condition, resources, span.after.is_some());
     let mut query = condition.bind(db.query_built(sql).bind(directory.tenant.to_string()).bind(directory.connection.to_string()));
-    if let Some(after) = after {
-        query = query.bind(after);
+    if let Some(after) = span.after {
+        query = query.bind(after.to_string());
     }
-    query.bind(limit).bind(offset).all().await
+    query.bind(span.limit).bind(span.offset).all().await
+}
+
+/// The statement behind a page. Its values: tenant, connection, those of the condition, the id to go on from, limit, offset.
+#[must_use]
+pub fn page_sql(condition: &Condition, resources: Resources, after: bool) -> String {
+    let Source { columns, from, id } = source(resources);
+    let (condition, next) = condition.sql(3);
+    let (after, next) = if after { (format!(" and {id} > ${next}"), next + 1) } else { (String::new(), next) };
+    format!("select {columns} from {from} and {condition}{after} order by {id} limit ${next} offset ${}", next + 1)
 }
 
 /// Counted one by one: for filters. The number of all is kept by a counter.
-pub async fn count_users(db: &Db, directory: Directory, condition: &Condition) -> Result<i64, DbError> {
-    count(db, directory, condition, USERS).await
-}
-
-/// As [`count_users`].
-pub async fn count_groups(db: &Db, directory: Directory, condition: &Condition) -> Result<i64, DbError> {
-    count(db, directory, condition, GROUPS).await
-}
-
-async fn count(db: &Db, directory: Directory, condition: &Condition, from: &str) -> Result<i64, DbError> {
-    let sql = format!("select count(*) from {from} and {}", condition.sql(3).0);
+pub async fn count(db: &Db, directory: Directory, condition: &Condition, resources: Resources) -> Result<i64, DbError> {
+    let sql = format!("select count(*) from {} and {}", source(resources).from, condition.sql(3).0);
     let query = db.query_built(sql).bind(directory.tenant.to_string()).bind(directory.connection.to_string());
     let row: Option<(i64,)> = condition.bind(query).optional().await?;
     Ok(row.map_or(0, |(count,)| count))

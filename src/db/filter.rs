@@ -288,15 +288,14 @@ impl Translation<'_> {
         if let Column::Flag(name) = column {
             return if side == Side::Wider { (flag(name, op, value), false) } else { unknown(side) };
         }
+        let whether_present = || present(column).map_or_else(|| unknown(side), exactly);
         match (value, op) {
-            (Literal::Null, Operator::Eq) => present(column).map_or_else(|| unknown(side), |node| exactly(Node::Not(Box::new(node)))),
-            (Literal::Null, Operator::Ne) => present(column).map_or_else(|| unknown(side), exactly),
-            (Literal::Null, _) => exactly(Node::Always(false)),
             (Literal::Text(text), op) => compare(column, op, text).map_or_else(|| unknown(side), exactly),
-            // No text equals a number or a boolean, and every one differs.
+            (Literal::Null, Operator::Eq) => present(column).map_or_else(|| unknown(side), |node| exactly(Node::Not(Box::new(node)))),
+            // Every text differs from null, from a number and from a boolean, and equals none of them.
+            (Literal::Null | Literal::Boolean(_) | Literal::Number(_), Operator::Ne) => whether_present(),
             (Literal::Boolean(_) | Literal::Number(_), _) if column == Column::None => unknown(side),
-            (Literal::Boolean(_) | Literal::Number(_), Operator::Ne) => present(column).map_or_else(|| unknown(side), exactly),
-            (Literal::Boolean(_) | Literal::Number(_), _) => exactly(Node::Always(false)),
+            (Literal::Null | Literal::Boolean(_) | Literal::Number(_), _) => exactly(Node::Always(false)),
         }
     }
 
@@ -419,4 +418,54 @@ fn compare_time(name: &str, op: Operator, text: &str) -> Option<Node> {
         Operator::Co | Operator::Sw | Operator::Ew => return None,
     };
     Some(leaf(format!("{name} {sign} ?"), [Bound::Integer(at.millis())]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sql(filter: &str, resources: Resources) -> (String, bool) {
+        let condition = Condition::of(&Filter::parse(filter).unwrap(), resources);
+        (condition.sql(3).0, condition.is_exact())
+    }
+
+    #[rstest::rstest]
+    #[case(r#"userName eq "Anna""#, "r.scim_user_name_key = $3")]
+    #[case(r#"urn:ietf:params:scim:schemas:core:2.0:User:userName eq "Anna""#, "r.scim_user_name_key = $3")]
+    #[case(r#"externalId eq "a" or id eq "b""#, "(r.scim_external_id = $3 or r.account = $4)")]
+    #[case(r#"not (displayName sw "A")"#, "not coalesce((r.scim_display_name_key >= $3 and r.scim_display_name_key < $4), false)")]
+    #[case(
+        r#"emails.value eq "a@b""#,
+        "r.account in (select e.account from identity_email e where e.tenant = $1 and e.connection = $2 and e.value_key = $3)"
+    )]
+    #[case(r#"meta.lastModified gt "2026-01-01T00:00:00Z""#, "r.scim_changed_at_ms > $3")]
+    #[case(r#"nothing eq "x" or userName eq "a""#, "r.scim_user_name_key = $3")]
+    #[case(r#"nothing eq "x" and title eq "a""#, "1 = 0")]
+    fn what_columns_know_is_said_exactly(#[case] filter: &str, #[case] expected: &str) {
+        assert_eq!(sql(filter, Resources::Users), (expected.to_owned(), true));
+    }
+
+    #[rstest::rstest]
+    // Entra: whether a manager is set, and the address of one kind.
+    #[case(r#"id eq "a" and manager eq "b""#, "r.account = $3")]
+    #[case(
+        r#"emails[type eq "work"].value eq "a@b""#,
+        "r.account in (select e.account from identity_email e where e.tenant = $1 and e.connection = $2 and e.value_key = $3)"
+    )]
+    #[case(r#"title eq "a" or userName eq "b""#, "1 = 1")]
+    #[case(r#"not (title eq "a" and userName eq "b")"#, "1 = 1")]
+    #[case(r#"not (title eq "a" or userName eq "b")"#, "not coalesce(r.scim_user_name_key = $3, false)")]
+    #[case("active eq true", "r.active = $3")]
+    #[case("not (active eq true)", "1 = 1")]
+    fn what_columns_do_not_know_lets_more_through(#[case] filter: &str, #[case] expected: &str) {
+        assert_eq!(sql(filter, Resources::Users), (expected.to_owned(), false));
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next_text() {
+        assert_eq!(next_prefix("ab").as_deref(), Some("ac"));
+        assert_eq!(next_prefix("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
+        assert_eq!(next_prefix("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(next_prefix("\u{10ffff}"), None);
+    }
 }

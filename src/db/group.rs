@@ -1,6 +1,6 @@
 //! Groups as identity providers push them, and who is in them. Membership is rows: nothing here loads a group to change a member.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
 use crate::{
@@ -197,6 +197,49 @@ pub async fn list_members_locked(tx: &mut Tx, tenant: TenantId, group: GroupId) 
         .all()
         .await?;
     rows.into_iter().map(member_row).collect()
+}
+
+/// Which of these are members.
+pub async fn members_among(tx: &mut Tx, tenant: TenantId, group: GroupId, members: &[String]) -> Result<Vec<String>, DbError> {
+    let mut found = Vec::new();
+    for chunk in members.chunks(SET_LIMIT) {
+        let mut query = tx
+            .query_set("select member from group_member where tenant = $1 and directory_group = $2 and member in ({$3})", chunk.len())
+            .bind(tenant.to_string())
+            .bind(group.to_string());
+        for member in chunk {
+            query = query.bind(member);
+        }
+        found.extend(query.all::<(String,)>().await?.into_iter().map(|(member,)| member));
+    }
+    Ok(found)
+}
+
+/// Locks these groups and all below them, level by level: whoever nests a group holds what is below it still, and whoever changes
+/// a group waits until the nesting is done.
+pub async fn lock_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId]) -> Result<(), DbError> {
+    let mut locked: BTreeSet<GroupId> = BTreeSet::new();
+    let mut level: BTreeSet<GroupId> = groups.iter().copied().collect();
+    while !level.is_empty() {
+        let ids: Vec<GroupId> = level.into_iter().collect();
+        let mut below = BTreeSet::new();
+        for chunk in ids.chunks(SET_LIMIT) {
+            let sql = "select id from directory_group where tenant = $1 and id in ({$2}) order by id";
+            let _: Vec<(String,)> = bind_groups(tx.lock_set(sql, chunk.len()).bind(tenant.to_string()), chunk).all().await?;
+            let sql = "select member from group_member where tenant = $1 and kind = 'Group' and directory_group in ({$2})";
+            let rows: Vec<(String,)> = bind_groups(tx.query_set(sql, chunk.len()).bind(tenant.to_string()), chunk).all().await?;
+            for (id,) in rows {
+                below.insert(column::id("group_member.member", &id)?);
+            }
+        }
+        locked.extend(ids);
+        level = below.difference(&locked).copied().collect();
+    }
+    Ok(())
+}
+
+fn bind_groups<'t>(query: Query<'t>, groups: &[GroupId]) -> Query<'t> {
+    groups.iter().fold(query, |query, group| query.bind(group.to_string()))
 }
 
 /// The members of each group of a page.

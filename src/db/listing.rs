@@ -38,28 +38,21 @@ pub struct ListedOrigin {
     pub since_ms: i64,
 }
 
-/// A page in the order of ids, after `after`; `filter` is a part of the user name or of the e-mail address.
+/// A page in the order of ids, after `after`.
 pub async fn list_accounts(
     source: impl Into<Target<'_>>,
     tenant: TenantId,
-    filter: Option<&str>,
     after: Option<AccountId>,
     limit: i64,
 ) -> Result<Vec<ListedAccount>, DbError> {
-    let pattern = filter.map_or_else(|| "%".to_owned(), |part| format!("%{}%", escaped(&fold(part))));
-    let sql = r"select account.id, account.user_name, account.email, account.display_name, account.status, connection.slug as connection
+    let sql = "select account.id, account.user_name, account.email, account.display_name, account.status, connection.slug as connection
         from account
         left join connection on connection.tenant = account.tenant and connection.id = account.profile_connection
         where account.tenant = $1 and account.id > $2
-            and (account.user_name_key like $3 escape '\' or account.email_key like $3 escape '\')
-        order by account.id limit $4";
+        order by account.id limit $3";
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(after.map(|id| id.to_string()).unwrap_or_default());
-    query.bind(pattern).bind(limit).all().await
-}
-
-fn escaped(part: &str) -> String {
-    part.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+    query.bind(limit).all().await
 }
 
 /// Those of exactly this user name, e-mail address or id; several connections may know one address. At most 100.

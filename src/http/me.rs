@@ -5,7 +5,7 @@ use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use serde::Serialize;
 
@@ -60,6 +60,11 @@ pub async fn get(State(app): State<App>, caller: Result<SessionCaller, Problem>,
         Err(problem) if json => problem.into(),
         Err(problem) => page::failed(problem),
     }
+}
+
+/// Who comes to the front door is shown who they are.
+pub async fn home(State(app): State<App>) -> Redirect {
+    Redirect::to(&format!("{}/me", app.config.public_url.prefix()))
 }
 
 async fn read(caller: &SessionCaller) -> Result<Me, Problem> {

@@ -49,7 +49,7 @@ impl Meter {
     }
 }
 
-/// Around the SCIM routes: one entry for each request of a known connection. It is written later, by the jobs.
+/// Around all routes: one entry for each SCIM request of a known connection. It is written later, by the jobs.
 pub async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let began = app.now();
     let meter = Meter::default();
@@ -57,7 +57,7 @@ pub async fn record(State(app): State<App>, mut request: Request, next: Next) ->
     let correlation = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
     let method = request.method().as_str().to_owned();
     // The query may hold values of persons.
-    let resource = cut(request.uri().path());
+    let resource = cut(below_scim(request.uri().path()));
     let response = next.run(request).await;
     let Measured { caller: Some((tenant, connection)), tally } = meter.read() else { return response };
     let refusal = response.extensions().get::<Refusal>();
@@ -77,6 +77,11 @@ pub async fn record(State(app): State<App>, mut request: Request, next: Next) ->
         correlation,
     });
     response
+}
+
+/// `/Users` of `/connections/okta/scim/v2/Users`.
+fn below_scim(path: &str) -> &str {
+    path.split_once("/scim/v2").map_or(path, |(_, resource)| resource)
 }
 
 fn cut(text: &str) -> String {

@@ -32,9 +32,11 @@ const BODY_LIMIT: usize = 1 << 20;
 #[must_use]
 pub fn routes() -> Routes {
     Routes::new()
+        .merge(scim::routes())
         .merge(saml::routes())
         .merge(api::routes())
         .add(Method::POST, "/connections/{slug}/oauth/token", Entry::Open, oauth::token)
+        .add(Method::GET, "/", Entry::Open, me::home)
         .add(Method::GET, "/me", Entry::Session, me::get)
         .add(Method::POST, "/logout", Entry::Session, me::log_out)
         .add(Method::GET, "/sign-in/link", Entry::Open, link::get)
@@ -47,10 +49,10 @@ pub fn routes() -> Routes {
 pub fn router(app: App) -> Router {
     routes()
         .into_router()
-        .nest("/connections/{slug}/scim/v2", scim::routes().layer(middleware::from_fn_with_state(app.clone(), meter::record)))
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(app.clone(), meter::record))
         .layer(middleware::from_fn_with_state(app.clone(), request::run_to_completion))
         .with_state(app)
 }

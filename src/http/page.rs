@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use openssl::sha::sha256;
+use sha2::{Digest as _, Sha256};
 
 use super::error::{Kind, Problem};
 
@@ -16,7 +16,7 @@ use super::error::{Kind, Problem};
 pub const STYLE: &str = include_str!("../../templates/style.css");
 
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(sha256(STYLE.as_bytes()));
+    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
     HeaderValue::from_str(&policy).expect("a policy is visible ASCII")
 });

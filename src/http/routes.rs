@@ -5,7 +5,7 @@ use axum::{
     Router,
     handler::Handler,
     http::Method,
-    routing::{MethodFilter, on},
+    routing::{MethodFilter, any, on},
 };
 
 use crate::app::App;
@@ -26,7 +26,7 @@ pub enum Entry {
 pub struct Listed {
     pub method: Method,
     /// As the router takes it: `/connections/{slug}/saml/acs`.
-    pub path: &'static str,
+    pub path: String,
     pub entry: Entry,
 }
 
@@ -47,7 +47,30 @@ impl Routes {
     pub fn add<T: 'static>(mut self, method: Method, path: &'static str, entry: Entry, handler: impl Handler<T, App>) -> Self {
         let filter = MethodFilter::try_from(method.clone()).expect("a route has one of the nine methods of HTTP");
         self.router = self.router.route(path, on(filter, handler));
-        self.table.push(Listed { method, path, entry });
+        self.table.push(Listed { method, path: path.to_owned(), entry });
+        self
+    }
+
+    /// A path that answers every method alike; the table lists the two that stand for reading and changing.
+    #[must_use]
+    pub fn add_any<T: 'static>(mut self, path: &'static str, entry: Entry, handler: impl Handler<T, App>) -> Self {
+        self.router = self.router.route(path, any(handler));
+        self.table.extend([Method::GET, Method::POST].map(|method| Listed { method, path: path.to_owned(), entry }));
+        self
+    }
+
+    /// Puts the routes of a protocol below a path, with its own answers to paths and methods that it does not have.
+    #[must_use]
+    pub fn nest<T: 'static, U: 'static>(
+        mut self,
+        prefix: &'static str,
+        inner: Self,
+        unknown: impl Handler<T, App>,
+        wrong_method: impl Handler<U, App>,
+    ) -> Self {
+        let router = inner.router.fallback(unknown).method_not_allowed_fallback(wrong_method);
+        self.router = self.router.nest(prefix, router);
+        self.table.extend(inner.table.into_iter().map(|listed| Listed { path: format!("{prefix}{}", listed.path), ..listed }));
         self
     }
 

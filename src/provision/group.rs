@@ -13,7 +13,7 @@ use crate::{
     domain::{
         actor::Occasion,
         connection::UnknownMembers,
-        id::{AccountId, GroupId},
+        id::{AccountId, GroupId, TenantId},
         identity::GroupRef,
     },
     scim::{
@@ -46,14 +46,16 @@ pub async fn create_group(tx: &mut Tx, published: &Published, occasion: &mut Occ
         changed_at: occasion.now,
     };
     db::group::insert_group(tx, tenant, &row).await?;
-    let mut change = Membership::new(tx, published, &row, named(&[MemberChange::Add(group.members.clone())])).await?;
-    change.add(tx, &group.members).await?;
+    let steps = [MemberChange::Add(group.members)];
+    let mut change = Membership::begin(tx, published, row.id, &steps).await?;
+    for step in &steps {
+        change.step(tx, step).await?;
+    }
     let mut record = Record::default();
     record.note("group.created", "group", &row.id, json!({ "connection": published.connection.id, "members_added": change.added }));
-    db::counter::add(tx, tenant, published.connection.id, GROUPS, row.id, 1).await?;
     record.write(tx, tenant, occasion).await?;
-    let affected = change.affected;
-    settle(tx, published, occasion, affected).await?;
+    settle(tx, published, occasion, change.affected).await?;
+    db::counter::add(tx, tenant, published.connection.id, GROUPS, row.id, 1).await?;
     Ok(row)
 }
 
@@ -76,7 +78,7 @@ pub async fn change_group(
     if let Some(external_id) = change.external_id {
         row.external_id = external_id;
     }
-    let mut membership = Membership::new(tx, published, &row, named(&change.members)).await?;
+    let mut membership = Membership::begin(tx, published, id, &change.members).await?;
     for step in &change.members {
         membership.step(tx, step).await?;
     }
@@ -141,16 +143,17 @@ pub async fn delete_group(
     let tenant = published.tenant();
     let row = db::group::lock_group(tx, tenant, published.connection.id, id).await?.ok_or(ProvisionError::NotFound)?;
     precondition.check(row.version)?;
-    let affected: BTreeSet<AccountId> = db::group::users_within(tx, tenant, &[id]).await?.into_iter().collect();
+    db::group::lock_within(tx, tenant, &[id]).await?;
+    let affected: BTreeSet<AccountId> = lock_users_within(tx, tenant, &[id], &BTreeSet::new()).await?;
     db::group::delete_group(tx, tenant, id).await?;
-    db::counter::add(tx, tenant, published.connection.id, GROUPS, id, -1).await?;
     let mut record = Record::default();
     record.note("group.deleted", "group", &id, json!({ "connection": published.connection.id, "members": affected.len() }));
     record.write(tx, tenant, occasion).await?;
-    settle(tx, published, occasion, affected).await
+    settle(tx, published, occasion, affected).await?;
+    Ok(db::counter::add(tx, tenant, published.connection.id, GROUPS, id, -1).await?)
 }
 
-/// The people whose groups changed: mapped now when they are few, else marked for the job.
+/// The people whose groups changed, locked: mapped now when they are few, else marked for the job.
 async fn settle(tx: &mut Tx, published: &Published, occasion: &mut Occasion, affected: BTreeSet<AccountId>) -> Result<(), ProvisionError> {
     let affected: Vec<AccountId> = affected.into_iter().collect();
     if affected.len() <= MAPPED_AT_ONCE {
@@ -160,18 +163,20 @@ async fn settle(tx: &mut Tx, published: &Published, occasion: &mut Occasion, aff
     }
 }
 
-/// The ids that the steps name: whoever is few enough to be mapped at once is locked before their rows are touched,
-/// in the order in which all writers lock (group, then accounts by id).
-fn named(steps: &[MemberChange]) -> BTreeSet<String> {
-    let mut ids = BTreeSet::new();
-    for step in steps {
-        match step {
-            MemberChange::Add(members) | MemberChange::Replace(members) => ids.extend(members.iter().map(|member| member.value.clone())),
-            MemberChange::Remove(members) => ids.extend(members.iter().cloned()),
-            MemberChange::RemoveMatching(_) | MemberChange::RemoveAll => {}
-        }
-    }
-    ids
+/// Locks whoever is below these groups, and these users beside them.
+///
+/// Who is below is read first and locked then: somebody deleted in between is no longer a member, which costs an evaluation of
+/// nobody; somebody added in between had to wait for the groups, which the caller has locked.
+async fn lock_users_within(
+    tx: &mut Tx,
+    tenant: TenantId,
+    groups: &[GroupId],
+    users: &BTreeSet<AccountId>,
+) -> Result<BTreeSet<AccountId>, ProvisionError> {
+    let mut all = users.clone();
+    all.extend(db::group::users_within(tx, tenant, groups).await?);
+    db::account::lock_accounts(tx, tenant, &all.iter().copied().collect::<Vec<_>>()).await?;
+    Ok(all)
 }
 
 /// A membership change under way: what is known of the ids that the request names, and whom it touched so far.
@@ -186,23 +191,30 @@ struct Membership<'p> {
 }
 
 impl<'p> Membership<'p> {
-    async fn new(tx: &mut Tx, published: &'p Published, group: &GroupRow, named: BTreeSet<String>) -> Result<Self, ProvisionError> {
-        let tenant = published.tenant();
-        let accounts: Vec<AccountId> = named.iter().filter_map(|id| AccountId::parse(id).ok()).collect();
-        if !accounts.is_empty() && accounts.len() <= MAPPED_AT_ONCE {
-            db::account::lock_accounts(tx, tenant, &accounts).await?;
-        }
-        let users: BTreeSet<String> =
-            db::identity::known_users(tx, tenant, published.connection.id, &accounts).await?.iter().map(ToString::to_string).collect();
-        let others: Vec<GroupId> = named.iter().filter(|id| !users.contains(*id)).filter_map(|id| GroupId::parse(id).ok()).collect();
-        let groups = db::group::known_groups(tx, tenant, published.connection.id, &others).await?.iter().map(ToString::to_string).collect();
-        Ok(Self { published, group: group.id, users, groups, added: 0, removed: 0, affected: BTreeSet::new() })
+    /// Locks everybody whose membership can change, before any row of it is touched, in the order in which all writers lock:
+    /// groups (this one is locked), then accounts by id. Whoever is a member already and stays one is left alone.
+    async fn begin(tx: &mut Tx, published: &'p Published, group: GroupId, steps: &[MemberChange]) -> Result<Self, ProvisionError> {
+        let (tenant, connection) = (published.tenant(), published.connection.id);
+        let touched: Vec<String> = touched(tx, tenant, group, steps).await?.into_iter().collect();
+        let others: Vec<GroupId> = touched.iter().filter_map(|id| GroupId::parse(id).ok()).collect();
+        let groups = db::group::known_groups(tx, tenant, connection, &others).await?;
+        db::group::lock_within(tx, tenant, &groups).await?;
+        let named: BTreeSet<AccountId> = touched.iter().filter_map(|id| AccountId::parse(id).ok()).collect();
+        lock_users_within(tx, tenant, &groups, &named).await?;
+        let named: Vec<AccountId> = named.into_iter().collect();
+        let users = db::identity::known_users(tx, tenant, connection, &named).await?;
+        let (users, groups) = (users.iter().map(ToString::to_string).collect(), groups.iter().map(ToString::to_string).collect());
+        Ok(Self { published, group, users, groups, added: 0, removed: 0, affected: BTreeSet::new() })
     }
 
     async fn step(&mut self, tx: &mut Tx, step: &MemberChange) -> Result<(), ProvisionError> {
         let tenant = self.published.tenant();
         match step {
-            MemberChange::Add(members) => self.add(tx, members).await,
+            MemberChange::Add(members) => {
+                let ids: Vec<String> = members.iter().map(|member| member.value.clone()).collect();
+                let there: BTreeSet<String> = db::group::members_among(tx, tenant, self.group, &ids).await?.into_iter().collect();
+                self.insert(tx, &members.iter().filter(|member| !there.contains(&member.value)).collect::<Vec<_>>()).await
+            }
             MemberChange::Remove(ids) => self.remove(tx, ids).await,
             MemberChange::RemoveAll => {
                 let all = db::group::list_members_locked(tx, tenant, self.group).await?;
@@ -217,14 +229,17 @@ impl<'p> Membership<'p> {
             MemberChange::Replace(members) => {
                 let wanted: BTreeSet<&str> = members.iter().map(|member| member.value.as_str()).collect();
                 let all = db::group::list_members_locked(tx, tenant, self.group).await?;
-                let gone: Vec<String> = all.into_iter().map(|row| row.member).filter(|member| !wanted.contains(member.as_str())).collect();
+                let gone: Vec<String> =
+                    all.iter().filter(|row| !wanted.contains(row.member.as_str())).map(|row| row.member.clone()).collect();
+                let there: BTreeSet<&str> = all.iter().map(|row| row.member.as_str()).collect();
+                let new: Vec<&Member> = members.iter().filter(|member| !there.contains(member.value.as_str())).collect();
                 self.remove(tx, &gone).await?;
-                self.add(tx, members).await
+                self.insert(tx, &new).await
             }
         }
     }
 
-    async fn add(&mut self, tx: &mut Tx, members: &[Member]) -> Result<(), ProvisionError> {
+    async fn insert(&mut self, tx: &mut Tx, members: &[&Member]) -> Result<(), ProvisionError> {
         let tenant = self.published.tenant();
         let mut unknown = Vec::new();
         let mut rows: Vec<MemberRow> = Vec::with_capacity(members.len());
@@ -269,6 +284,36 @@ impl<'p> Membership<'p> {
         self.affected.extend(db::group::users_within(tx, self.published.tenant(), &groups).await?);
         Ok(())
     }
+}
+
+/// The ids of those whose membership the steps can change; the group is locked.
+async fn touched(tx: &mut Tx, tenant: TenantId, group: GroupId, steps: &[MemberChange]) -> Result<BTreeSet<String>, ProvisionError> {
+    let mut touched = BTreeSet::new();
+    let mut added = BTreeSet::new();
+    let mut there: Option<BTreeSet<String>> = None;
+    for step in steps {
+        match step {
+            MemberChange::Add(members) => added.extend(members.iter().map(|member| member.value.clone())),
+            MemberChange::Remove(ids) => touched.extend(ids.iter().cloned()),
+            MemberChange::RemoveMatching(_) | MemberChange::RemoveAll | MemberChange::Replace(_) => {
+                if there.is_none() {
+                    let rows = db::group::list_members_locked(tx, tenant, group).await?;
+                    there = Some(rows.into_iter().map(|row| row.member).collect());
+                }
+                let there = there.as_ref().expect("read just above");
+                if let MemberChange::Replace(members) = step {
+                    let wanted: BTreeSet<String> = members.iter().map(|member| member.value.clone()).collect();
+                    touched.extend(there.symmetric_difference(&wanted).cloned());
+                } else {
+                    touched.extend(there.iter().cloned());
+                }
+            }
+        }
+    }
+    let added: Vec<String> = added.into_iter().collect();
+    let members: BTreeSet<String> = db::group::members_among(tx, tenant, group, &added).await?.into_iter().collect();
+    touched.extend(added.into_iter().filter(|id| !members.contains(id)));
+    Ok(touched)
 }
 
 /// A stored member as the filter of a PATCH path sees it.

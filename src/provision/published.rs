@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use super::ProvisionError;
 use crate::{
-    db::{self, DbError, Target, Tx},
+    db::{self, DbError, Target, Tx, model::Versions},
     domain::{
         connection::Connection,
         id::{ConnectionId, TenantId},
@@ -27,6 +28,17 @@ impl Published {
     pub fn tenant(&self) -> TenantId {
         self.connection.tenant
     }
+
+    /// Asked once the accounts are locked: the job that follows a publication has then either been here before, and nothing may be
+    /// decided by what it replaced, or it waits for the locks.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Again`] when something newer was published since this was read.
+    pub(super) async fn check_current(&self, tx: &mut Tx) -> Result<(), ProvisionError> {
+        let mine = Versions { connection: self.connection.version, mapping: self.mapping.version, model: self.model.version };
+        let now = db::model::read_versions(&mut *tx, self.tenant(), self.connection.id).await?;
+        if now == Some(mine) { Ok(()) } else { Err(ProvisionError::Again) }
+    }
 }
 
 /// Keeps what was loaded, and asks the database in every transaction whether it is still the newest: versions are read, not locked,
@@ -38,7 +50,8 @@ pub struct PublishedCache {
 }
 
 impl PublishedCache {
-    /// `None` when the connection does not exist.
+    /// `None` when the connection does not exist. Not for a transaction that has published something itself: what it reads is kept
+    /// for others, also when it is rolled back.
     pub async fn read(&self, tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<Option<Arc<Published>>, DbError> {
         let Some(versions) = db::model::read_versions(&mut *tx, tenant, connection).await? else { return Ok(None) };
         let kept = self.connections.read().unwrap_or_else(PoisonError::into_inner).get(&connection).cloned();
@@ -52,8 +65,9 @@ impl PublishedCache {
         let model = self.model(&mut *tx, tenant, versions.model).await?;
         let Some(row) = db::connection::find_connection(&mut *tx, tenant, connection).await? else { return Ok(None) };
         let mapping = db::mapping::find_mapping(&mut *tx, tenant, connection, versions.mapping).await?;
-        let mapping =
-            mapping.unwrap_or_else(|| Mapping { version: versions.mapping, default: DefaultMapping::default(), rules: Vec::new() });
+        let nothing = || Mapping { version: versions.mapping, default: DefaultMapping::default(), rules: Vec::new() };
+        // The row's version is the one that counts, whatever the document says of itself.
+        let mapping = Mapping { version: versions.mapping, ..mapping.unwrap_or_else(nothing) };
         let published = Arc::new(Published { connection: row.connection, mapping, model });
         self.connections.write().unwrap_or_else(PoisonError::into_inner).insert(connection, published.clone());
         Ok(Some(published))

@@ -188,6 +188,7 @@ pub(super) async fn lock_person(tx: &mut Tx, published: &Published, id: AccountI
 /// As [`lock_person`], for a set; who has no identity at the connection is left out.
 pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[AccountId]) -> Result<Vec<Person>, ProvisionError> {
     let accounts = db::account::lock_accounts(tx, published.tenant(), ids).await?;
+    published.check_current(tx).await?;
     let ids: Vec<AccountId> = accounts.keys().copied().collect();
     let mut identities = db::identity::identities_at(tx, published.tenant(), published.connection.id, &ids).await?;
     let person = |(id, account): (AccountId, AccountRow)| {
@@ -317,9 +318,8 @@ pub(super) async fn settle_status(
     let elsewhere = if live { None } else { db::identity::find_live_elsewhere(tx, tenant, id, connection).await? };
     let status = match was {
         SignInStatus::Blocked if live && !was_live => SignInStatus::Active,
-        SignInStatus::Blocked => SignInStatus::Blocked,
         SignInStatus::Active | SignInStatus::Pending if live || person.account.has_local_credential || elsewhere.is_some() => was,
-        SignInStatus::Active | SignInStatus::Pending => SignInStatus::Blocked,
+        SignInStatus::Active | SignInStatus::Pending | SignInStatus::Blocked => SignInStatus::Blocked,
     };
     if !live {
         let ended = if status == SignInStatus::Blocked {

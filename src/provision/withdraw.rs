@@ -8,7 +8,10 @@ use super::{
 use crate::{
     db::{self, SET_LIMIT, Tx, account::OwnerRow},
     domain::actor::Occasion,
-    policy::{diff, invariant},
+    policy::{
+        diff,
+        invariant::{self, OwnerFloor},
+    },
 };
 
 /// Removes every origin of the connection's rules and default, and ends the sessions that came through it. How many accounts lost something.
@@ -16,8 +19,9 @@ pub async fn withdraw_connection(tx: &mut Tx, published: &Published, occasion: &
     let (tenant, connection, model) = (published.tenant(), published.connection.id, &published.model);
     let accounts = db::assignment::list_accounts_given(tx, tenant, connection).await?;
     let mut before: Option<Vec<OwnerRow>> = None;
+    // All of them first: the owner floor is the last lock.
+    db::account::lock_accounts(tx, tenant, &accounts).await?;
     for chunk in accounts.chunks(SET_LIMIT) {
-        db::account::lock_accounts(tx, tenant, chunk).await?;
         let mut effects = Effects::default();
         for (account, current) in db::assignment::held(tx, tenant, chunk).await? {
             let plan = diff::withdraw_all(&current, connection);
@@ -33,6 +37,10 @@ pub async fn withdraw_connection(tx: &mut Tx, published: &Published, occasion: &
     if let Some(before) = before {
         let after = db::account::list_owners(tx, tenant, model.organizations.root()).await?;
         invariant::person_may_leave(usable(&after), model.settings.min_owners, usable(&before))?;
+        if after.is_empty() && !before.is_empty() {
+            // None of them can sign in, but one may again.
+            return Err(OwnerFloor { after: 0, floor: model.settings.min_owners.max(1) }.into());
+        }
     }
     db::session::end_sessions_of_connection(tx, tenant, connection).await?;
     Ok(accounts.len())

@@ -1,3 +1,5 @@
 //! What the operator of the host does.
 
 mod apply;
+mod certificates;
+mod people;

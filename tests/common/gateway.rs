@@ -11,7 +11,7 @@ use axum::{
 use rolegate::{
     app::{App, Clock, Random},
     config::Config,
-    db::{self, Db},
+    db::{self, Db, PoolSize},
     domain::{
         connection::{Audience, Authority, Connection, SamlSettings, ScimSettings},
         id::{ConnectionId, Id, OrganizationId, TenantId},
@@ -154,6 +154,11 @@ impl Gateway {
     /// Where the database is, for a process of its own.
     pub fn address(&self) -> &str {
         &self.fresh.address
+    }
+
+    /// The database once more, after a server of the test has closed it.
+    pub async fn reopen(&self) -> Db {
+        Db::open(self.address(), PoolSize(2)).await.unwrap()
     }
 }
 

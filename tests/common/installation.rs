@@ -15,7 +15,7 @@ use rolegate::{
     },
     app::{App, Clock, Migrations, Random},
     config::Config,
-    domain::{actor::Actor, name::Slug, secret::Secret},
+    domain::actor::Actor,
     http, jobs, keys,
 };
 use serde_json::Value;
@@ -94,10 +94,6 @@ impl Gateway {
         let row: Option<(i64,)> = self.app.db.query(sql).optional().await.unwrap();
         row.unwrap().0
     }
-
-    pub fn slug(text: &str) -> Slug {
-        Slug::parse(text).unwrap()
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -135,7 +131,7 @@ impl Answer {
 /// Keeps cookies as a browser does, and follows no redirects.
 #[derive(Clone)]
 pub struct Browser<'g> {
-    gateway: &'g Gateway,
+    pub gateway: &'g Gateway,
     pub cookies: BTreeMap<String, String>,
 }
 
@@ -184,9 +180,5 @@ impl Browser<'_> {
             }
         }
         answer
-    }
-
-    pub fn session(&self) -> Option<Secret<String>> {
-        self.cookies.get("__Host-rolegate_session").cloned().map(Secret::new)
     }
 }

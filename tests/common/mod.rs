@@ -4,6 +4,7 @@ pub mod engines;
 pub mod gateway;
 pub mod idp;
 pub mod installation;
+pub mod whole;
 
 use rolegate::domain::{
     actor::{Actor, Occasion, Tally},

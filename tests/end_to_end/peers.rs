@@ -103,5 +103,8 @@ pub fn browse(start_url: &str, user: &str) -> Value {
         .output()
         .unwrap();
     assert!(output.status.success(), "{start_url}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let mut answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // What a failing test prints of it stays readable.
+    answer.as_object_mut().unwrap().remove("saml_response");
+    answer
 }

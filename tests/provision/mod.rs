@@ -1,4 +1,6 @@
 //! The core on both engines: facts go in by SCIM and by SAML, and what accounts hold, and why, comes out.
 
+mod histories;
+mod races;
 mod scenarios;
 mod story;

@@ -3,15 +3,16 @@
 use rolegate::{
     db::counter,
     domain::{
-        account::SignInStatus,
+        account::{AccountKind, SignInStatus},
         connection::{Authority, Jit, MissingGroups, SamlSettings},
     },
     provision::{ProvisionError, sign_in::Refused, user::USERS},
+    scim::group::{GroupChange, MemberChange},
 };
 use rstest::rstest;
 use serde_json::json;
 
-use super::story::{ACME, ENTRA, EU, OKTA, Setting, SignIn, Story, US, grants, person, rule};
+use super::story::{ACME, ENTRA, EU, OKTA, Setting, SignIn, Story, US, grants, group_member, id, people, person, rule};
 use crate::common::engines::Engine;
 
 /// Members of `editors` edit in the EU, those of `auditors` audit everything.
@@ -276,11 +277,11 @@ async fn a_scim_post_adopts_the_account_that_a_sign_in_made(#[values(Engine::Sql
     let story = Story::begin(engine).await;
     story.publish(OKTA, two_rules(&story)).await;
     let ada = story.admitted(OKTA, "ada", Some(&["editors"])).await;
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
 
     let adopted = story.create(OKTA, person("Ada")).await.unwrap();
     assert_eq!(adopted, ada, "the same id");
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
     // From now on SCIM has authority, and SCIM knows of no groups.
     assert_eq!(story.held(ada).await, nothing());
     assert_eq!(story.admitted(OKTA, "ada", Some(&["editors"])).await, ada);
@@ -288,7 +289,7 @@ async fn a_scim_post_adopts_the_account_that_a_sign_in_made(#[values(Engine::Sql
     let again = story.create(OKTA, person("ADA")).await;
     assert!(matches!(again, Err(ProvisionError::Taken("userName"))), "{again:?}");
     story.delete(OKTA, ada).await.unwrap();
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 0);
 }
 
 /// Scenario 11.
@@ -377,7 +378,7 @@ async fn a_tombstone_is_revived_by_an_equal_external_id_alone(#[values(Engine::S
     let account = story.account(ada).await;
     assert_eq!((account.account.status, account.account.user_name.as_str()), (SignInStatus::Active, "ada.lovelace"));
     assert_eq!(story.held(ada).await, ["auditors at acme-us: manual"]);
-    assert_eq!(counter::total(&*story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
+    assert_eq!(counter::total(&story.db, story.tenant, OKTA.id(), USERS).await.unwrap(), 1);
     let after = story.patch(OKTA, ada, json!({ "title": "y" })).await.unwrap();
     assert!(after.scim.version > before.scim.version + 1, "no version is ever given twice");
 }
@@ -427,7 +428,7 @@ async fn a_subject_that_points_elsewhere_is_refused_and_told_once(#[values(Engin
 #[tokio::test]
 async fn a_rule_that_denies_sign_in_beats_every_grant(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let story = Story::begin(engine).await;
-    let deny = rule(2, r#"groups.value eq "suspended""#, vec![json!({ "deny_sign_in": { "message": "Ask the help desk." } })]);
+    let deny = rule(2, r#"groups.value eq "suspended""#, &[json!({ "deny_sign_in": { "message": "Ask the help desk." } })]);
     story.publish(OKTA, json!({ "rules": [grants(1, "userName pr", story.role("Editors"), EU), deny] })).await;
     let refused = story.sign_in(OKTA, "eve", Some(&["suspended"])).await.unwrap();
     assert!(matches!(refused, SignIn::Refused(Refused::ByRule(message)) if message == "Ask the help desk."));
@@ -469,4 +470,136 @@ async fn what_changes_nothing_writes_nothing(#[values(Engine::Sqlite, Engine::Po
     story.rename_group(OKTA, editors, "editors").await.unwrap();
     story.publish(OKTA, two_rules(&story)).await;
     assert_eq!(story.audited().await, written);
+}
+
+#[rstest]
+#[tokio::test]
+async fn members_of_nested_groups_are_in_the_outer_ones(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    story.publish(OKTA, two_rules(&story)).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    let inner = story.create_group(OKTA, "inner", &[ada]).await.unwrap();
+    let middle = story.create_group(OKTA, "middle", &[]).await.unwrap();
+    let outer = story.create_group(OKTA, "editors", &[]).await.unwrap();
+    let nest = |within| vec![MemberChange::Add(vec![group_member(within)])];
+    story.change_group(OKTA, middle, GroupChange { members: nest(inner), ..GroupChange::default() }).await.unwrap();
+    assert_eq!(story.held(ada).await, nothing());
+    story.change_group(OKTA, outer, GroupChange { members: nest(middle), ..GroupChange::default() }).await.unwrap();
+    assert_eq!(story.held(ada).await, [EDITORS_BY_SCIM]);
+    // A circle is no way to stay for ever, nor for no end.
+    story.change_group(OKTA, inner, GroupChange { members: nest(outer), ..GroupChange::default() }).await.unwrap();
+    assert_eq!(story.held(ada).await, [EDITORS_BY_SCIM]);
+    story.delete_group(OKTA, middle).await.unwrap();
+    assert_eq!(story.held(ada).await, nothing());
+}
+
+#[rstest]
+#[tokio::test]
+async fn members_are_replaced_and_removed_in_the_order_of_the_steps(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    story.publish(OKTA, two_rules(&story)).await;
+    let mut all = Vec::new();
+    for name in ["ada", "bob", "cyd"] {
+        all.push(story.create(OKTA, person(name)).await.unwrap());
+    }
+    let group = story.create_group(OKTA, "editors", &all[..2]).await.unwrap();
+    let editors = async || {
+        let mut found = Vec::new();
+        for account in &all {
+            found.push(!story.held(*account).await.is_empty());
+        }
+        found
+    };
+    let change = async |members| story.change_group(OKTA, group, GroupChange { members, ..GroupChange::default() }).await;
+    change(vec![MemberChange::Replace(people(&all[1..]))]).await.unwrap();
+    assert_eq!(editors().await, [false, true, true]);
+    let filter = format!("value eq \"{}\"", all[1]).parse().unwrap();
+    change(vec![MemberChange::RemoveMatching(filter), MemberChange::Add(people(&all[..1]))]).await.unwrap();
+    assert_eq!(editors().await, [true, false, true]);
+    change(vec![MemberChange::RemoveAll, MemberChange::Add(people(&all[2..]))]).await.unwrap();
+    assert_eq!(editors().await, [false, false, true]);
+
+    let stranger = story.create(ENTRA, person("eve")).await.unwrap();
+    let refused = change(vec![MemberChange::Add(people(&[all[0], stranger]))]).await;
+    assert!(matches!(refused, Err(ProvisionError::UnknownMembers(unknown)) if unknown == [stranger.to_string()]), "of another connection");
+    story.delete(OKTA, all[0]).await.unwrap();
+    assert!(matches!(change(vec![MemberChange::Replace(people(&all[..1]))]).await, Err(ProvisionError::UnknownMembers(_))));
+    assert_eq!(editors().await, [false, false, true]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_a_mapping_could_not_give_is_told_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    let by_template =
+        json!({ "grant": { "role": story.role("Editors"), "organization": { "template": "{department | lower}" }, "reach": "subtree" } });
+    story.publish(OKTA, json!({ "rules": [rule(1, "userName pr", &[by_template])] })).await;
+    for (name, department) in [("ada", "acme-EU"), ("bob", "nowhere"), ("cyd", "elsewhere")] {
+        story
+            .create(
+                OKTA,
+                json!({ "userName": name, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "department": department } }),
+            )
+            .await
+            .unwrap();
+    }
+    assert_eq!(story.attention().await, ["mapping.held_back"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_rule_can_move_homes_and_mark_machines(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    let effects = vec![json!({ "set_home_organization": { "template": "acme-{title | lower}" } }), json!({ "set_kind": "machine" })];
+    story.publish(OKTA, json!({ "rules": [rule(1, "title pr", &effects)] })).await;
+    story.patch(OKTA, ada, json!({ "title": "EU" })).await.unwrap();
+    let account = story.account(ada).await.account;
+    assert_eq!((account.home_organization, account.kind), (Some(id(EU)), AccountKind::Machine));
+    assert_eq!(story.count("select count(*) from membership where tenant = $1").await, 2, "of both organizations, one row each");
+    let bob = story.create(OKTA, json!({ "userName": "bob", "title": "US" })).await.unwrap();
+    assert_eq!(story.account(bob).await.account.home_organization, Some(id(US)));
+}
+
+#[rstest]
+#[tokio::test]
+async fn whom_a_person_blocked_no_sync_unblocks(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    story.block(ada).await;
+    story.patch(OKTA, ada, json!({ "title": "x" })).await.unwrap();
+    assert_eq!(story.status(ada).await, SignInStatus::Blocked);
+    assert!(matches!(story.sign_in(OKTA, "ada", None).await.unwrap(), SignIn::Refused(Refused::Blocked)));
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_account_by_create_pending_waits_for_a_person(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin_with(engine, Setting { jit: Jit::CreatePending, ..Setting::default() }).await;
+    story.publish(OKTA, two_rules(&story)).await;
+    for _ in 0..2 {
+        assert!(matches!(story.sign_in(OKTA, "ada", Some(&["editors"])).await.unwrap(), SignIn::Refused(Refused::Pending)));
+    }
+    assert_eq!(story.count("select count(*) from account where tenant = $1 and status = 'pending'").await, 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn people_may_not_take_too_many_owners_away(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    let mut owners = Vec::new();
+    for name in ["ada", "bob", "cyd"] {
+        let owner = story.local_account(name).await;
+        story.grant(owner, OWNER, "acme").await.unwrap();
+        owners.push(owner);
+    }
+    story.revoke(owners[0], OWNER, "acme").await.unwrap();
+    let refused = story.revoke(owners[1], OWNER, "acme").await;
+    assert!(matches!(refused, Err(ProvisionError::OwnerFloor(_))), "{refused:?}");
+    for owner in &owners[1..] {
+        story.block(*owner).await;
+    }
+    story.revoke(owners[1], OWNER, "acme").await.unwrap();
+    let refused = story.revoke(owners[2], OWNER, "acme").await;
+    assert!(matches!(refused, Err(ProvisionError::OwnerFloor(_))), "the last one, although it cannot sign in: {refused:?}");
 }

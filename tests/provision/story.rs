@@ -11,7 +11,7 @@ use std::{
 };
 
 use rolegate::{
-    db,
+    db::{self, Db, PoolSize},
     domain::{
         account::{Account, AccountKind, SignInStatus},
         actor::{Actor, Occasion, Tally},
@@ -20,7 +20,6 @@ use rolegate::{
         connection::{Audience, Authority, Connection, Correlation, Jit, SamlSettings, ScimSettings},
         id::{AccountId, ConnectionId, GroupId, Id, IdSource, OrganizationId, RoleId, RuleId, TenantId, TokenId, kind},
         identity::{GroupRef, Identity, Protocol},
-        model::RoleModel,
         name::{Slug, Title, fold},
         organization::Organization,
         role::{ManagedGroups, ManagedRoles, Role},
@@ -64,7 +63,9 @@ pub fn id<Kind>(value: u128) -> Id<Kind> {
 }
 
 pub struct Story {
-    pub db: Fresh,
+    pub db: Db,
+    /// Removes the database in the end.
+    _fresh: Fresh,
     pub tenant: TenantId,
     cache: PublishedCache,
     roles: BTreeMap<String, RoleId>,
@@ -97,7 +98,9 @@ impl Story {
     }
 
     pub async fn begin_with(engine: Engine, setting: Setting) -> Self {
-        let db = engine.fresh().await;
+        let fresh = engine.fresh().await;
+        // As many as race in earnest.
+        let db = Db::open(&fresh.address, PoolSize(12)).await.unwrap();
         let tenant: TenantId = id(9);
         let organizations = BTreeMap::from([("acme", id(1)), ("acme-eu", id(2)), ("acme-us", id(3))]);
         let preset = Preset::find("owner-member").unwrap();
@@ -151,6 +154,7 @@ impl Story {
         tx.commit().await.unwrap();
         Self {
             db,
+            _fresh: fresh,
             tenant,
             cache: PublishedCache::default(),
             roles: made.roles.iter().map(|role| (fold(role.name.as_str()), role.id)).collect(),
@@ -343,6 +347,15 @@ impl Story {
         row.account.id
     }
 
+    /// What an administrator does to somebody.
+    pub async fn block(&self, account: AccountId) {
+        let mut tx = self.db.begin().await.unwrap();
+        let mut row = db::account::lock_accounts(&mut tx, self.tenant, &[account]).await.unwrap().remove(&account).unwrap();
+        row.account.status = SignInStatus::Blocked;
+        db::account::update_account(&mut tx, self.tenant, &row, NOW).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// What an owner does who says that both are one person.
     pub async fn link(&self, idp: Idp, account: AccountId, subject: &str) {
         let mut tx = self.db.begin().await.unwrap();
@@ -406,10 +419,6 @@ impl Story {
         db::account::find_account(&self.db, self.tenant, account).await.unwrap().expect("the account is there")
     }
 
-    pub async fn model(&self) -> RoleModel {
-        db::model::load_model(&*self.db, self.tenant).await.unwrap()
-    }
-
     /// A session, as the shell begins one after the sign-in; `None` for a local one.
     pub async fn session(&self, account: AccountId, idp: Option<Idp>) {
         let mut occasion = self.occasion(Actor::HostOperator);
@@ -445,7 +454,7 @@ impl Story {
 
     /// What somebody should look at, in the order of its coming.
     pub async fn attention(&self) -> Vec<String> {
-        db::attention::list_open(&*self.db, self.tenant).await.unwrap().into_iter().map(|item| item.kind).collect()
+        db::attention::list_open(&self.db, self.tenant).await.unwrap().into_iter().map(|item| item.kind).collect()
     }
 }
 
@@ -487,10 +496,10 @@ pub fn group_member(group: GroupId) -> Member {
 /// Rule `number`: whoever it is true of gets the role there.
 pub fn grants(number: u128, when: &str, role: RoleId, at: u128) -> Value {
     let organization: OrganizationId = id(at);
-    rule(number, when, vec![json!({ "grant": { "role": role, "organization": { "fixed": organization }, "reach": "subtree" } })])
+    rule(number, when, &[json!({ "grant": { "role": role, "organization": { "fixed": organization }, "reach": "subtree" } })])
 }
 
-pub fn rule(number: u128, when: &str, effects: Vec<Value>) -> Value {
+pub fn rule(number: u128, when: &str, effects: &[Value]) -> Value {
     let rule: RuleId = id(number);
     json!({ "id": rule, "name": format!("rule {number}"), "when": when, "effects": effects })
 }

@@ -37,7 +37,7 @@ async fn a_first_sign_in_makes_the_account_with_what_the_rules_and_the_default_g
     let by_rule = me["assignments"].as_array().unwrap().iter().find(|a| a["role"] == "Organization Context Manager").unwrap();
     assert_eq!(
         by_rule["origins"],
-        json!([{ "kind": "saml_rule", "connection": "acme-okta", "rule": "platform team", "since": "2026-03-03T01:06:40Z" }])
+        json!([{ "kind": "saml_rule", "connection": "acme-okta", "rule": "platform team", "since": "2026-03-03T01:06:41Z" }])
     );
     assert_eq!(by_rule["organization"], "acme");
     let permissions = me["permissions"][0]["permissions"].as_array().unwrap();

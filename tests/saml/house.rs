@@ -91,7 +91,9 @@ pub async fn sign_in(browser: &mut Browser<'_>, mut message: Message) -> Answer 
     post(browser, &message, Sign::Assertion).await
 }
 
+/// A second after what came before, so that the log has an order.
 pub async fn post(browser: &mut Browser<'_>, message: &Message, sign: Sign) -> Answer {
+    browser.gateway.app.clock.advance_secs(1);
     browser.post_form(ACS, &[("SAMLResponse", &idp::signed(message, sign))]).await
 }
 
@@ -129,7 +131,7 @@ pub async fn traces(gateway: &Gateway) -> [i64; 4] {
         gateway.count("select count(*) from account").await,
         gateway.count("select count(*) from assignment").await,
         gateway.count("select count(*) from session").await,
-        gateway.count("select count(*) from external_identity").await,
+        gateway.count("select count(*) from identity").await,
     ]
 }
 

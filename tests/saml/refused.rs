@@ -16,7 +16,7 @@ type Alter = fn(&Gateway, &mut Message);
 #[case::audience("conditions", "audience", |_: &Gateway, m: &mut Message| m.audiences = vec!["https://other.example".to_owned()])]
 #[case::no_audience("conditions", "AudienceRestriction", |_: &Gateway, m: &mut Message| m.audiences.clear())]
 #[case::expired("conditions", "NotOnOrAfter", |g: &Gateway, m: &mut Message| m.not_on_or_after = Some(g.app.now().plus_secs(-60)))]
-#[case::not_yet("conditions", "NotBefore", |g: &Gateway, m: &mut Message| m.not_before = Some(g.app.now().plus_secs(61)))]
+#[case::not_yet("conditions", "NotBefore", |g: &Gateway, m: &mut Message| m.not_before = Some(g.app.now().plus_secs(62)))]
 #[case::issuer("conditions", "Issuer", |_: &Gateway, m: &mut Message| m.issuer = "https://foreign.example".to_owned())]
 #[case::recipient("conditions", "Recipient", |_: &Gateway, m: &mut Message| m.recipient = Some("https://rolegate.example/connections/other/saml/acs".to_owned()))]
 #[case::destination("conditions", "Destination", |_: &Gateway, m: &mut Message| m.destination = Some("https://other.example/acs".to_owned()))]
@@ -45,7 +45,7 @@ async fn a_response_that_does_not_fit_leaves_nothing_and_its_reason_is_in_the_lo
     assert_eq!(row.step.as_deref(), Some(step));
     assert!(row.message.to_lowercase().contains(&words.to_lowercase()), "{}", row.message);
     assert!(answer.text().contains(&row.id.to_string()), "the page's reference leads to the row");
-    assert!(!row.message.contains("ada"), "nobody's name is in the log: {}", row.message);
+    assert!(!row.message.contains("ada@"), "nobody's name is in the log: {}", row.message);
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn whatever_arrives_gets_the_same_page() {
         ("encoding", "not base64!".to_owned()),
         ("encoding", STANDARD.encode(b"<a>\xff</a>")),
         ("scan", STANDARD.encode("<!DOCTYPE a><a/>")),
-        ("scan", STANDARD.encode("<a><b></a>")),
+        ("scan", STANDARD.encode("<a")),
         ("scan", STANDARD.encode(good.replacen("<samlp:Status>", "<!-- --><samlp:Status>", 1))),
         ("scan", String::new()),
         ("structure", STANDARD.encode("<samlp:Response xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\"/>")),
@@ -70,6 +70,7 @@ async fn whatever_arrives_gets_the_same_page() {
     let before = traces(&gateway).await;
     let mut pages = Vec::new();
     for (step, response) in &cases {
+        gateway.app.clock.advance_secs(1);
         let answer = gateway.browser().post_form(ACS, &[("SAMLResponse", response)]).await;
         assert_refused(&answer);
         let row = last_in_log(&gateway).await;
@@ -96,6 +97,7 @@ async fn the_form_is_taken_strictly() {
     ];
     let mut browser = gateway.browser();
     for (path, header, body) in cases {
+        gateway.app.clock.advance_secs(1);
         let answer = browser.send(Method::POST, path, &[header], body.into_bytes()).await;
         assert_refused(&answer);
         assert_eq!(last_in_log(&gateway).await.step.as_deref(), Some("transport"));

@@ -19,7 +19,7 @@ async fn a_session_ends_by_its_time_or_the_identity_providers(#[values(Engine::S
     let mut short = ada(&gateway, &[]);
     short.session_not_on_or_after = Some(Timestamp::from_millis(gateway.app.now().millis() + 60_000));
     assert_eq!(sign_in(&mut browser, short).await.status, StatusCode::SEE_OTHER);
-    gateway.app.clock.advance_secs(59);
+    gateway.app.clock.advance_secs(58);
     assert_eq!(browser.get_json("/me").await.status, StatusCode::OK);
     gateway.app.clock.advance_secs(1);
     assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);

@@ -2,6 +2,9 @@
 
 mod bulk;
 mod callers;
+mod discovery;
+mod groups;
+mod lists;
 mod oauth;
 mod operations;
 mod pages;

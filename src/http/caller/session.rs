@@ -24,6 +24,7 @@ use crate::{
         connection::Connection,
         id::{OrganizationId, TenantId},
         model::RoleModel,
+        name::Slug,
         secret::Secret,
     },
     http::{
@@ -73,7 +74,8 @@ impl SessionCaller {
 
     /// A connection of the caller's tenant; of another one's, nobody is told that it exists.
     pub async fn connection(&self, slug: &str) -> Result<Connection, Problem> {
-        let row = db::connection::find_connection_by_slug(self.db(), slug).await?;
+        let slug = Slug::parse(slug).map_err(|_| Problem::not_found())?;
+        let row = db::connection::find_connection_by_slug(self.db(), slug.as_str()).await?;
         let connection = row.map(|row| row.connection).filter(|connection| connection.tenant == self.tenant);
         connection.ok_or_else(Problem::not_found)
     }

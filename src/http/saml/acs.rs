@@ -65,7 +65,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(message) => Err(SignInRefusal::new("transport", message).into()),
     };
     match outcome {
-        Ok(admitted) => welcome(&app, &connection, &mut occasion, admitted),
+        Ok(admitted) => welcome(&app, &connection, &mut occasion, &admitted),
         Err(Failure::Refused(refusal)) => refuse(&app, &connection, &mut occasion, refusal),
         Err(Failure::Broken(problem)) => page::failed(problem),
     }
@@ -99,7 +99,7 @@ async fn sign_in(
     Err(Problem::unavailable("The connection is being changed; try again.").into())
 }
 
-fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted: Admitted) -> Response {
+fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted: &Admitted) -> Response {
     app.sign_in_log.mark_used(connection.tenant, connection.id, admitted.verified_with, occasion.now);
     let row = SignInLogRow {
         id: occasion.ids.make(),

@@ -44,6 +44,7 @@ impl Addresses {
 
 /// The connection of an address, if people may sign in through it.
 async fn find_enabled(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
-    let row = db::connection::find_connection_by_slug(&app.db, slug).await?;
+    let Ok(slug) = Slug::parse(slug) else { return Ok(None) };
+    let row = db::connection::find_connection_by_slug(&app.db, slug.as_str()).await?;
     Ok(row.map(|row| row.connection).filter(|connection| connection.enabled && connection.saml.enabled))
 }

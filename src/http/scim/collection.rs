@@ -6,7 +6,7 @@ use super::respond::Rendered;
 use crate::{
     db::{
         DbError, counter,
-        directory::{Directory, Span, count_groups, count_users, list_groups, list_users},
+        directory::{Directory, Span, count, list_groups, list_users},
         filter::{Condition, Resources},
         group::{GroupRow, MemberRow, direct_groups, list_members},
         identity::UserRow,
@@ -95,7 +95,7 @@ impl Collection for Users<'_> {
     }
 
     async fn count(&self, condition: &Condition) -> Result<i64, DbError> {
-        count_users(&self.0.app.db, directory(self.0), condition).await
+        count(&self.0.app.db, directory(self.0), condition, Self::RESOURCES).await
     }
 
     async fn picked(&self, ids: &[AccountId]) -> Result<Vec<UserRow>, DbError> {
@@ -178,7 +178,7 @@ impl Collection for Groups<'_> {
     }
 
     async fn count(&self, condition: &Condition) -> Result<i64, DbError> {
-        count_groups(&self.0.app.db, directory(self.0), condition).await
+        count(&self.0.app.db, directory(self.0), condition, Self::RESOURCES).await
     }
 
     async fn picked(&self, ids: &[GroupId]) -> Result<Vec<GroupRow>, DbError> {

@@ -15,39 +15,46 @@ mod roles;
 mod search;
 mod users;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    routing::{any, get, post},
-};
+use axum::{extract::DefaultBodyLimit, handler::Handler as _, http::Method};
 
 use super::{
     caller::ScimCaller,
     error::{Kind, ScimFailure},
+    routes::{Entry, Routes},
 };
-use crate::{app::App, scim::bulk::BODY};
+use crate::scim::bulk::BODY;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/Users", get(users::list).post(users::create))
-        .route("/Users/{id}", get(users::read).put(users::replace).patch(users::patch).delete(users::delete))
-        .route("/Groups", get(groups::list).post(groups::create))
-        .route("/Groups/{id}", get(groups::read).put(groups::replace).patch(groups::patch).delete(groups::delete))
-        .route("/ServiceProviderConfig", get(discovery::config))
-        .route("/ResourceTypes", get(discovery::resource_types))
-        .route("/ResourceTypes/{id}", get(discovery::resource_type))
-        .route("/Schemas", get(discovery::schemas))
-        .route("/Schemas/{id}", get(discovery::schema))
-        .route("/Roles", get(roles::list))
-        .route("/Roles/{id}", get(roles::read))
-        .route("/.search", post(search::root))
-        .route("/Users/.search", post(search::users))
-        .route("/Groups/.search", post(search::groups))
-        .route("/Roles/.search", post(search::roles))
-        .route("/Bulk", post(bulk::run).layer(DefaultBodyLimit::max(BODY)))
-        .route("/Me", any(no_self))
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
+/// Every address of them asks for the bearer of its connection.
+pub fn routes() -> Routes {
+    let (get, post, put, patch, delete) = (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
+    let token = Entry::ScimToken;
+    let inner = Routes::new()
+        .add(get.clone(), "/Users", token, users::list)
+        .add(post.clone(), "/Users", token, users::create)
+        .add(get.clone(), "/Users/{id}", token, users::read)
+        .add(put.clone(), "/Users/{id}", token, users::replace)
+        .add(patch.clone(), "/Users/{id}", token, users::patch)
+        .add(delete.clone(), "/Users/{id}", token, users::delete)
+        .add(get.clone(), "/Groups", token, groups::list)
+        .add(post.clone(), "/Groups", token, groups::create)
+        .add(get.clone(), "/Groups/{id}", token, groups::read)
+        .add(put, "/Groups/{id}", token, groups::replace)
+        .add(patch, "/Groups/{id}", token, groups::patch)
+        .add(delete, "/Groups/{id}", token, groups::delete)
+        .add(get.clone(), "/ServiceProviderConfig", token, discovery::config)
+        .add(get.clone(), "/ResourceTypes", token, discovery::resource_types)
+        .add(get.clone(), "/ResourceTypes/{id}", token, discovery::resource_type)
+        .add(get.clone(), "/Schemas", token, discovery::schemas)
+        .add(get.clone(), "/Schemas/{id}", token, discovery::schema)
+        .add(get.clone(), "/Roles", token, roles::list)
+        .add(get, "/Roles/{id}", token, roles::read)
+        .add(post.clone(), "/.search", token, search::root)
+        .add(post.clone(), "/Users/.search", token, search::users)
+        .add(post.clone(), "/Groups/.search", token, search::groups)
+        .add(post.clone(), "/Roles/.search", token, search::roles)
+        .add(post, "/Bulk", token, bulk::run.layer(DefaultBodyLimit::max(BODY)))
+        .add_any("/Me", token, no_self);
+    Routes::new().nest("/connections/{slug}/scim/v2", inner, unknown, wrong_method)
 }
 
 async fn unknown(_caller: ScimCaller) -> ScimFailure {

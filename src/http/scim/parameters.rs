@@ -43,8 +43,10 @@ impl Parameters {
 
     /// `attributes` or `excludedAttributes`.
     pub fn projection(&self, schema: &Schema) -> Result<Projection, ScimError> {
-        let given = |name: &str| self.0.iter().find(|(key, value)| key == name && !value.trim().is_empty());
-        let names = |name: &str| given(name).map(|(_, value)| value.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let names = |name: &str| -> Option<Vec<String>> {
+            let (_, value) = self.0.iter().find(|(key, value)| key == name && !value.trim().is_empty())?;
+            Some(value.split(',').map(|name| name.trim().to_owned()).collect())
+        };
         Projection::new(names("attributes").as_deref(), names("excludedAttributes").as_deref(), schema)
     }
 }

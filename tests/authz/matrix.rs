@@ -1,0 +1,50 @@
+//! Role by route for every preset: what each role of the product's presets may do to a connection's certificates.
+
+use std::fmt::Write as _;
+
+use axum::http::{Method, StatusCode};
+use rolegate::{
+    http::{self, routes::Entry},
+    policy::preset::Preset,
+};
+use serde_json::json;
+
+use super::people::{holder, model, tenant};
+use crate::common::{engines::Engine, idp, installation::Gateway};
+
+/// The lists of a preset's roles are data; this is what the product makes of them at the routes that an owner's rights guard.
+#[tokio::test]
+async fn roles_by_routes_for_every_preset() {
+    let gateway = Gateway::open(Engine::Sqlite).await;
+    let routes = http::routes();
+    let guarded: Vec<_> =
+        routes.table().iter().filter(|listed| listed.entry == Entry::Session && listed.path.starts_with("/api/")).collect();
+    let mut table = String::new();
+    for preset in Preset::all() {
+        let applied = gateway.apply(&tenant(&preset.key, &preset.key)).await;
+        let model = model(&gateway, applied.tenant).await;
+        writeln!(table, "{}", preset.key).unwrap();
+        for listed in &guarded {
+            let path =
+                listed.path.replace("{slug}", &format!("{}-okta", preset.key)).replace("{id}", "01900000-0000-7000-8000-000000000001");
+            writeln!(table, "  {} {}", listed.method, listed.path).unwrap();
+            for role in model.roles() {
+                let mut browser = holder(&gateway, &model, Some(role.name.as_str())).await;
+                let status = if listed.method == Method::GET {
+                    browser.get_json(&path).await.status
+                } else {
+                    browser.post_json(&path, &json!({ "certificate": idp::KEY.certificate().to_pem() })).await.status
+                };
+                let changes = listed.method != Method::GET;
+                assert_eq!(
+                    changes && status != StatusCode::FORBIDDEN,
+                    changes && role.owner_class,
+                    "an owner and nobody else rotates: {} at {listed:?} got {status}",
+                    role.name
+                );
+                writeln!(table, "    {:40} {}", role.name.as_str(), status.as_u16()).unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!("roles_by_routes", table);
+}

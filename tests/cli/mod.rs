@@ -1,0 +1,174 @@
+//! The binary as an operator runs it.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const FILE: &str = r#"
+[tenant]
+slug = "acme"
+name = "Acme"
+preset = "owner-member"
+
+[[owners]]
+email = "owner@acme.example"
+name = "First Owner"
+
+[[connections]]
+slug = "acme-okta"
+[connections.scim]
+enabled = true
+"#;
+
+/// A directory with a tenant's file, where commands run.
+struct Host(TempDir);
+
+impl Host {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("acme.toml"), FILE).unwrap();
+        Self(directory)
+    }
+
+    fn with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ROLEGATE_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).envs(variables.iter().copied()).current_dir(self.0.path()).output().unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.with(&[], arguments)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// Status and stderr of a command that failed.
+fn refused(output: &Output) -> (i32, String) {
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn apply_prints_what_the_administrator_of_an_identity_provider_needs() {
+    let host = Host::new();
+    let first = host.json(&["apply", "acme.toml", "--json"]);
+    assert_eq!(keys(&first), ["connections", "sign_in_links"]);
+    let connection = &first["connections"][0];
+    assert_eq!(keys(connection), ["id", "slug", "scim_base_url", "acs_url", "entity_id", "metadata_url"]);
+    assert_eq!(connection["scim_base_url"], "http://127.0.0.1:8080/connections/acme-okta/scim/v2");
+    assert_eq!(connection["acs_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/acs");
+    assert_eq!(connection["metadata_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/metadata");
+    let link = first["sign_in_links"][0]["url"].as_str().unwrap();
+    assert!(link.starts_with("http://127.0.0.1:8080/sign-in/link?token="), "{link}");
+
+    let second = host.json(&["apply", "acme.toml", "--json"]);
+    assert_eq!(second["connections"], first["connections"]);
+    assert_eq!(second["sign_in_links"], json!([]));
+    assert_eq!(String::from_utf8(host.run(&["apply", "acme.toml"]).stdout).unwrap(), "nothing to do\n");
+    assert_eq!(host.json(&["plan", "acme.toml", "--json"])["changes"], json!([]));
+}
+
+#[test]
+fn tokens_are_made_listed_and_revoked() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let made = host.json(&["token", "create", "--connection", "acme-okta", "--ttl", "90d", "--json"]);
+    assert_eq!(keys(&made), ["id", "token", "expires_at"]);
+    assert!(made["token"].as_str().unwrap().starts_with("rg_scim_"));
+    let id = made["id"].as_str().unwrap();
+    let listed = host.json(&["token", "list", "--connection", "acme-okta", "--json"]);
+    assert_eq!((listed[0]["id"].as_str(), &listed[0]["revoked_at"]), (Some(id), &Value::Null));
+    assert!(host.run(&["token", "revoke", "--connection", "acme-okta", id]).status.success());
+    assert!(host.json(&["token", "list", "--connection", "acme-okta", "--json"])[0]["revoked_at"].is_string());
+    let (status, why) = refused(&host.run(&["token", "revoke", "--connection", "acme-okta", id]));
+    assert_eq!((status, why.lines().count()), (1, 1), "{why}");
+}
+
+#[test]
+fn listings_say_why_and_the_audit_chain_holds() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let rows = host.json(&["accounts", "--json"]);
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    assert_eq!(rows[0]["assignments"][0]["origins"][0]["kind"], "bootstrap");
+    assert_eq!(rows, host.json(&["assignments", "--account", "OWNER@acme.example", "--json"]));
+    assert_eq!(rows, host.json(&["accounts", "--filter", "roles.value eq \"Organization Owner\"", "--json"]));
+    assert_eq!(host.json(&["accounts", "--filter", "active eq false", "--json"]), json!([]));
+
+    let recovered = host.json(&["owner", "recover", "--json"]);
+    assert_eq!(recovered["email"], "owner@acme.example");
+    let verified = host.json(&["audit", "verify", "--json"]);
+    assert_eq!((&verified[0]["unsealed"], &verified[0]["broken"]), (&json!(0), &Value::Null));
+    let head = verified[0]["head"].as_str().unwrap();
+    assert!(host.run(&["audit", "verify", "--head", head]).status.success());
+    let (status, why) = refused_after_printing(&host.run(&["audit", "verify", "--head", &head.replace(['a', 'b', 'c'], "0")]));
+    assert!(status == 1 && why.contains("the audit chain is broken"), "{why}");
+    let export = String::from_utf8(host.run(&["audit", "export"]).stdout).unwrap();
+    let last: Value = serde_json::from_str(export.lines().last().unwrap()).unwrap();
+    assert_eq!(last["action"], "owner.recovered");
+    assert!(host.run(&["check"]).status.success());
+}
+
+fn refused_after_printing(output: &Output) -> (i32, String) {
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn what_is_wrong_ends_with_one_line_and_the_status_of_its_kind() {
+    let host = Host::new();
+    let one_line = |output: &Output, expected: &str| {
+        let (status, why) = refused(output);
+        assert_eq!((status, why.lines().count()), (1, 1), "{why}");
+        assert!(why.contains(expected), "{why}");
+    };
+    one_line(&host.with(&[("ROLEGATE_LISTN", "x")], &["accounts"]), "the nearest is \"ROLEGATE_LISTEN\"");
+    one_line(&host.with(&[("ROLEGATE_PUBLIC_URL", "http://id.example")], &["accounts"]), "is not https");
+    one_line(&host.run(&["--config", "nowhere.toml", "accounts"]), "nowhere.toml cannot be read");
+    one_line(&host.run(&["apply", "nowhere.toml"]), "nowhere.toml");
+    one_line(&host.run(&["--no-migrate", "accounts"]), "run once without --no-migrate");
+    one_line(&host.run(&["token", "create", "--connection", "nobody"]), "there is no connection \"nobody\"");
+    one_line(&host.run(&["owner", "recover"]), "there is no tenant yet");
+    fs::write(host.0.path().join("wrong.toml"), FILE.replace("acme-okta", "Acme Okta")).unwrap();
+    one_line(&host.run(&["plan", "wrong.toml"]), "wrong.toml, line 12: connections.slug: ");
+    one_line(&host.run(&["apply", "wrong.toml"]), "wrong.toml, line 12: connections.slug: ");
+    assert_eq!(host.json(&["accounts", "--json"]), json!([]), "nothing was written");
+    for usage in [
+        &["nothing"][..],
+        &["token", "create"],
+        &["accounts", "--filter", "ann"],
+        &["token", "create", "--connection", "a", "--ttl", "soon"],
+    ] {
+        assert_eq!(refused(&host.run(usage)).0, 2, "{usage:?}");
+    }
+}
+
+#[test]
+fn a_database_is_not_opened_with_another_key_and_a_check_says_so() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    fs::rename(host.0.path().join("certs/master.key"), host.0.path().join("kept.key")).unwrap();
+    let (status, why) = refused(&host.run(&["apply", "acme.toml"]));
+    assert!(status == 1 && why.contains("the database was written with a master key"), "{why}");
+    assert!(!host.0.path().join("certs/master.key").exists(), "no key is made for a database that has one");
+    assert!(host.run(&["plan", "acme.toml"]).status.success(), "a plan needs no key");
+    let report = host.run(&["check", "--json"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    assert!(host.with(&[("ROLEGATE_MASTER_KEY_FILE", "kept.key")], &["check"]).status.success());
+}

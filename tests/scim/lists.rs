@@ -1,0 +1,291 @@
+//! Lists: filters, pages, what they cost.
+
+use rolegate::{
+    db::{
+        Db,
+        directory::page_sql,
+        filter::{Condition, Resources},
+    },
+    scim::{filter::Filter, schema::Schemas},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::{groups::group, users::anna};
+use crate::common::{
+    engines::Engine,
+    gateway::{ENTRA, Gateway, id},
+};
+
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+/// People who differ in everything that is filtered by, a second apart.
+async fn crowd(gateway: &Gateway) -> Vec<String> {
+    let people = json!([
+        { "userName": "Anna@Example.com", "externalId": "A1", "displayName": "Anna", "active": true, "title": "Boss",
+          "emails": [{ "value": "Anna@Work.example", "type": "work", "primary": true }, { "value": "anna@home.example", "type": "home" }],
+          ENTERPRISE: { "manager": { "value": "m1" }, "department": "Sales" } },
+        { "userName": "ben@example.com", "externalId": "a1", "displayName": "Ben Ärger", "active": false, "title": "boss",
+          "emails": [{ "value": "ben@work.example", "type": "work" }] },
+        { "userName": "ÇELIK@example.com", "displayName": "100% Çelik_", "emails": [{ "type": "home" }] },
+        { "userName": "dora", "externalId": "00012", "active": true, "emails": [{ "value": "anna@work.example", "type": "home" }] },
+        { "userName": "e\\f\"g", "externalId": "A", "displayName": "an", "name": { "familyName": "Fast" } },
+        { "userName": "\u{1F600}x", "externalId": "\u{1F600}", "displayName": "\u{ffff}end", "active": false, "nickName": "" },
+    ]);
+    let mut ids = Vec::new();
+    for person in people.as_array().unwrap() {
+        ids.push(gateway.post("/Users", person.clone()).await.expect(201).id());
+        gateway.app.clock.advance_secs(1);
+    }
+    ids
+}
+
+/// Comparisons of every attribute, alone, denied and combined.
+fn filters(ids: &[String], attributes: &[&str], values: &[&str]) -> Vec<String> {
+    let mut simple = Vec::new();
+    for attribute in attributes {
+        simple.push(format!("{attribute} pr"));
+        for value in values.iter().copied().chain([ids[1].as_str(), &ids[2][..20]]) {
+            let value = Value::from(value).to_string();
+            for operator in ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"] {
+                simple.push(format!("{attribute} {operator} {value}"));
+            }
+        }
+        simple.extend(["eq null", "ne null", "eq true", "ne false", "ne 7"].map(|rest| format!("{attribute} {rest}")));
+    }
+    let denied: Vec<String> = simple.iter().map(|filter| format!("not ({filter})")).collect();
+    // Pairs that a fixed stride chooses.
+    let pairs =
+        simple.iter().zip(denied.iter().cycle().skip(97)).zip(simple.iter().cycle().skip(211)).enumerate().map(|(n, ((a, b), c))| {
+            let shapes = [
+                format!("{a} and {b}"),
+                format!("{a} or {b}"),
+                format!("not ({a} and {c})"),
+                format!("not ({a} or {b}) and {c}"),
+                format!("{a} and ({b} or {c})"),
+            ];
+            shapes[n % 5].clone()
+        });
+    let pairs: Vec<String> = pairs.collect();
+    // One of seven: each attribute meets each operator, and the suite stays quick.
+    simple.into_iter().chain(denied).chain(pairs).step_by(7).collect()
+}
+
+/// The list of a filter is what a look at every document gives.
+async fn agrees(gateway: &Gateway, collection: &str, filters: &[String]) {
+    let schemas = Schemas::standard();
+    let schema = if collection == "/Users" { &schemas.user } else { &schemas.group };
+    let all = gateway.get(collection).await.expect(200).json();
+    let all = all["Resources"].as_array().unwrap();
+    let mut asked = 0;
+    for text in filters {
+        let filter = Filter::parse(text).unwrap();
+        if filter.check(schema).is_err() {
+            gateway.filter(collection, text).await.expect(400);
+            continue;
+        }
+        asked += 1;
+        let expected: Vec<&Value> = all.iter().filter(|document| filter.matches(document.as_object().unwrap(), schema)).collect();
+        let list = gateway.filter(collection, text).await.expect(200).json();
+        assert_eq!(list["Resources"].as_array().unwrap().iter().collect::<Vec<_>>(), expected, "{text}");
+        assert_eq!(list["totalResults"], expected.len(), "{text}");
+    }
+    assert!(asked * 2 > filters.len(), "most of the filters make sense");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_filter_finds_those_users_whose_documents_match(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let ids = crowd(&gateway).await;
+    let groups = gateway.post("/Groups", group("Team", &[&ids[0], &ids[3]])).await.expect(201).id();
+    // Somebody else's, and a tombstone, are never seen.
+    gateway.scim_with(ENTRA, &[], "POST", "/Users", Some(anna())).await.expect(201);
+    let gone = gateway.post("/Users", json!({ "userName": "gone", "externalId": "A1" })).await.expect(201).id();
+    gateway.delete(&format!("/Users/{gone}")).await.expect(204);
+
+    let attributes = [
+        "id",
+        "userName",
+        "externalId",
+        "displayName",
+        "active",
+        "title",
+        "emails",
+        "emails.value",
+        "emails.type",
+        "meta.created",
+        "meta.lastModified",
+        "meta.version",
+        "groups",
+        "groups.value",
+        "manager",
+        "nothing",
+    ];
+    let values =
+        ["anna@example.com", "A1", "a", "\u{ffff}", "ärg", "%", "_", "true", "2026-03-03T01:06:42Z", "", "\"g", "\u{1F600}", &groups];
+    let mut filters = filters(&ids, &attributes, &values);
+    filters.extend(
+        [
+            r#"emails[type eq "work" and value eq "anna@work.example"]"#,
+            r#"emails[type eq "work"].value eq "ANNA@work.example""#,
+            r#"emails[value co "anna" and (value ew "example" or type eq "home")]"#,
+            r#"not (emails[type eq "work" and value sw "anna"])"#,
+            r#"emails[not (value eq "anna@work.example")]"#,
+            r#"emails[value pr and type eq "home"]"#,
+            r#"emails[value ne "anna@work.example"]"#,
+            r#"groups[display eq "team"]"#,
+            r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq "sales""#,
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User pr",
+            r#"name.familyName eq "fast" or userName eq "dora""#,
+            r#"meta.resourceType eq "User" and meta.location co "acme-okta""#,
+            r#"schemas eq "urn:ietf:params:scim:schemas:core:2.0:User""#,
+        ]
+        .map(str::to_owned),
+    );
+    agrees(&gateway, "/Users", &filters).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_filter_finds_those_groups_whose_documents_match(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let ids = crowd(&gateway).await;
+    let mut outer = group("Ärzte", &[&ids[0]]);
+    outer["externalId"] = "G1".into();
+    let inner = gateway.post("/Groups", outer).await.expect(201).id();
+    gateway.app.clock.advance_secs(1);
+    gateway.post("/Groups", group("all", &[&ids[0], &ids[1], &inner])).await.expect(201);
+    gateway.post("/Groups", group("All", &[])).await.expect(201);
+    let attributes =
+        ["id", "displayName", "externalId", "members", "members.value", "members.type", "meta.created", "meta.lastModified", "nothing"];
+    let values = ["all", "ÄRZ", "G1", "g", "User", "2026-03-03T01:06:47Z", "", &inner, &ids[0]];
+    let mut filters = filters(&ids, &attributes, &values);
+    filters.push(format!(r#"members[value eq "{}" and type eq "User"]"#, ids[1]));
+    filters.push(format!(r#"not (members[value eq "{}"])"#, ids[1]));
+    agrees(&gateway, "/Groups", &filters).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn pages_cover_a_list_without_gap_or_overlap(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    for n in 0..25 {
+        gateway
+            .post("/Users", json!({ "userName": format!("user{n:02}"), "title": if n % 2 == 0 { "even" } else { "odd" } }))
+            .await
+            .expect(201);
+    }
+    // Counted by a counter, by a walk over documents, by the database.
+    for (filter, total) in [("", 25), ("&filter=title%20eq%20%22EVEN%22", 13), ("&filter=userName%20sw%20%22user1%22", 10)] {
+        let whole = gateway.get(&format!("/Users?count=1000{filter}")).await.expect(200);
+        assert_eq!((whole.json()["totalResults"].clone(), whole.names().len()), (json!(total), total));
+        let mut collected = Vec::new();
+        for start in (1..=25).step_by(4) {
+            let page = gateway.get(&format!("/Users?startIndex={start}&count=4{filter}")).await.expect(200);
+            let json = page.json();
+            assert_eq!((&json["totalResults"], &json["startIndex"]), (&json!(total), &json!(start)), "{filter} from {start}");
+            assert_eq!(json["itemsPerPage"], page.names().len());
+            collected.extend(page.names());
+        }
+        assert_eq!(collected, whole.names(), "{filter}");
+        let none = gateway.get(&format!("/Users?count=0{filter}")).await.expect(200).json();
+        assert_eq!((&none["totalResults"], &none["Resources"]), (&json!(total), &json!([])));
+        let beyond = gateway.get(&format!("/Users?startIndex=1000{filter}")).await.expect(200).json();
+        assert_eq!((&beyond["totalResults"], &beyond["Resources"]), (&json!(total), &json!([])));
+    }
+    let odd = gateway.get("/Users?startIndex=-5&count=-1&aadOptscim062020&&").await.expect(200).json();
+    assert_eq!((&odd["startIndex"], &odd["itemsPerPage"], &odd["totalResults"]), (&json!(1), &json!(0), &json!(25)));
+    let nobody = gateway.filter("/Users", r#"userName eq "nobody""#).await.expect(200).json();
+    assert_eq!((&nobody["totalResults"], &nobody["Resources"]), (&json!(0), &json!([])));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_list_sends_what_was_chosen(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let ids = crowd(&gateway).await;
+    gateway.post("/Groups", group("Team", &[&ids[0]])).await.expect(201);
+    let list = gateway.get("/Users?attributes=userName,groups.display&count=1").await.expect(200).json();
+    let first = json!({ "schemas": list["Resources"][0]["schemas"], "id": ids[0], "userName": "Anna@Example.com",
+        "groups": [{ "display": "Team" }] });
+    assert_eq!(list["Resources"][0], first);
+    let list = gateway.get("/Groups?excludedAttributes=members").await.expect(200).json();
+    assert_eq!(list["Resources"][0].get("members"), None);
+    let list = gateway.get("/Groups").await.expect(200).json();
+    assert_eq!(list["Resources"][0]["members"][0]["value"], ids[0]);
+}
+
+/// Look-ups that identity providers do for every person, and the indexes that may answer them.
+const LOOK_UPS: [(&str, &[&str]); 9] = [
+    (r#"userName eq "user777@example.com""#, &["identity_by_user_name"]),
+    (r#"externalId eq "ext777""#, &["identity_by_external_id"]),
+    (r#"displayName eq "User 777""#, &["identity_by_display_name"]),
+    (r#"displayName sw "User 777""#, &["identity_by_display_name"]),
+    (r#"emails.value eq "user777@example.com""#, &["identity_email_by_value"]),
+    (r#"emails[type eq "work"].value eq "user777@example.com""#, &["identity_email_by_value"]),
+    (r#"id eq "00000000-0000-7000-8000-100000000777""#, &BY_ID),
+    (r#"id eq "00000000-0000-7000-8000-100000000777" and manager eq "x""#, &BY_ID),
+    ("id pr", &BY_ID),
+];
+const BY_ID: [&str; 4] = ["identity_live", "identity_by_account", "identity_pkey", "sqlite_autoindex_identity_1"];
+
+#[rstest]
+#[tokio::test]
+async fn a_look_up_among_many_uses_an_index(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    many(&gateway).await;
+    for (filter, indexes) in LOOK_UPS {
+        let condition = Condition::of(&Filter::parse(filter).unwrap(), Resources::Users);
+        let plan = explain(&gateway, &page_sql(&condition, Resources::Users, false)).await;
+        assert!(indexes.iter().any(|name| plan.contains(name)), "{filter}: {plan}");
+        assert!(!plan.contains("Seq Scan") && !plan.contains("SCAN"), "{filter}: {plan}");
+    }
+}
+
+/// 5,000 people, written without the core.
+async fn many(gateway: &Gateway) {
+    let statements = [
+        "insert into account (tenant, id, user_name, user_name_key, kind, status, has_local_credential, from_file, created_at_ms, changed_at_ms)
+            with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
+            select $1, '00000000-0000-7000-8000-' || cast(100000000000 + i as text), 'user', 'user', 'human', 'active', false, false, 0, 0
+            from n where $2 = $2",
+        "insert into identity (tenant, connection, account, active, scim_state, scim_document, scim_user_name_key, scim_external_id,
+                scim_display_name_key, scim_version, scim_created_at_ms, scim_changed_at_ms, mapping_version)
+            with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
+            select $1, $2, '00000000-0000-7000-8000-' || cast(100000000000 + i as text), true, 'live', '{}', 'user' || i || '@example.com',
+                'ext' || i, 'user ' || i, 1, i, i, 0 from n",
+        "insert into identity_email (tenant, connection, account, position, value_key)
+            with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
+            select $1, $2, '00000000-0000-7000-8000-' || cast(100000000000 + i as text), 0, 'user' || i || '@example.com' from n",
+    ];
+    let (tenant, connection) = (id::<()>(1).to_string(), id::<()>(1).to_string());
+    for sql in statements {
+        let mut tx = gateway.db().begin().await.unwrap();
+        tx.query(sql).bind(&tenant).bind(&connection).run().await.unwrap();
+        tx.commit().await.unwrap();
+        // Without numbers about a table PostgreSQL checks its foreign keys by whatever index it finds first.
+        let mut tx = gateway.db().begin().await.unwrap();
+        tx.query("analyze").run().await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn explain(gateway: &Gateway, sql: &str) -> String {
+    let values = sql.rsplit('$').next().unwrap().parse::<usize>().unwrap() - 4;
+    let places = [id::<()>(1).to_string(), id::<()>(1).to_string()];
+    let places = places.into_iter().chain(vec!["user 777".to_owned(); values]);
+    match gateway.db() {
+        Db::Sqlite { readers, .. } => {
+            let query = sqlx::query(AssertSqlSafe(format!("explain query plan {sql}")));
+            let query = places.fold(query, |query, value| query.bind(value)).bind(200_i64).bind(0_i64);
+            query.fetch_all(readers).await.unwrap().iter().map(|row| row.get::<String, _>("detail") + "\n").collect()
+        }
+        Db::Postgres(pool) => {
+            let query = sqlx::query(AssertSqlSafe(format!("explain {sql}")));
+            let query = places.fold(query, |query, value| query.bind(value)).bind(200_i64).bind(0_i64);
+            query.fetch_all(pool).await.unwrap().iter().map(|row| row.get::<String, _>(0) + "\n").collect()
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What surrounds every request, and the process that serves them.
+
+mod hang_up;
+mod killed;
+mod requests;
