@@ -15,7 +15,10 @@ static STANDARD: LazyLock<Arc<Schemas>> = LazyLock::new(|| Arc::new(Schemas::sta
 
 /// Keeps what was read, by the version that every request learns with its token.
 #[derive(Debug, Clone, Default)]
-pub struct SchemaCache(Arc<RwLock<HashMap<TenantId, (i64, Arc<Schemas>)>>>);
+pub struct SchemaCache(Arc<RwLock<HashMap<TenantId, Kept>>>);
+
+/// With the version of the tenant's extension.
+type Kept = (i64, Arc<Schemas>);
 
 impl SchemaCache {
     /// Those of `version`, or of a newer one; 0 is the version of a tenant without an extension.

@@ -261,7 +261,7 @@ impl Operation {
             _ => {}
         }
         // RFC 7644 §3.7: "bulkId: […] REQUIRED when "method" is "POST"."
-        if method == Method::Post && bulk_id.as_ref().is_none_or(|bulk_id| bulk_id.is_empty()) {
+        if method == Method::Post && bulk_id.as_ref().is_none_or(String::is_empty) {
             return Err(refused(ScimError::value("A POST in a bulk request needs a bulkId.")));
         }
         let data = match (method, data) {
@@ -319,6 +319,8 @@ pub fn response(outcomes: &[Outcome]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy as _;
+
     use super::*;
 
     fn parse(operations: &Value) -> Bulk {
@@ -396,6 +398,55 @@ mod tests {
         assert_eq!(steps[0], without(OPERATIONS - 1, &["g0"]));
         operations.reverse();
         assert_eq!(parse(&json!(operations)).steps().len(), OPERATIONS + 1);
+    }
+
+    /// Groups that refer to one another at random.
+    fn circles() -> impl proptest::strategy::Strategy<Value = Vec<Vec<usize>>> {
+        (1_usize..12).prop_flat_map(|count| proptest::collection::vec(proptest::collection::vec(0..count, 0..4), count))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_refers_to_what_everything_is_made_once_and_in_the_end_as_asked(members in circles()) {
+            let name = |n: usize| format!("g{n}");
+            let operations: Vec<Value> = members
+                .iter()
+                .enumerate()
+                .map(|(n, of)| {
+                    let of: Vec<String> = of.iter().map(|n| format!("bulkId:{}", name(*n))).collect();
+                    group(&name(n), &of.iter().map(String::as_str).collect::<Vec<_>>())
+                })
+                .collect();
+            let bulk = parse(&json!(operations));
+            let (mut made, mut state) = (Made::default(), vec![None; members.len()]);
+            for step in bulk.steps() {
+                let (at, without) = match step {
+                    Step::Run { operation, without } => {
+                        proptest::prop_assert_eq!(&state[operation], &None, "made once");
+                        (operation, without)
+                    }
+                    Step::Complete { operation } => {
+                        proptest::prop_assert!(state[operation].is_some(), "completed after it was made");
+                        (operation, BTreeSet::new())
+                    }
+                };
+                // What it refers to is there whenever it is its turn.
+                let resolved = bulk.operations[at].as_ref().unwrap().resolve(&made, &without);
+                state[at] = Some(resolved.unwrap().data);
+                made.insert(&name(at), at.to_string());
+            }
+            for (of, state) in members.iter().zip(state) {
+                let expected: Vec<Value> = of.iter().map(|n| json!({"value": n.to_string()})).collect();
+                proptest::prop_assert_eq!(&state.unwrap()["members"], &json!(expected));
+            }
+        }
+
+        #[test]
+        fn any_body_is_read_or_refused(body in "(\\{|\\}|\\[|\\]|,|:|\"(Operations|method|POST|PATCH|path|/Users|/Groups/bulkId:a|bulkId|data|a)\"|1|null){0,30}") {
+            if let Ok(bulk) = Bulk::parse(body.as_bytes()) {
+                proptest::prop_assert!(bulk.steps().len() >= bulk.operations.len());
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Cursors (RFC 9865): what a cursor says, and whether it may still be used. A cursor names a position between resources, not a page: what
 //! is deleted or added meanwhile moves nobody. It refuses to know how the text is sealed; that belongs to whoever keeps keys.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -51,7 +52,7 @@ pub fn fingerprint(list: &str, query: &ListQuery) -> String {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(&hash.finalize()[..16])
 }
 
 impl Cursor {

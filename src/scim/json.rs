@@ -86,6 +86,21 @@ mod tests {
         assert_eq!(object(b"\xff").unwrap_err().kind, ErrorKind::InvalidSyntax);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = object(&body);
+        }
+
+        #[test]
+        fn anything_like_json_is_read_or_refused(body in "(\\{|\\}|\\[|\\]|,|:|\"[a-c]{0,2}\"|\"\\\\u0000\"|null|true|-?[0-9]{1,3}(e[0-9]{1,3})?| ){0,24}") {
+            if let Ok(map) = object(body.as_bytes()) {
+                let text = Value::Object(map.clone()).to_string();
+                proptest::prop_assert_eq!(object(text.as_bytes()), Ok(map));
+            }
+        }
+    }
+
     #[test]
     fn the_last_of_duplicate_keys_counts() {
         assert_eq!(object(br#"{"a":1,"a":2}"#).unwrap()["a"], 2);

@@ -50,7 +50,7 @@ async fn walk(gateway: &Gateway, query: &str) -> (Vec<String>, Vec<Value>) {
         totals.push(json["totalResults"].clone());
         assert_eq!(json.get("startIndex"), None);
         match json["nextCursor"].as_str() {
-            Some(next) => cursor = next.to_owned(),
+            Some(next) => next.clone_into(&mut cursor),
             None => return (names, totals),
         }
     }

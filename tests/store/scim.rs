@@ -56,7 +56,7 @@ async fn the_log_is_read_backwards_and_forgets(#[values(Engine::Sqlite, Engine::
     insert_entries(&world.db, std::slice::from_ref(&old)).await.unwrap();
     let list = |before, limit| list_entries(&*world.db, world.tenant, world.connection, before, limit);
     assert_eq!(list(None, 10).await.unwrap(), [fine.clone(), old.clone()]);
-    assert_eq!(list(None, 1).await.unwrap(), [fine.clone()]);
+    assert_eq!(list(None, 1).await.unwrap(), std::slice::from_ref(&fine));
     assert_eq!(list(Some(fine.id), 10).await.unwrap(), [old]);
     assert!(list_entries(&*world.db, world.tenant, foreign, None, 10).await.unwrap().is_empty());
     assert_eq!(purge_entries(&world.db, NOW.plus_secs(1)).await.unwrap(), 1);

@@ -62,7 +62,7 @@ impl Work<'_> {
         if steps.len() < 2 {
             return false;
         }
-        let together = Steps { caller: self.caller, bulk: self.bulk, steps, made: &self.made };
+        let together = Steps { caller: self.caller, bulk: self.bulk, todo: steps, made: &self.made };
         let Ok((done, made)) = self.caller.commit(&together).await else { return false };
         self.made = made;
         for (step, done) in steps.iter().zip(done) {
@@ -83,11 +83,13 @@ impl Work<'_> {
             if self.is_void(step) {
                 continue;
             }
-            let alone = Steps { caller: self.caller, bulk: self.bulk, steps: std::slice::from_ref(step), made: &self.made };
+            let alone = Steps { caller: self.caller, bulk: self.bulk, todo: std::slice::from_ref(step), made: &self.made };
             match self.caller.commit(&alone).await {
                 Ok((done, made)) => {
                     self.made = made;
-                    done.into_iter().for_each(|done| self.succeed(step, done));
+                    for done in done {
+                        self.succeed(step, done);
+                    }
                 }
                 Err(failure) => self.fail(step, &failure.into()),
             }

@@ -60,7 +60,7 @@ pub async fn list_roles(caller: &ScimCaller, query: &ListQuery) -> Result<Value,
         let key = key.unwrap_or(Key::Missing);
         found.partition_point(|one| compare((&one.0, &one.1), (&key, &id), query.sort_order).is_le())
     });
-    let last = page(from).last().filter(|_| from + query.count < total);
+    let last = page(from).next_back().filter(|_| from + query.count < total);
     let next = last.map(|(key, id, _)| cursors.seal(Position { id: id.clone(), key: Some(key.clone()) }, None));
     Ok(cursor_response(Some(total), next.as_deref(), show(from)))
 }

@@ -25,7 +25,7 @@ use crate::{
 pub struct Steps<'a> {
     pub caller: &'a ScimCaller,
     pub bulk: &'a Bulk,
-    pub steps: &'a [Step],
+    pub todo: &'a [Step],
     /// What earlier operations made.
     pub made: &'a Made,
 }
@@ -41,8 +41,8 @@ impl Change for Steps<'_> {
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<Self::Outcome, ProvisionError> {
         let mut made = self.made.clone();
-        let mut done = Vec::with_capacity(self.steps.len());
-        for step in self.steps {
+        let mut done = Vec::with_capacity(self.todo.len());
+        for step in self.todo {
             done.push(self.step(tx, published, occasion, step, &mut made).await?);
         }
         Ok((done, made))
