@@ -14,7 +14,7 @@ create table tenant (
     preset text not null,
     preset_version bigint not null,
     settings text not null,
-    model_version bigint not null,              -- raised by every change of settings, organizations, catalogue or roles
+    model_version bigint not null,              -- raised by every change of settings, organizations, scopes, catalogue or roles
     created_at_ms bigint not null
 );
 
@@ -100,6 +100,7 @@ create table account (
     home_organization keytext,
     profile_connection keytext,                 -- whose facts name the account; null: a local account
     status text not null,
+    standing text not null default 'active',    -- what people decided of it; `status` is this while there is a way to sign in, else blocked
     has_local_credential boolean not null,      -- can sign in without any identity provider
     from_file boolean not null,
     created_at_ms bigint not null,
@@ -134,11 +135,13 @@ create table connection (
     attributes text not null,
     version bigint not null,                    -- raised by every change of the connection, its certificates and its mapping
     mapping_version bigint not null,            -- the published one
+    rules_due_ms bigint,                        -- when a rule begins or ends next; 0: published and not looked at, null: never
     from_file boolean not null,
     created_at_ms bigint not null,
     primary key (tenant, id),
     foreign key (tenant, organization) references organization (tenant, id)
 );
+create index connection_by_due on connection (rules_due_ms) where rules_due_ms is not null;
 
 -- Every mapping ever published stays readable: what gave a role on some day is answered from here.
 create table mapping (
@@ -194,6 +197,7 @@ create table identity (
     connection keytext not null,
     account keytext not null,
     subject keytext,                            -- SAML: written once, released by a change of the correlated SCIM attribute
+    renamed boolean not null default false,     -- the correlated SCIM attribute changed since a subject was last linked
     active boolean not null,                    -- SCIM `active`; true while only SAML speaks
     scim_state text not null,                   -- none, live, deleted
     scim_document text,
@@ -208,7 +212,7 @@ create table identity (
     saml_groups text,                           -- JSON; null: never said
     saml_correlation_key keytext,
     saml_seen_at_ms bigint,
-    mapping_version bigint not null,            -- it was last evaluated with; 0: never
+    mapping_version bigint not null,            -- it was last evaluated with; 0: never; negative: marked for another evaluation
     primary key (tenant, connection, account),
     foreign key (tenant, account) references account (tenant, id) on delete cascade,
     foreign key (tenant, connection) references connection (tenant, id)
@@ -221,7 +225,9 @@ create index identity_live on identity (tenant, connection, account) where scim_
 create unique index identity_by_subject on identity (tenant, connection, subject) where subject is not null;
 create index identity_by_correlation on identity (tenant, connection, saml_correlation_key) where saml_correlation_key is not null;
 create index identity_by_account on identity (tenant, account);
-create index identity_by_mapping on identity (tenant, connection, mapping_version);
+create index identity_by_mapping on identity (tenant, connection, mapping_version) where scim_state <> 'deleted';
+create index identity_marked on identity (mapping_version, tenant, connection) where mapping_version < 0 and scim_state <> 'deleted';
+create index identity_by_deletion on identity (scim_deleted_at_ms) where scim_deleted_at_ms is not null;
 
 create table identity_email (
     tenant text not null,

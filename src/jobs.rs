@@ -4,13 +4,13 @@
 
 pub mod warnings;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     app::App,
-    db::{DbError, identity, oauth, provisioning_log, seal, sign_in},
+    db::{self, DbError, identity, oauth, provisioning_log, seal, sign_in},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
@@ -26,6 +26,10 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(20);
 /// Looks for work that nobody announced: of another node, or of a process that ended.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Rules begin and end for those who are there already so much later: whoever was evaluated at a time before has committed by then.
+const SETTLED_SECS: i64 = 5;
+/// So long a deleted person is remembered, for an identity provider that brings them back.
+const REMEMBERED_SECS: i64 = 90 * 86_400;
 /// How often what expired is removed.
 const PURGE_EVERY_SECS: i64 = 600;
 
@@ -39,9 +43,14 @@ pub enum JobError {
 
 /// Works until `stop` says so, then seals what is there.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
-    let mut purged_at = None;
+    let (mut swept_at, mut purged_at) = (None, None);
     loop {
-        report("seal and map", round(&app).await);
+        if swept_at.is_none_or(|at: Instant| at.elapsed() >= SWEEP) {
+            swept_at = Some(Instant::now());
+            report("sweep", round(&app).await);
+        } else {
+            report("seal and map", after_commit(&app).await);
+        }
         if purged_at.is_none_or(|at: Timestamp| at.plus_secs(PURGE_EVERY_SECS) <= app.now()) {
             purged_at = Some(app.now());
             report("purge", purge(&app).await);
@@ -64,13 +73,41 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Writes down what sign-ins left, maps what waits for it, then seals, so that the rows which mapping writes are sealed too.
+/// Does all that waits, also what nobody announced: publications of other processes, rules that began or ended.
 pub async fn round(app: &App) -> Result<(), JobError> {
-    app.sign_in_log.flush(&app.db).await?;
     app.provisioning_log.flush(&app.db).await?;
+    for (tenant, connection) in db::mapping::connections_due(&app.db, app.now().plus_secs(-SETTLED_SECS)).await? {
+        mark_due(app, tenant, connection).await?;
+    }
+    seal_and_map(app, &identity::connections_to_map(&app.db).await?).await
+}
+
+/// What a commit of this process can have left.
+pub async fn after_commit(app: &App) -> Result<(), JobError> {
+    seal_and_map(app, &identity::connections_marked(&app.db).await?).await
+}
+
+/// Writes down what sign-ins left, maps who waits for it, then seals, so that the rows which mapping writes are sealed too.
+async fn seal_and_map(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)>) -> Result<(), JobError> {
+    app.sign_in_log.flush(&app.db).await?;
+    if app.provisioning_log.is_due() {
+        app.provisioning_log.flush(&app.db).await?;
+    }
     seal_all(app).await?;
-    if remap_all(app).await? > 0 {
+    if remap_all(app, connections).await? > 0 {
         seal_all(app).await?;
+    }
+    Ok(())
+}
+
+/// Everybody at the connection is evaluated again, and the next time is set.
+async fn mark_due(app: &App, tenant: TenantId, connection: ConnectionId) -> Result<(), JobError> {
+    let mut tx = app.db.begin().await?;
+    let Some(published) = app.published.read(&mut tx, tenant, connection).await? else { return Ok(()) };
+    let next = published.mapping.next_boundary(app.now().plus_secs(-SETTLED_SECS));
+    if db::mapping::set_due(&mut tx, tenant, connection, published.mapping.version, next).await? {
+        identity::mark_all_stale(&mut tx, tenant, connection).await?;
+        tx.commit().await?;
     }
     Ok(())
 }
@@ -86,11 +123,11 @@ async fn seal_all(app: &App) -> Result<(), JobError> {
 }
 
 /// How many accounts were mapped again.
-async fn remap_all(app: &App) -> Result<i64, JobError> {
+async fn remap_all(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)>) -> Result<i64, JobError> {
     let mut mapped = 0;
-    for (tenant, connection) in identity::connections_to_map(&app.db).await? {
+    for (tenant, connection) in connections {
         loop {
-            let done = remap_once(app, tenant, connection).await?;
+            let done = remap_once(app, *tenant, *connection).await?;
             mapped += done;
             if done < CHUNK {
                 break;
@@ -110,15 +147,18 @@ async fn remap_once(app: &App, tenant: TenantId, connection: ConnectionId) -> Re
     Ok(done)
 }
 
-async fn purge(app: &App) -> Result<(), JobError> {
-    let now = app.now();
-    while sign_in::purge_expired(&app.db, now).await? > 0 {
+/// Removes what expired.
+pub async fn purge(app: &App) -> Result<(), JobError> {
+    while identity::forget_deleted(&app.db, app.now().plus_secs(-REMEMBERED_SECS)).await? > 0 {
         tokio::task::yield_now().await;
     }
-    while oauth::purge_access_tokens(&app.db, now).await? > 0 {
+    while oauth::purge_access_tokens(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }
-    while provisioning_log::purge_entries(&app.db, now.plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
+    while provisioning_log::purge_entries(&app.db, app.now().plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -365,6 +365,7 @@ impl Work<'_> {
                 home_organization: Some(root),
                 status: SignInStatus::Active,
             },
+            standing: SignInStatus::Active,
             profile_connection: None,
             has_local_credential: true,
             from_file: true,
@@ -376,7 +377,7 @@ impl Work<'_> {
     }
 
     async fn restore_owner(&mut self, mut row: AccountRow) -> Result<(), ApplyError> {
-        row.account.status = SignInStatus::Active;
+        row.decide(SignInStatus::Active);
         row.has_local_credential = true;
         db::account::update_account(self.tx, self.tenant, &row, self.occasion.now).await?;
         self.note("account.activated", "account", &row.account.id, json!({ "by": "file" }));
@@ -406,7 +407,7 @@ impl Work<'_> {
         // Who is left with nothing has no reason to sign in here; who holds something for another reason keeps the way in.
         let left = db::assignment::held(self.tx, self.tenant, &[id]).await?;
         if left.get(&id).is_none_or(Vec::is_empty) {
-            row.account.status = SignInStatus::Blocked;
+            row.decide(SignInStatus::Blocked);
             row.has_local_credential = false;
             db::account::update_account(self.tx, self.tenant, &row, self.occasion.now).await?;
             db::session::end_sessions_of_account(self.tx, self.tenant, id).await?;

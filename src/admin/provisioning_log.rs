@@ -52,17 +52,31 @@ impl ProvisioningLog {
         if lost > 0 {
             tracing::warn!(lost, "SCIM requests came faster than their log was written: some are missing in it");
         }
+        if entries.is_empty() {
+            return Ok(());
+        }
         for batch in entries.chunks(BATCH) {
-            log::insert_entries(db, batch).await?;
+            let mut tx = db.begin().await?;
+            log::insert_entries(&mut tx, batch).await?;
+            tx.commit().await?;
         }
         let spoke: Vec<_> = spoke.into_iter().map(|((tenant, connection), at)| (tenant, connection, at)).collect();
-        activity::note_activity(db, &spoke).await
+        let mut tx = db.begin().await?;
+        activity::note_activity(&mut tx, &spoke).await?;
+        tx.commit().await
+    }
+
+    /// Whether so many wait that they should be written now rather than in the next sweep.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.len() >= BATCH
     }
 }
 
-/// The newest entries of a connection, older than `before`.
+/// The newest entries of a connection, older than `before`, with those of this node that were not written yet.
 pub async fn list(
     grant: &Grant<ReadLogs>,
+    waiting: &ProvisioningLog,
     db: &Db,
     connection: &Connection,
     before: Option<EventId>,
@@ -71,5 +85,6 @@ pub async fn list(
     if grant.at() != connection.organization {
         return Ok(Vec::new());
     }
+    waiting.flush(db).await?;
     log::list_entries(db, connection.tenant, connection.id, before, limit).await
 }

@@ -40,7 +40,7 @@ pub async fn recover(
     let mut row = choose(tenant, owners, wanted)?;
     let let_in = row.account.status != SignInStatus::Active || !row.has_local_credential;
     if let_in {
-        row.account.status = SignInStatus::Active;
+        row.decide(SignInStatus::Active);
         row.has_local_credential = true;
         db::account::update_account(&mut tx, tenant.id, &row, occasion.now).await?;
     }

@@ -14,11 +14,21 @@ use crate::domain::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRow {
     pub account: Account,
+    /// What people decided: let in, waiting for approval, blocked. The account's status is this while it has a way to sign in.
+    pub standing: SignInStatus,
     /// Whose facts name the account; `None` for a local one.
     pub profile_connection: Option<ConnectionId>,
     /// Can sign in without any identity provider.
     pub has_local_credential: bool,
     pub from_file: bool,
+}
+
+impl AccountRow {
+    /// A person's decision, which no sync undoes.
+    pub fn decide(&mut self, standing: SignInStatus) {
+        self.standing = standing;
+        self.account.status = standing;
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -31,6 +41,7 @@ pub(super) struct AccountColumns {
     home_organization: Option<String>,
     profile_connection: Option<String>,
     status: String,
+    standing: String,
     has_local_credential: bool,
     from_file: bool,
 }
@@ -49,6 +60,7 @@ impl TryFrom<AccountColumns> for AccountRow {
                 home_organization: column::optional_id("account.home_organization", row.home_organization.as_deref())?,
                 status: column::word("account.status", &row.status)?,
             },
+            standing: column::word("account.standing", &row.standing)?,
             profile_connection: column::optional_id("account.profile_connection", row.profile_connection.as_deref())?,
             has_local_credential: row.has_local_credential,
             from_file: row.from_file,
@@ -59,8 +71,8 @@ impl TryFrom<AccountColumns> for AccountRow {
 pub async fn insert_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now: Timestamp) -> Result<(), DbError> {
     let account = &row.account;
     tx.query(
-        "insert into account (tenant, id, user_name, user_name_key, email, email_key, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file, created_at_ms, changed_at_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+        "insert into account (tenant, id, user_name, user_name_key, email, email_key, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file, created_at_ms, changed_at_ms, standing)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)",
     )
     .bind(tenant.to_string())
     .bind(account.id.to_string())
@@ -76,6 +88,7 @@ pub async fn insert_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now
     .bind(row.has_local_credential)
     .bind(row.from_file)
     .bind(now.millis())
+    .bind(row.standing.as_str())
     .run()
     .await?;
     Ok(())
@@ -86,7 +99,7 @@ pub async fn update_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now
     let account = &row.account;
     tx.query(
         "update account set user_name = $3, user_name_key = $4, email = $5, email_key = $6, display_name = $7, kind = $8, home_organization = $9, profile_connection = $10, status = $11,
-             has_local_credential = $12, from_file = $13, changed_at_ms = $14
+             has_local_credential = $12, from_file = $13, changed_at_ms = $14, standing = $15
          where tenant = $1 and id = $2",
     )
     .bind(tenant.to_string())
@@ -103,6 +116,7 @@ pub async fn update_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now
     .bind(row.has_local_credential)
     .bind(row.from_file)
     .bind(now.millis())
+    .bind(row.standing.as_str())
     .run()
     .await?;
     Ok(())
@@ -117,7 +131,7 @@ pub async fn lock_accounts(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]
     for chunk in sorted.chunks(super::SET_LIMIT) {
         let mut query = tx
             .lock_set(
-                "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+                "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, standing, has_local_credential, from_file
                  from account where tenant = $1 and id in ({$2}) order by id",
                 chunk.len(),
             )
@@ -136,7 +150,7 @@ pub async fn lock_accounts(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]
 pub async fn find_account(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<AccountRow>, DbError> {
     let row: Option<AccountColumns> = db
         .query(
-            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, standing, has_local_credential, from_file
              from account where tenant = $1 and id = $2",
         )
         .bind(tenant.to_string())
@@ -150,7 +164,7 @@ pub async fn find_account(db: &Db, tenant: TenantId, account: AccountId) -> Resu
 pub async fn find_local_account(tx: &mut Tx, tenant: TenantId, email: &str) -> Result<Option<AccountRow>, DbError> {
     let row: Option<AccountColumns> = tx
         .query(
-            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, standing, has_local_credential, from_file
              from account where tenant = $1 and email_key = $2 and profile_connection is null order by id limit 1",
         )
         .bind(tenant.to_string())
@@ -164,7 +178,7 @@ pub async fn find_local_account(tx: &mut Tx, tenant: TenantId, email: &str) -> R
 pub async fn list_file_accounts(tx: &mut Tx, tenant: TenantId) -> Result<Vec<AccountRow>, DbError> {
     let rows: Vec<AccountColumns> = tx
         .query(
-            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file
+            "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, standing, has_local_credential, from_file
              from account where tenant = $1 and from_file order by id",
         )
         .bind(tenant.to_string())
@@ -230,15 +244,17 @@ pub async fn update_homes(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerRow {
     pub account: AccountId,
-    /// Active, and with a way to sign in.
+    /// Active, and with a way to sign in: of their own, or by an enabled connection.
     pub usable: bool,
     pub has_local_credential: bool,
 }
 
 pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) -> Result<Vec<OwnerRow>, DbError> {
-    let rows: Vec<(String, String, bool)> = tx
+    let rows: Vec<(String, String, bool, bool)> = tx
         .query(
-            "select distinct a.id, a.status, a.has_local_credential
+            "select distinct a.id, a.status, a.has_local_credential, a.has_local_credential or exists (
+                 select 1 from identity i join connection c on c.tenant = i.tenant and c.id = i.connection and c.enabled
+                 where i.tenant = a.tenant and i.account = a.id and i.active and i.scim_state <> 'deleted')
              from assignment s join role r on r.tenant = s.tenant and r.id = s.role and r.owner_class join account a on a.tenant = s.tenant and a.id = s.account
              where s.tenant = $1 and s.organization = $2 and s.resource_scope = '' order by a.id",
         )
@@ -247,9 +263,9 @@ pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) ->
         .all()
         .await?;
     rows.into_iter()
-        .map(|(id, status, has_local_credential)| {
+        .map(|(id, status, has_local_credential, has_way_in)| {
             let active = column::word::<SignInStatus>("account.status", &status)? == SignInStatus::Active;
-            Ok(OwnerRow { account: column::id("account.id", &id)?, usable: active, has_local_credential })
+            Ok(OwnerRow { account: column::id("account.id", &id)?, usable: active && has_way_in, has_local_credential })
         })
         .collect()
 }

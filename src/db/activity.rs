@@ -20,7 +20,7 @@ pub struct Activity {
 }
 
 /// Times that are older than the known ones change nothing; a connection that speaks again is silent no more.
-pub async fn note_activity(db: &Db, spoke: &[(TenantId, ConnectionId, Timestamp)]) -> Result<(), DbError> {
+pub async fn note_activity(tx: &mut Tx, spoke: &[(TenantId, ConnectionId, Timestamp)]) -> Result<(), DbError> {
     let sql = "with spoke (tenant, connection, at_ms) as (values {($1, $2, cast($3 as bigint))})
         insert into connection_activity (tenant, connection, last_request_at_ms)
         select spoke.tenant, spoke.connection, spoke.at_ms
@@ -33,7 +33,7 @@ pub async fn note_activity(db: &Db, spoke: &[(TenantId, ConnectionId, Timestamp)
             or (connection_activity.silence_alarmed_at_ms is not null
                 and connection_activity.silence_alarmed_at_ms <= excluded.last_request_at_ms)";
     for chunk in spoke.chunks(SET_LIMIT) {
-        let mut query = db.query_set(sql, chunk.len());
+        let mut query = tx.query_set(sql, chunk.len());
         for (tenant, connection, at) in chunk {
             query = query.bind(tenant.to_string()).bind(connection.to_string()).bind(at.millis());
         }

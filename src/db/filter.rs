@@ -228,6 +228,7 @@ fn leaf(sql: impl Into<String>, values: impl Into<Vec<Bound>>) -> Node {
 fn and(left: Translated, right: Translated) -> Translated {
     match (left, right) {
         ((Node::Always(false), true), _) | (_, (Node::Always(false), true)) => exactly(Node::Always(false)),
+        ((Node::Always(false), _), _) | (_, (Node::Always(false), _)) => (Node::Always(false), false),
         ((Node::Always(true), exact), (node, other)) | ((node, other), (Node::Always(true), exact)) => (node, exact && other),
         ((left, a), (right, b)) => (Node::And(Box::new(left), Box::new(right)), a && b),
     }

@@ -130,15 +130,17 @@ pub async fn update_group(tx: &mut Tx, tenant: TenantId, row: &GroupRow) -> Resu
 }
 
 /// Deletes a group, its memberships, and its own membership in others.
-pub async fn delete_group(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<(), DbError> {
-    delete_memberships(tx, tenant, &id.to_string()).await?;
+pub async fn delete_group(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, id: GroupId) -> Result<(), DbError> {
+    delete_memberships(tx, tenant, connection, &id.to_string()).await?;
     tx.query("delete from directory_group where tenant = $1 and id = $2").bind(tenant.to_string()).bind(id.to_string()).run().await?;
     Ok(())
 }
 
-/// Takes an account or a group out of every group.
-pub async fn delete_memberships(tx: &mut Tx, tenant: TenantId, member: &str) -> Result<(), DbError> {
-    tx.query("delete from group_member where tenant = $1 and member = $2").bind(tenant.to_string()).bind(member).run().await?;
+/// Takes an account or a group out of every group of the connection.
+pub async fn delete_memberships(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, member: &str) -> Result<(), DbError> {
+    let sql = "delete from group_member where tenant = $1 and member = $2
+        and directory_group in (select id from directory_group where tenant = $1 and connection = $3)";
+    tx.query(sql).bind(tenant.to_string()).bind(member).bind(connection.to_string()).run().await?;
     Ok(())
 }
 

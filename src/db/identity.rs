@@ -1,6 +1,6 @@
 //! What connections say of accounts: one row an account and connection, with the facts of each protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,6 +47,8 @@ pub struct IdentityRow {
     pub connection: ConnectionId,
     pub account: AccountId,
     pub subject: Option<String>,
+    /// The correlated SCIM attribute changed since a subject was last linked.
+    pub renamed: bool,
     /// SCIM `active`; true while only SAML speaks.
     pub active: bool,
     pub scim_state: ScimState,
@@ -78,6 +80,7 @@ struct IdentityColumns {
     connection: String,
     account: String,
     subject: Option<String>,
+    renamed: bool,
     active: bool,
     scim_state: String,
     scim_document: Option<String>,
@@ -117,6 +120,7 @@ impl TryFrom<IdentityColumns> for IdentityRow {
             connection: column::id("identity.connection", &row.connection)?,
             account: column::id("identity.account", &row.account)?,
             subject: row.subject,
+            renamed: row.renamed,
             active: row.active,
             scim_state: column::word("identity.scim_state", &row.scim_state)?,
             scim,
@@ -131,8 +135,8 @@ pub async fn insert_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
     let inserted = bind_facts(
         tx.query(
             "insert into identity (tenant, connection, account, subject, active, scim_state, scim_document, scim_user_name_key, scim_external_id, scim_display_name_key, scim_version,
-                 scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) on conflict do nothing",
+                 scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version, renamed)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) on conflict do nothing",
         ),
         tenant,
         row,
@@ -155,7 +159,7 @@ pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
         tx.query(
             "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
                  scim_created_at_ms = $12, scim_changed_at_ms = $13, scim_deleted_at_ms = case when $6 = 'deleted' then $13 end,
-                 saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18
+                 saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18, renamed = $19
              where tenant = $1 and connection = $2 and account = $3",
         ),
         tenant,
@@ -218,6 +222,7 @@ fn bind_facts<'t>(query: Query<'t>, tenant: TenantId, row: &IdentityRow, keys: O
         .bind(row.saml.as_ref().and_then(|facts| facts.correlation_key.clone()))
         .bind(row.saml.as_ref().map(|facts| facts.seen_at.millis()))
         .bind(row.mapping_version)
+        .bind(row.renamed)
 }
 
 /// The rows of these accounts at one connection; the caller has locked the accounts.
@@ -231,7 +236,7 @@ pub async fn identities_at(
     for chunk in accounts.chunks(SET_LIMIT) {
         let mut query = tx
             .query_set(
-                "select connection, account, subject, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+                "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
                      saml_correlation_key, saml_seen_at_ms, mapping_version
                  from identity where tenant = $1 and connection = $2 and account in ({$3})",
                 chunk.len(),
@@ -258,7 +263,7 @@ pub async fn find_live_elsewhere(
 ) -> Result<Option<IdentityRow>, DbError> {
     let row: Option<IdentityColumns> = tx
         .query(
-            "select connection, account, subject, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+            "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
                  saml_correlation_key, saml_seen_at_ms, mapping_version
              from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted' order by connection limit 1",
         )
@@ -309,14 +314,27 @@ pub enum CorrelatedBy {
     ExternalId,
 }
 
-/// Who a verified subject may be: the account that has the subject, and the live SCIM resource that it correlates with.
+impl CorrelatedBy {
+    /// The attribute's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UserName => "userName",
+            Self::ExternalId => "externalId",
+        }
+    }
+}
+
+/// Who a verified subject may be: the account that has the subject, and the live SCIM resources that it correlates with; those of a
+/// userName that is equal when folded.
 pub async fn find_by_subject(
     tx: &mut Tx,
     tenant: TenantId,
     connection: ConnectionId,
     subject: &str,
     correlated: Option<(CorrelatedBy, &str)>,
-) -> Result<(Option<AccountId>, Option<AccountId>), DbError> {
+) -> Result<(Option<AccountId>, Vec<AccountId>), DbError> {
+    let value_of = |attribute| correlated.filter(|(by, _)| *by == attribute).map(|(_, value)| value);
     let rows: Vec<(String, String)> = tx
         .query(
             "select 'subject', account from identity where tenant = $1 and connection = $2 and subject = $3
@@ -326,16 +344,39 @@ pub async fn find_by_subject(
         .bind(tenant.to_string())
         .bind(connection.to_string())
         .bind(subject.to_owned())
-        .bind(correlated.filter(|(by, _)| *by == CorrelatedBy::UserName).map(|(_, key)| key.to_owned()))
-        .bind(correlated.filter(|(by, _)| *by == CorrelatedBy::ExternalId).map(|(_, key)| key.to_owned()))
+        .bind(value_of(CorrelatedBy::UserName).map(fold))
+        .bind(value_of(CorrelatedBy::ExternalId).map(str::to_owned))
         .all()
         .await?;
-    let mut found = (None, None);
+    let mut found = (None, Vec::new());
     for (how, account) in rows {
         let account = column::id("identity.account", &account)?;
-        if how == "subject" { found.0 = Some(account) } else { found.1 = Some(account) }
+        if how == "subject" { found.0 = Some(account) } else { found.1.push(account) }
     }
     Ok(found)
+}
+
+/// Whether another account signs in by this value, or is the resource that a sign-in by this externalId means.
+pub async fn is_correlated_elsewhere(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    but: AccountId,
+    (by, key): (CorrelatedBy, &str),
+) -> Result<bool, DbError> {
+    let row: Option<(String,)> = tx
+        .query(
+            "select account from identity where tenant = $1 and connection = $2 and account <> $3 and saml_correlation_key = $4 and scim_state <> 'deleted'
+             union select account from identity where tenant = $1 and connection = $2 and account <> $3 and scim_external_id = $5 and scim_state = 'live' limit 1",
+        )
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(but.to_string())
+        .bind(key.to_owned())
+        .bind((by == CorrelatedBy::ExternalId).then(|| key.to_owned()))
+        .optional()
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Frees a subject that stands on a tombstone, so that the next holder of the same address is a new person.
@@ -386,6 +427,19 @@ pub async fn mark_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId,
     Ok(())
 }
 
+/// As [`mark_stale`], everybody at a connection.
+pub async fn mark_all_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<(), DbError> {
+    tx.query(
+        "update identity set mapping_version = -mapping_version
+         where tenant = $1 and connection = $2 and mapping_version > 0 and scim_state <> 'deleted'",
+    )
+    .bind(tenant.to_string())
+    .bind(connection.to_string())
+    .run()
+    .await?;
+    Ok(())
+}
+
 /// Accounts whose evaluation is older than the published mapping, in the order of their ids.
 pub async fn list_unmapped(
     tx: &mut Tx,
@@ -405,8 +459,16 @@ pub async fn list_unmapped(
     rows.iter().map(|(id,)| column::id("identity.account", id)).collect()
 }
 
-/// Connections with accounts that [`list_unmapped`] would list.
-pub async fn connections_to_map(db: &Db) -> Result<Vec<(TenantId, ConnectionId)>, DbError> {
+/// Connections with accounts that were marked, as the first thousand of these tell: as cheap as few of them are.
+/// `distinct` would make SQLite walk over everybody in the order of another index.
+pub async fn connections_marked(db: &Db) -> Result<BTreeSet<(TenantId, ConnectionId)>, DbError> {
+    let sql = "select tenant, connection from identity where mapping_version < 0 and scim_state <> 'deleted' limit 1000";
+    let rows: Vec<(String, String)> = db.query(sql).all().await?;
+    rows.iter().map(|(tenant, id)| Ok((column::id("identity.tenant", tenant)?, column::id("identity.connection", id)?))).collect()
+}
+
+/// Connections with accounts that [`list_unmapped`] would list, whatever left them waiting: a look at every connection.
+pub async fn connections_to_map(db: &Db) -> Result<BTreeSet<(TenantId, ConnectionId)>, DbError> {
     let rows: Vec<(String, String)> = db
         .query(
             "select tenant, id from connection where exists (
@@ -416,6 +478,17 @@ pub async fn connections_to_map(db: &Db) -> Result<Vec<(TenantId, ConnectionId)>
         .all()
         .await?;
     rows.iter().map(|(tenant, id)| Ok((column::id("connection.tenant", tenant)?, column::id("connection.id", id)?))).collect()
+}
+
+/// Forgets what identity providers said of people whom they deleted before `before`, at most a thousand; how many it were.
+/// The row stays: its account may hold grants made by hand. Nothing finds or revives it any more.
+pub async fn forget_deleted(db: &Db, before: Timestamp) -> Result<u64, DbError> {
+    let sql = "update identity set scim_document = null, scim_user_name_key = null, scim_external_id = null, scim_display_name_key = null,
+            scim_created_at_ms = null, scim_changed_at_ms = null, scim_deleted_at_ms = null,
+            saml_document = null, saml_groups = null, saml_correlation_key = null, saml_seen_at_ms = null
+        where scim_state = 'deleted' and (tenant, connection, account) in
+            (select tenant, connection, account from identity where scim_deleted_at_ms < $1 order by scim_deleted_at_ms limit 1000)";
+    db.query(sql).bind(before.millis()).run().await
 }
 
 /// Which of these are live SCIM users of the connection.

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     column,
-    engine::{DbError, Target, Tx},
+    engine::{Db, DbError, Target, Tx},
 };
 use crate::domain::{
     id::{AccountId, ConnectionId, TenantId},
@@ -34,7 +34,7 @@ pub async fn publish_mapping<Mapping: Serialize>(
     by: Option<AccountId>,
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    let sql = "update connection set mapping_version = $3, version = version + 1
+    let sql = "update connection set mapping_version = $3, version = version + 1, rules_due_ms = 0
         where tenant = $1 and id = $2 and mapping_version = $3 - 1";
     if tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(version).run().await? == 0 {
         return Ok(false);
@@ -53,4 +53,24 @@ pub async fn publish_mapping<Mapping: Serialize>(
         .run()
         .await?;
     if written == 1 { Ok(true) } else { Err(DbError::corrupt("a mapping", "there is already one of a version not yet published")) }
+}
+
+/// Connections whose rules were published, began or ended up to `now`, and where nobody looked since.
+pub async fn connections_due(db: &Db, now: Timestamp) -> Result<Vec<(TenantId, ConnectionId)>, DbError> {
+    let sql = "select tenant, id from connection where rules_due_ms <= $1 order by tenant, id";
+    let rows: Vec<(String, String)> = db.query(sql).bind(now.millis()).all().await?;
+    rows.iter().map(|(tenant, id)| Ok((column::id("connection.tenant", tenant)?, column::id("connection.id", id)?))).collect()
+}
+
+/// Records when a rule of this version begins or ends next; false when another version was published meanwhile.
+pub async fn set_due(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    version: i64,
+    next: Option<Timestamp>,
+) -> Result<bool, DbError> {
+    let sql = "update connection set rules_due_ms = $4 where tenant = $1 and id = $2 and mapping_version = $3";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(version);
+    Ok(query.bind(next.map(Timestamp::millis)).run().await? == 1)
 }

@@ -150,14 +150,10 @@ pub async fn find_scope(source: impl Into<Target<'_>>, tenant: TenantId, id: Sco
     source.into().query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?.map(ScopeRow::read).transpose()
 }
 
-/// Of one organization, in the order of their making.
-pub async fn list_scopes(
-    source: impl Into<Target<'_>>,
-    tenant: TenantId,
-    organization: OrganizationId,
-) -> Result<Vec<ResourceScope>, DbError> {
-    let sql = "select id, organization, kind, name from resource_scope where tenant = $1 and organization = $2 order by id";
-    source.into().query(sql).bind(tenant.to_string()).bind(organization.to_string()).all().await?.into_iter().map(ScopeRow::read).collect()
+/// All of a tenant, in the order of their making.
+pub async fn list_scopes(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<ResourceScope>, DbError> {
+    let sql = "select id, organization, kind, name from resource_scope where tenant = $1 order by id";
+    source.into().query(sql).bind(tenant.to_string()).all().await?.into_iter().map(ScopeRow::read).collect()
 }
 
 /// False when the id is taken.

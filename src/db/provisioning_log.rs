@@ -1,9 +1,9 @@
 //! The provisioning log: one entry for each request of a SCIM client, for people who ask what an identity provider did. It holds neither
-//! secrets nor values of persons, is written in batches outside of transactions, and is kept for a while only.
+//! secrets nor values of persons, is written in batches outside of the transactions that it tells of, and is kept for a while only.
 
 use super::{
     column,
-    engine::{Db, DbError, SET_LIMIT, Target},
+    engine::{Db, DbError, SET_LIMIT, Target, Tx},
 };
 use crate::domain::{
     id::{ConnectionId, EventId, TenantId},
@@ -69,7 +69,7 @@ impl Row {
 }
 
 /// Entries of a connection that is gone meanwhile are dropped.
-pub async fn insert_entries(db: &Db, entries: &[LogEntry]) -> Result<(), DbError> {
+pub async fn insert_entries(tx: &mut Tx, entries: &[LogEntry]) -> Result<(), DbError> {
     // A foreign key that fails would take the whole batch with it.
     let sql = "with entry (tenant, connection, id, at_ms, method, resource, status, scim_type, detail, facts_changed, assignments_changed,
             duration_ms, correlation) as (values {($1, $2, $3, cast($4 as bigint), $5, $6, cast($7 as bigint), $8, $9, cast($10 as bigint), cast($11 as bigint), cast($12 as bigint), $13)})
@@ -82,7 +82,7 @@ pub async fn insert_entries(db: &Db, entries: &[LogEntry]) -> Result<(), DbError
         where true
         on conflict do nothing";
     for chunk in entries.chunks(SET_LIMIT) {
-        let mut query = db.query_set(sql, chunk.len());
+        let mut query = tx.query_set(sql, chunk.len());
         for entry in chunk {
             query = query
                 .bind(entry.tenant.to_string())

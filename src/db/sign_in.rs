@@ -87,7 +87,11 @@ pub async fn consume_assertion(
     Ok(written == 1)
 }
 
-/// Removes what has expired: requests, used assertions, sessions and links, at most a thousand of each; how many it were in all.
+/// How long the log of sign-ins is kept.
+const LOG_DAYS: i64 = 90;
+
+/// Removes what has expired: requests, used assertions, sessions, links and the log of sign-ins, at most a thousand of each; how many it
+/// were in all.
 /// Zero means that nothing is left to remove.
 pub async fn purge_expired(db: &Db, now: Timestamp) -> Result<u64, DbError> {
     let requests = "delete from authn_request where (tenant, connection, id) in
@@ -102,6 +106,9 @@ pub async fn purge_expired(db: &Db, now: Timestamp) -> Result<u64, DbError> {
     removed += db.query(assertions).bind(now.millis()).run().await?;
     removed += db.query(sessions).bind(now.millis()).run().await?;
     removed += db.query(links).bind(now.millis()).run().await?;
+    let log = "delete from sign_in_log where (tenant, connection, id) in
+        (select tenant, connection, id from sign_in_log where at_ms <= $1 order by at_ms limit 1000)";
+    removed += db.query(log).bind(now.plus_secs(-LOG_DAYS * 86_400).millis()).run().await?;
     Ok(removed)
 }
 

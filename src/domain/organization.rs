@@ -38,12 +38,13 @@ pub enum TreeError {
     TooDeep(OrganizationId),
 }
 
-/// Every organization of a tenant; that it is a tree is checked once, when it is made.
+/// Every organization of a tenant and what lies in them; that it is a tree is checked once, when it is made.
 #[derive(Debug, Clone)]
 pub struct OrganizationTree {
     nodes: BTreeMap<OrganizationId, Organization>,
     by_slug: BTreeMap<String, OrganizationId>,
     root: OrganizationId,
+    scopes: BTreeMap<ScopeId, ResourceScope>,
 }
 
 impl OrganizationTree {
@@ -54,7 +55,7 @@ impl OrganizationTree {
         let [root] = roots[..] else { return Err(TreeError::Roots(roots.len())) };
         let by_slug = organizations.iter().map(|o| (o.slug.as_str().to_owned(), o.id)).collect();
         let nodes: BTreeMap<_, _> = organizations.into_iter().map(|o| (o.id, o)).collect();
-        let tree = Self { nodes, by_slug, root };
+        let tree = Self { nodes, by_slug, root, scopes: BTreeMap::new() };
         for id in tree.nodes.keys() {
             let line: Vec<_> = tree.line(*id).take(MAX_DEPTH + 1).collect();
             if line.len() > MAX_DEPTH {
@@ -65,6 +66,16 @@ impl OrganizationTree {
             }
         }
         Ok(tree)
+    }
+
+    #[must_use]
+    pub fn with_scopes(self, scopes: Vec<ResourceScope>) -> Self {
+        Self { scopes: scopes.into_iter().map(|scope| (scope.id, scope)).collect(), ..self }
+    }
+
+    #[must_use]
+    pub fn find_scope(&self, id: ScopeId) -> Option<&ResourceScope> {
+        self.scopes.get(&id)
     }
 
     #[must_use]

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     app::App,
-    db::{DbError, oauth, token},
+    db::{oauth, token},
     domain::{
         actor::Actor,
         connection::ScimSettings,
@@ -66,7 +66,7 @@ impl FromRequestParts<App> for ScimCaller {
             ScimFailure::new(Kind::TooFast { retry_after_secs }, format!("Too many requests; go on in {retry_after_secs} seconds."))
         })?;
         if !short_lived {
-            mark_used(app, &bearer, now).await?;
+            mark_used(app, &bearer, now).await;
         }
         let schemas = app.schemas.read(&app.db, bearer.tenant, bearer.schema_version).await?;
         Ok(Self {
@@ -90,12 +90,15 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_LIMIT).contains(&secret.len())).then_some(secret)
 }
 
-/// Outside of the request's transaction and at most once a minute, so that a token in constant use is no hot row.
-async fn mark_used(app: &App, bearer: &token::Bearer, now: Timestamp) -> Result<(), DbError> {
-    if bearer.last_used_at.is_none_or(|last| last.plus_secs(60) <= now) {
-        token::mark_token_used(&app.db, bearer.tenant, bearer.connection, bearer.token, now).await?;
+/// Outside of the request's transaction and at most once a minute, so that a token in constant use is no hot row. A request does not
+/// fail because its mark could not be made.
+async fn mark_used(app: &App, bearer: &token::Bearer, now: Timestamp) {
+    if bearer.last_used_at.is_some_and(|last| now < last.plus_secs(60)) {
+        return;
     }
-    Ok(())
+    if let Err(error) = token::mark_token_used(&app.db, bearer.tenant, bearer.connection, bearer.token, now).await {
+        tracing::warn!(token.id = %bearer.token, %error, "the last use of a token was not written");
+    }
 }
 
 /// A parameter of the route.

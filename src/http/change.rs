@@ -10,7 +10,7 @@ use crate::{
         actor::{Actor, Occasion},
         id::{ConnectionId, TenantId},
     },
-    provision::{ProvisionError, Published},
+    provision::{ProvisionError, Published, user::tell_of_claim},
 };
 
 /// How often the same work is tried when other requests are in its way.
@@ -47,6 +47,11 @@ pub async fn commit<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Re
             Err(ProvisionError::Again) if attempt < ATTEMPTS => {
                 tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
                 attempt += 1;
+            }
+            Err(ProvisionError::OwnersAccount(owner)) => {
+                let mut occasion = app.occasion(author.actor.clone(), author.correlation);
+                tell_of_claim(&app.db, author.tenant, author.connection, &mut occasion, owner).await?;
+                return Err(ProvisionError::OwnersAccount(owner));
             }
             outcome => return outcome,
         }

@@ -156,6 +156,12 @@ impl From<ProvisionError> for ScimFailure {
                 scim_type: Some(ErrorKind::Uniqueness),
                 detail: format!("The {name} is taken by another resource of this connection."),
             },
+            ProvisionError::OwnersAccount(_) => Self {
+                kind: Kind::Conflict,
+                scim_type: Some(ErrorKind::Uniqueness),
+                detail: "The resource is an owner's account of the tenant, which no identity provider takes over: an owner has to decide."
+                    .to_owned(),
+            },
             // RFC 7644 section 3.14: If-Match fails with 412.
             ProvisionError::Stale => {
                 Self::new(Kind::PreconditionFailed, "The resource has changed: its version is not the one in If-Match. Read it again.")
@@ -167,6 +173,7 @@ impl From<ProvisionError> for ScimFailure {
                 detail: format!("members: these are no users or groups of this connection: {}.", shown(&ids)),
             },
             ProvisionError::OwnerFloor(error) => Self::new(Kind::Conflict, format!("{error}.")),
+            ProvisionError::Ineligible(error) => Self::new(Kind::Invalid, format!("{error}.")),
             ProvisionError::Again => Self::new(Kind::Unavailable, "The resource is being changed by other requests; try again."),
             ProvisionError::Db(error) => error.into(),
         }

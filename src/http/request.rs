@@ -63,3 +63,49 @@ pub async fn run_to_completion(State(app): State<App>, mut request: Request, nex
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Router,
+        body::{Body, to_bytes},
+        http::Method,
+        middleware,
+    };
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        app::{Clock, Migrations, Random},
+        config::Config,
+        domain::time::Timestamp,
+        http::routes::{Entry, Routes},
+    };
+
+    async fn boom() -> &'static str {
+        panic!("a mistake in a handler")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_with_the_requests_id_and_the_next_request_is_served() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let variables = [("ROLEGATE_DATA_DIR".to_owned(), folder.path().to_str().unwrap().to_owned())];
+        let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
+        let clock = Clock::fixed(Timestamp::from_millis(1_772_500_000_000));
+        let app = App::open_with(config, Migrations::Run, clock, Random::seeded(1)).await.unwrap();
+        let layer = middleware::from_fn_with_state(app.clone(), run_to_completion);
+        let listed = Routes::new().add(Method::GET, "/boom", Entry::Open, boom).add(Method::GET, "/fine", Entry::Open, async || "fine");
+        let router: Router = listed.into_router().layer(layer).with_state(app.clone());
+        let call = async |path: &str| {
+            let request = Request::builder().uri(path).header("x-request-id", "r-1").body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let status = response.status().as_u16();
+            (status, String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap())
+        };
+        let (status, body) = call("/boom").await;
+        assert_eq!(status, 500);
+        assert!(body.contains("\"code\":\"internal\"") && body.contains("request r-1") && !body.contains("mistake"), "{body}");
+        assert_eq!(call("/fine").await, (200, "fine".to_owned()));
+        app.under_way.ended().await;
+    }
+}

@@ -81,8 +81,8 @@ pub enum Note {
         rule: Option<RuleId>,
         role: RoleId,
     },
-    /// An owner-class role by a condition on group names that people see.
-    OwnerGrantByDisplay {
+    /// An owner-class role by a condition that looks at more than pinned groups.
+    OwnerGrantUnpinned {
         rule: RuleId,
         role: RoleId,
     },

@@ -17,7 +17,7 @@ use crate::domain::{
     identity::{GroupRef, Identity, Protocol},
     model::RoleModel,
     name::{Slug, Title},
-    organization::{Organization, OrganizationTree},
+    organization::{Organization, OrganizationTree, ResourceScope},
     role::Role,
     time::Timestamp,
 };
@@ -65,8 +65,10 @@ pub fn tenant(preset: &str, more: Vec<Role>) -> RoleModel {
         place(US, Some(ROOT), "acme-us"),
         place(EU_WEST, Some(EU), "acme-eu-west"),
     ]);
+    let shop = ResourceScope { id: id(600), organization: id(EU), kind: "context".into(), name: Title::parse("name", "Shop").unwrap() };
+    let organizations = organizations.unwrap().with_scopes(vec![shop]);
     let tenant: TenantId = id(9);
-    RoleModel::new(tenant, 1, made.settings, organizations.unwrap(), made.catalogue, made.roles.into_iter().chain(more).collect())
+    RoleModel::new(tenant, 1, made.settings, organizations, made.catalogue, made.roles.into_iter().chain(more).collect())
 }
 
 /// A role that people made: those of `permissions`, and nothing special.

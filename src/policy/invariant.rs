@@ -77,6 +77,8 @@ pub enum Ineligible {
     MachineOnly,
     #[error("the role is held in a context or resource: name one")]
     NeedsScope,
+    #[error("the organization has no such context or resource")]
+    UnknownScope,
     #[error("the role is held at organizations, not in a context or resource")]
     NeedsNoScope,
 }
@@ -95,8 +97,11 @@ pub fn eligible(model: &RoleModel, holding: &Holding, home: Option<OrganizationI
     } else if role.machine_only && kind != AccountKind::Machine {
         Err(Ineligible::MachineOnly)
     } else {
+        let is_here = |scope| model.organizations.find_scope(scope).is_some_and(|scope| scope.organization == holding.organization);
         match (&role.scope_kind, holding.resource_scope) {
-            (None, None) | (Some(_), Some(_)) => Ok(()),
+            (None, None) => Ok(()),
+            (Some(_), Some(scope)) if is_here(scope) => Ok(()),
+            (Some(_), Some(_)) => Err(Ineligible::UnknownScope),
             (Some(_), None) => Err(Ineligible::NeedsScope),
             (None, Some(_)) => Err(Ineligible::NeedsNoScope),
         }
@@ -218,7 +223,7 @@ mod tests {
         domain::assignment::Reach,
         policy::{
             diff::withdraw_all,
-            fixture::{BY_HAND, EU, OKTA, ROOT, by_hand, custom_role, holding, id, in_scope, rule, stored, tenant},
+            fixture::{BY_HAND, EU, EU_WEST, OKTA, ROOT, by_hand, custom_role, holding, id, in_scope, rule, stored, tenant},
         },
     };
 
@@ -351,6 +356,8 @@ mod tests {
         let human = |held: &Holding| eligible(&model, held, None, AccountKind::Human);
         assert_eq!(human(&holding(id(106), EU)), Err(Ineligible::NeedsScope));
         assert_eq!(human(&in_scope(id(106), EU, 600)), Ok(()));
+        assert_eq!(human(&in_scope(id(106), EU, 601)), Err(Ineligible::UnknownScope));
+        assert_eq!(human(&in_scope(id(106), EU_WEST, 600)), Err(Ineligible::UnknownScope), "it is another organization's");
         assert_eq!(human(&in_scope(id(MEMBER), EU, 600)), Err(Ineligible::NeedsNoScope));
         assert_eq!(human(&holding(id(MEMBER), 99)), Err(Ineligible::UnknownOrganization));
         assert_eq!(human(&holding(id(999), EU)), Err(Ineligible::UnknownRole));

@@ -100,6 +100,13 @@ impl Mapping {
     pub fn find(&self, rule: RuleId) -> Option<&Rule> {
         self.rules.iter().find(|candidate| candidate.id == rule)
     }
+
+    /// When a rule begins or ends next: until then the same identity gives the same result.
+    #[must_use]
+    pub fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {
+        let boundaries = self.rules.iter().filter(|rule| rule.enabled).flat_map(|rule| [rule.valid_from, rule.valid_until]);
+        boundaries.flatten().filter(|at| *at > now).min()
+    }
 }
 
 /// The identity as rules see it: SCIM names at the top, `groups`, `custom`, `source` and `authn` beside them.
@@ -298,7 +305,7 @@ impl Evaluation<'_> {
         let refused = match (eligible(model, holding, person.home, person.kind), rule) {
             (Err(why), _) => Note::Ineligible { rule: by, role: named, why },
             (Ok(()), _) if owner_class && !connection.allow_owner_grants => Note::OwnerGrantNotAllowed { rule: by, role: named },
-            (Ok(()), Some(rule)) if owner_class && rule.matches_by_display() => Note::OwnerGrantByDisplay { rule: rule.id, role: named },
+            (Ok(()), Some(rule)) if owner_class && !rule.matches_pinned_groups() => Note::OwnerGrantUnpinned { rule: rule.id, role: named },
             (Ok(()), _) => return true,
         };
         self.notes.insert(refused);
@@ -551,11 +558,21 @@ mod tests {
             r#"groups.display eq "The owners""#,
             r#"groups[value eq "owners" and not (display eq "x")]"#,
             "active eq true or GROUPS.Display pr",
+            // What people may change of themselves.
+            r#"emails.value ew "@x" or groups.value eq "owners""#,
+            r#"groups.value eq "owners" or not (title eq "x")"#,
+            r#"groups.value eq "owners" and not (groups.value eq "guests")"#,
+            r#"groups.value eq "owners" and groups.value ne "guests""#,
+            // What is true of people in no group.
+            r#"active eq true or groups.value eq "owners""#,
+            "active eq true",
+            "groups pr",
+            r#"groups.value sw "own""#,
         ] {
             let shown = mapping(vec![rule(1, shown, &[grant(OWNER, ROOT), grant(EDITORS, EU)])]);
             let desired = evaluate(&shown, &person, &sight(&model, &connection));
-            assert_eq!(desired.notes, BTreeSet::from([Note::OwnerGrantByDisplay { rule: rule_id(1), role: id(OWNER) }]));
-            assert_eq!(desired.wanted, one(by_rule(EDITORS, EU, 1)), "other roles may be matched by a shown name");
+            assert_eq!(desired.notes, BTreeSet::from([Note::OwnerGrantUnpinned { rule: rule_id(1), role: id(OWNER) }]));
+            assert_eq!(desired.wanted, one(by_rule(EDITORS, EU, 1)), "other roles may be matched by anything");
         }
     }
 

@@ -50,8 +50,12 @@ pub(super) fn is_listed(model: &RoleModel, list: &[Permission], entity: &str, ac
 /// Whether the gate leaves the role's permissions on this entity alive.
 fn passes_gate(model: &RoleModel, role: &Role, entity: &str) -> bool {
     let Some(gate) = &model.settings.gate else { return true };
-    let mut required = model.catalogue.resolve(&gate.requires);
-    !gate.guards.iter().any(|guarded| guarded == entity) || required.all(|(needed, action)| names(model, role, &needed.key, action))
+    if !gate.guards.iter().any(|guarded| guarded == entity) {
+        return true;
+    }
+    // A requirement that the catalogue does not know is one that nobody meets.
+    let mut required = model.catalogue.resolve(&gate.requires).peekable();
+    required.peek().is_some() && required.all(|(needed, action)| names(model, role, &needed.key, action))
 }
 
 pub(super) fn judge(model: &RoleModel, assignment: &Assignment, entity: &str, action: &str) -> Verdict {
@@ -101,4 +105,26 @@ pub fn permissions(model: &RoleModel, assignments: &[Assignment], at: Organizati
         .filter(|(entity, action)| holds(model, assignments, &entity.key, action, at, None).is_some())
         .map(|(entity, action)| Permission { entity: Some(entity.key.clone()), action: Some(action.to_owned()) })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::model::Gate,
+        policy::fixture::{custom_role, tenant},
+    };
+
+    #[test]
+    fn a_gate_that_requires_nothing_of_the_catalogue_lets_nobody_pass() {
+        let mut model = tenant("owner-member", vec![]);
+        let entity = model.catalogue.iter().next().unwrap().key.clone();
+        let role = custom_role(900, "All", &["*:*"]);
+        let mut gated_by = |requires: &str| {
+            model.settings.gate = Some(Gate { requires: Permission::parse(requires).unwrap(), guards: vec![entity.clone()] });
+            passes_gate(&model, &role, &entity)
+        };
+        assert!(gated_by("*:read"));
+        assert!(!gated_by("gone:read"));
+    }
 }

@@ -9,7 +9,10 @@ use crate::{
         identity::Protocol,
         time::Timestamp,
     },
-    scim::filter::Filter,
+    scim::{
+        filter::{Filter, Literal, Operator},
+        path::AttrPath,
+    },
 };
 
 use super::template::Template;
@@ -143,13 +146,53 @@ impl Rule {
         self.valid_from.is_none_or(|from| from <= now) && self.valid_until.is_none_or(|until| now < until)
     }
 
-    /// Whether the condition looks at group names that people see, which whoever may rename a group controls.
-    /// A `display` inside brackets counts whatever stands before them: the cautious answer.
+    /// Whether only members of named groups match, by what stays outside their own reach: the pinned `value` of groups, and what
+    /// the gateway itself knows. Whoever may rename a group chooses its display, and people edit attributes of their own.
     #[must_use]
-    pub fn matches_by_display(&self) -> bool {
-        self.when.attributes().any(|path| {
-            let is = |name: &str, wanted: &str| name.eq_ignore_ascii_case(wanted);
-            is(&path.name, "display") || (is(&path.name, "groups") && path.sub.as_deref().is_some_and(|sub| is(sub, "display")))
-        })
+    pub fn matches_pinned_groups(&self) -> bool {
+        sees_only_pinned(&self.when) && demands_a_group(&self.when)
+    }
+}
+
+fn is(name: &str, wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted)
+}
+
+fn is_groups(path: &AttrPath) -> bool {
+    path.schema.is_none() && is(&path.name, "groups") && path.sub.as_deref().is_none_or(|sub| is(sub, "value"))
+}
+
+/// Negations count as seeing something else: what an identity provider leaves out would grant.
+fn sees_only_pinned(when: &Filter) -> bool {
+    match when {
+        Filter::And(left, right) | Filter::Or(left, right) => sees_only_pinned(left) && sees_only_pinned(right),
+        Filter::Not(_) | Filter::Compare { op: Operator::Ne, .. } => false,
+        Filter::Compare { path, .. } | Filter::Present(path) => {
+            let known_here = path.schema.is_none() && ["active", "source", "authn"].iter().any(|name| is(&path.name, name));
+            known_here || is_groups(path)
+        }
+        Filter::Element { path, filter } => is_groups(path) && compares_values(filter),
+    }
+}
+
+/// Whether nobody matches without a group that is named whole.
+fn demands_a_group(when: &Filter) -> bool {
+    match when {
+        Filter::And(left, right) => demands_a_group(left) || demands_a_group(right),
+        Filter::Or(left, right) => demands_a_group(left) && demands_a_group(right),
+        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(_) } => is_groups(path),
+        Filter::Element { path, .. } => is_groups(path),
+        Filter::Not(_) | Filter::Compare { .. } | Filter::Present(_) => false,
+    }
+}
+
+/// Inside `groups[…]`: `value eq "…"`, also several.
+fn compares_values(filter: &Filter) -> bool {
+    match filter {
+        Filter::And(left, right) | Filter::Or(left, right) => compares_values(left) && compares_values(right),
+        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(_) } => {
+            path.schema.is_none() && path.sub.is_none() && is(&path.name, "value")
+        }
+        Filter::Not(_) | Filter::Compare { .. } | Filter::Present(_) | Filter::Element { .. } => false,
     }
 }

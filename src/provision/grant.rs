@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Adds one origin to what an account holds; nothing happens where it is there already. Whether something was written.
-/// Who may grant what is decided by `policy::access` before.
+/// Who may grant what is decided by `policy::access` before; what the account may hold at all is decided here.
 pub async fn grant(
     tx: &mut Tx,
     model: &RoleModel,
@@ -36,6 +36,7 @@ pub async fn grant(
 ) -> Result<bool, ProvisionError> {
     let accounts = db::account::lock_accounts(tx, model.tenant, &[account]).await?;
     let row = accounts.get(&account).ok_or(ProvisionError::NotFound)?;
+    invariant::eligible(model, &holding, row.account.home_organization, row.account.kind)?;
     let current = db::assignment::held(tx, model.tenant, &[account]).await?.remove(&account).unwrap_or_default();
     let kind = origin.kind();
     if current.iter().any(|held| {

@@ -145,7 +145,7 @@ pub async fn delete_group(
     precondition.check(row.version)?;
     db::group::lock_within(tx, tenant, &[id]).await?;
     let affected: BTreeSet<AccountId> = lock_users_within(tx, tenant, &[id], &BTreeSet::new()).await?;
-    db::group::delete_group(tx, tenant, id).await?;
+    db::group::delete_group(tx, tenant, published.connection.id, id).await?;
     let mut record = Record::default();
     record.note("group.deleted", "group", &id, json!({ "connection": published.connection.id, "members": affected.len() }));
     record.write(tx, tenant, occasion).await?;

@@ -62,6 +62,11 @@ fn words(note: &Note) -> (&'static str, Option<RuleId>, Option<&'static str>) {
         Note::Ineligible { rule, why: Ineligible::UnknownOrganization, .. } => {
             ("unknown_organization", *rule, Some("the mapping names an organization that is no more: correct the mapping"))
         }
+        Note::Ineligible { rule, why: Ineligible::UnknownScope, .. } => (
+            "unknown_scope",
+            *rule,
+            Some("the mapping names a context or resource that the organization does not have: correct the mapping"),
+        ),
         Note::OwnerGrantNotAllowed { rule, .. } => (
             "owner_grant_not_allowed",
             *rule,
@@ -69,10 +74,10 @@ fn words(note: &Note) -> (&'static str, Option<RuleId>, Option<&'static str>) {
                 "the mapping names an owner-class role: an owner has to switch allow_owner_grants on for the connection, or take the role out",
             ),
         ),
-        Note::OwnerGrantByDisplay { rule, .. } => (
-            "owner_grant_by_display",
+        Note::OwnerGrantUnpinned { rule, .. } => (
+            "owner_grant_unpinned",
             Some(*rule),
-            Some("a rule that gives an owner-class role matches a group by its display name: match groups.value"),
+            Some("a rule that gives an owner-class role looks at what people may change of themselves: match groups.value eq \"…\""),
         ),
         Note::Ineligible { rule, why: Ineligible::NeedsScope | Ineligible::NeedsNoScope, .. } => (
             "wrong_scope_kind",

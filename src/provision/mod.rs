@@ -15,7 +15,12 @@ pub mod sign_in;
 pub mod user;
 pub mod withdraw;
 
-use crate::{db::DbError, policy::invariant::OwnerFloor, scim::error::ScimError};
+use crate::{
+    db::DbError,
+    domain::id::AccountId,
+    policy::invariant::{Ineligible, OwnerFloor},
+    scim::error::ScimError,
+};
 
 pub use published::{Published, PublishedCache};
 pub use schemas::SchemaCache;
@@ -28,6 +33,9 @@ pub enum ProvisionError {
     /// A unique name belongs to somebody else at this connection.
     #[error("{0} is taken by another resource of this connection")]
     Taken(&'static str),
+    /// Nothing is kept of the change, and somebody hears of it all the same: see [`user::tell_of_claim`].
+    #[error("the resource is an owner's account, which no machine takes over")]
+    OwnersAccount(AccountId),
     #[error("the resource has changed: its version is no longer the one named in If-Match")]
     Stale,
     #[error(transparent)]
@@ -36,6 +44,8 @@ pub enum ProvisionError {
     UnknownMembers(Vec<String>),
     #[error(transparent)]
     OwnerFloor(#[from] OwnerFloor),
+    #[error(transparent)]
+    Ineligible(#[from] Ineligible),
     /// Another request was first; the same work may succeed when it is done again from the start.
     #[error("another request was in the way; try again")]
     Again,
@@ -47,7 +57,6 @@ impl From<DbError> for ProvisionError {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Transient(_) => Self::Again,
-            DbError::Taken(_) => Self::Taken("userName"),
             error => Self::Db(error),
         }
     }

@@ -38,6 +38,8 @@ pub(super) struct Person {
     pub identity: IdentityRow,
     /// Made in this transaction: there is nothing to load.
     pub is_new: bool,
+    /// Before this transaction the connection had said nothing of them.
+    pub first_sight: bool,
     /// Whether sign-in was possible when the transaction began.
     pub status_before: SignInStatus,
 }
@@ -172,7 +174,7 @@ pub(super) fn desire(published: &Published, person: &Person, groups: Vec<GroupRe
         model: &published.model,
         connection: &published.connection,
         now: occasion.now,
-        first_sight: person.identity.mapping_version == 0,
+        first_sight: person.first_sight,
         home: person.account.account.home_organization,
         kind: person.account.account.kind,
     };

@@ -1,12 +1,16 @@
 //! A verified SAML response meets the role store: who is it, may they in, and what do they hold now.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{
     ProvisionError, Published,
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
-    user::{correlated_by, correlation_key, keys, lock_person, new_stranger, settle_profile},
+    user::{
+        OWNER_CLAIMED, correlated_by, correlating, correlation_key, end_sessions, is_owner, keys, lock_person, new_stranger, settle_profile,
+    },
 };
 use crate::{
     db::{
@@ -61,6 +65,10 @@ pub enum Refused {
     Blocked,
     #[error("the subject belongs to another account than the one that {0} finds: an owner has to decide who this is")]
     SubjectElsewhere(&'static str),
+    #[error("the name is another one than the userName that it looks like: correct one of them, or let an owner decide who this is")]
+    LooksAlike,
+    #[error("the account is an owner's, and the identity provider gave it another name: an owner has to link the subject")]
+    OwnerRenamed,
     #[error("the response says nothing of groups, and the connection refuses that (missing_groups = \"refuse_sign_in\")")]
     GroupsMissing,
     #[error("refused by a rule: {0}")]
@@ -71,28 +79,41 @@ pub enum Refused {
 pub async fn sign_in(tx: &mut Tx, published: &Published, occasion: &mut Occasion, claim: Claim) -> Result<SignIn, ProvisionError> {
     let connection = &published.connection;
     let by = correlated_by(connection);
-    let key = claim.correlation.as_deref().map(|value| if by == CorrelatedBy::UserName { fold(value) } else { value.to_owned() });
-    let correlated = key.as_deref().filter(|_| connection.scim.enabled).map(|key| (by, key));
-    let found = db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
-    let id = match found {
-        (None, None) if lacks_groups(published, &claim) => return Ok(SignIn::Refused(Refused::GroupsMissing)),
-        (None, None) => return meet_stranger(tx, published, occasion, claim, key).await,
-        (Some(by_subject), Some(by_scim)) if by_subject != by_scim => {
-            return refuse_elsewhere(tx, published, occasion, by_subject, by).await;
+    let key = claim.correlation.as_deref().map(|value| correlating(by, value));
+    let correlated = claim.correlation.as_deref().filter(|_| connection.scim.enabled).map(|value| (by, value));
+    let (by_subject, by_scim) = db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
+    let found: BTreeSet<AccountId> = by_subject.into_iter().chain(by_scim).collect();
+    let Some(id) = by_subject.or(found.first().copied()) else {
+        if lacks_groups(published, &claim) {
+            return Ok(SignIn::Refused(Refused::GroupsMissing));
         }
-        (Some(id), _) | (None, Some(id)) => id,
+        return meet_stranger(tx, published, occasion, claim, key).await;
     };
+    let elsewhere = Refused::SubjectElsewhere(by.as_str());
+    if found.len() > 1 {
+        return refuse_and_tell(tx, published, occasion, id, elsewhere).await;
+    }
     let Some(person) = lock_person(tx, published, id).await? else { return Err(ProvisionError::Again) };
     match &person.identity.subject {
+        Some(subject) if *subject == claim.subject => {}
         // Write-once: the resource is somebody's already, under another subject.
-        Some(subject) if *subject != claim.subject => return refuse_elsewhere(tx, published, occasion, id, by).await,
+        Some(_) => return refuse_and_tell(tx, published, occasion, id, elsewhere).await,
         // The lock was waited for, and meanwhile the subject was released.
-        None if found.0.is_some() => return Err(ProvisionError::Again),
-        _ => {}
-    }
-    // The same for the value that found the SCIM resource.
-    if found.1.is_some() && correlated_value(published, &person) != key {
-        return Err(ProvisionError::Again);
+        None if by_subject.is_some() => return Err(ProvisionError::Again),
+        None => {
+            let stored = correlated_value(published, &person);
+            if stored != key {
+                let alike = by == CorrelatedBy::UserName && stored.as_deref().map(fold) == key.as_deref().map(fold);
+                if alike {
+                    return refuse_and_tell(tx, published, occasion, id, Refused::LooksAlike).await;
+                }
+                // The same for the value that found the SCIM resource.
+                return Err(ProvisionError::Again);
+            }
+            if person.identity.renamed && is_owner(tx, published, id).await? {
+                return refuse_and_tell(tx, published, occasion, id, Refused::OwnerRenamed).await;
+            }
+        }
     }
     meet_known(tx, published, occasion, claim, key, person).await
 }
@@ -128,10 +149,7 @@ async fn meet_known(
     let refused = outcome.and_then(|outcome| outcome.denied).map(|denial| Refused::ByRule(denial.message)).or(refused);
     if refused.is_some() {
         // MAPPING.md: a refusal commits the facts and what follows from them, and ends the sessions.
-        let ended = db::session::end_sessions_of_account(tx, tenant, id).await?;
-        if ended > 0 {
-            record.note("sessions.ended", "account", &id, json!({ "count": ended, "reason": "sign_in_refused" }));
-        }
+        end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
     }
     person.identity.mapping_version = published.mapping.version;
     write_identity(tx, published, &person).await?;
@@ -156,7 +174,7 @@ async fn meet_stranger(
         Jit::CreatePending => SignInStatus::Pending,
     };
     let mut person = new_stranger(published, occasion);
-    person.account.account.status = status;
+    person.account.decide(status);
     take_facts(&mut person, published, claim, key, occasion);
     settle_profile(&mut person.account, &person.identity);
     if let Some(denial) = desire(published, &person, Vec::new(), occasion).denied {
@@ -205,6 +223,7 @@ fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Opt
         attributes.insert(AUTHN_CONTEXT.to_owned(), Value::String(context));
     }
     person.identity.subject = Some(claim.subject);
+    person.identity.renamed = false;
     person.identity.saml = Some(SamlFacts { attributes, groups, correlation_key: key, seen_at: occasion.now });
 }
 
@@ -217,27 +236,20 @@ async fn write_identity(tx: &mut Tx, published: &Published, person: &Person) -> 
     }
 }
 
-async fn refuse_elsewhere(
+/// Whose account it is, somebody has to say.
+async fn refuse_and_tell(
     tx: &mut Tx,
     published: &Published,
     occasion: &mut Occasion,
     account: AccountId,
-    by: CorrelatedBy,
+    refused: Refused,
 ) -> Result<SignIn, ProvisionError> {
-    let refused = Refused::SubjectElsewhere(match by {
-        CorrelatedBy::UserName => "userName",
-        CorrelatedBy::ExternalId => "externalId",
-    });
+    let kind = match refused {
+        Refused::LooksAlike => "identity.look_alike",
+        Refused::OwnerRenamed => OWNER_CLAIMED,
+        _ => "identity.subject_elsewhere",
+    };
     let detail = json!({ "message": refused.to_string() });
-    db::attention::raise(
-        tx,
-        published.tenant(),
-        occasion,
-        "identity.subject_elsewhere",
-        Some(published.connection.id),
-        Some(account),
-        &detail,
-    )
-    .await?;
+    db::attention::raise(tx, published.tenant(), occasion, kind, Some(published.connection.id), Some(account), &detail).await?;
     Ok(SignIn::Refused(refused))
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     db::{
-        self, Tx,
+        self, Db, DbError, Tx,
         account::AccountRow,
         identity::{CorrelatedBy, IdentityRow, ScimFacts, ScimKeys, ScimState, UserRow},
     },
@@ -17,15 +17,18 @@ use crate::{
         account::{Account, AccountKind, SignInStatus},
         actor::Occasion,
         connection::{Connection, Correlation},
-        id::AccountId,
+        id::{AccountId, ConnectionId, TenantId},
         identity::{Identity, Protocol},
-        name::fold,
     },
+    policy::invariant,
     scim::{error::ScimError, resource::User},
 };
 
 /// The name of the counter of live users.
 pub const USERS: &str = "users";
+
+/// What somebody has to look at when an identity provider reaches for an owner's account.
+pub(super) const OWNER_CLAIMED: &str = "identity.owner_claimed";
 
 /// Creates a user, takes over the account that a SAML sign-in of this connection made, or revives a tombstone with the same
 /// externalId. A re-used address alone inherits nothing.
@@ -37,8 +40,8 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     };
     let adoption = adopted.is_some();
     let mut person = adopted.unwrap_or_else(|| new_person(published, occasion));
+    check_correlated(tx, published, person.account.account.id, &keys).await?;
     let tenant = published.tenant();
-    let was_live = person.identity.is_live();
     let before = person.identity.scim.take();
     // An ETag of the time before the deletion must not be right again.
     let version = before.as_ref().map_or(1, |facts| facts.version + 1);
@@ -57,7 +60,7 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
         json!({ "connection": published.connection.id, "active": person.identity.active }),
     );
     if adoption {
-        settle_status(tx, published, &mut person, was_live, &mut record).await?;
+        settle_status(tx, published, &mut person, &mut record).await?;
     } else {
         person.account.account.status = if person.identity.active { SignInStatus::Active } else { SignInStatus::Blocked };
         db::account::insert_account(tx, tenant, &person.account, occasion.now).await?;
@@ -70,8 +73,11 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     let [person] = people;
     let row = with_mapping(&person.identity, published);
     if adoption {
-        db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
+        db::identity::update_identity(tx, tenant, &row, Some(&keys)).await.map_err(taken)?;
         db::identity::replace_emails(tx, tenant, &row, &keys).await?;
+    }
+    if outcome.as_ref().is_some_and(|outcome| outcome.denied.is_some()) {
+        end_sessions(tx, tenant, row.account, "sign_in_denied", &mut record).await?;
     }
     if adoption || outcome.is_some_and(|outcome| outcome.account_changed) {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
@@ -105,6 +111,9 @@ pub async fn change_user(
     }
     let tenant = published.tenant();
     let (keys_before, keys) = (keys(&before), keys(&after));
+    if correlation_key(&published.connection, &keys_before) != correlation_key(&published.connection, &keys) {
+        check_correlated(tx, published, id, &keys).await?;
+    }
     let mut record = Record::default();
     record.note(
         "account.changed",
@@ -113,18 +122,20 @@ pub async fn change_user(
         json!({ "connection": published.connection.id, "attributes": changed_names(&before.attributes, &after.attributes) }),
     );
     release_subject(&mut person, published, &keys_before, &keys, &mut record);
-    let was_live = person.identity.is_live();
     person.identity.active = after.active();
     person.identity.scim =
         Some(ScimFacts { document: after.attributes, version: facts.version + 1, created_at: facts.created_at, changed_at: occasion.now });
     let mut account_changed = settle_profile(&mut person.account, &person.identity);
-    account_changed |= settle_status(tx, published, &mut person, was_live, &mut record).await?;
+    account_changed |= settle_status(tx, published, &mut person, &mut record).await?;
     let mut people = [person];
-    account_changed |=
-        reconcile(tx, published, occasion, &mut people, &mut record).await?.pop().is_some_and(|outcome| outcome.account_changed);
+    let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
+    account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
+    if outcome.is_some_and(|outcome| outcome.denied.is_some()) {
+        end_sessions(tx, tenant, id, "sign_in_denied", &mut record).await?;
+    }
     let [person] = people;
     let row = with_mapping(&person.identity, published);
-    db::identity::update_identity(tx, tenant, &row, Some(&keys)).await?;
+    db::identity::update_identity(tx, tenant, &row, Some(&keys)).await.map_err(taken)?;
     if keys_before.emails != keys.emails {
         db::identity::replace_emails(tx, tenant, &row, &keys).await?;
     }
@@ -152,13 +163,12 @@ pub async fn delete_user(
     let tenant = published.tenant();
     let mut record = Record::default();
     record.note("account.deleted", "account", &id, json!({ "connection": published.connection.id }));
-    let was_live = person.identity.is_live();
     person.identity.active = false;
     person.identity.scim_state = ScimState::Deleted;
     if let Some(facts) = &mut person.identity.scim {
         facts.changed_at = occasion.now;
     }
-    let mut account_changed = settle_status(tx, published, &mut person, was_live, &mut record).await?;
+    let mut account_changed = settle_status(tx, published, &mut person, &mut record).await?;
     let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));
     let mut people = [person];
     account_changed |=
@@ -166,7 +176,7 @@ pub async fn delete_user(
     let [person] = people;
     db::identity::update_identity(tx, tenant, &person.identity, keys.as_ref()).await?;
     db::identity::replace_emails(tx, tenant, &person.identity, &ScimKeys::default()).await?;
-    db::group::delete_memberships(tx, tenant, &id.to_string()).await?;
+    db::group::delete_memberships(tx, tenant, published.connection.id, &id.to_string()).await?;
     if account_changed {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }
@@ -193,14 +203,16 @@ pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[Accou
     let mut identities = db::identity::identities_at(tx, published.tenant(), published.connection.id, &ids).await?;
     let person = |(id, account): (AccountId, AccountRow)| {
         let status_before = account.account.status;
-        Some(Person { account, identity: identities.remove(&id)?, is_new: false, status_before })
+        let identity = identities.remove(&id)?;
+        let first_sight = identity.scim.is_none() && identity.saml.is_none();
+        Some(Person { account, identity, is_new: false, first_sight, status_before })
     };
     Ok(accounts.into_iter().filter_map(person).collect())
 }
 
 /// An account of this connection that a POST speaks of again, with the word for the auditor.
 async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) -> Result<Option<(Person, &'static str)>, ProvisionError> {
-    let correlated = published.connection.saml.enabled.then(|| correlation_key(&published.connection, keys)).flatten();
+    let correlated = signs_in_by(&published.connection, keys);
     let external_id = keys.external_id.as_deref().filter(|id| !id.is_empty());
     if correlated.is_none() && external_id.is_none() {
         return Ok(None);
@@ -209,7 +221,10 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
     let candidates = db::identity::list_candidates(tx, tenant, published.connection.id, correlated.as_deref(), external_id).await?;
     let ids: Vec<AccountId> = candidates.iter().map(|candidate| candidate.account).collect();
     let mut taken_over = None;
-    for person in lock_people(tx, published, &ids).await? {
+    let mut people = lock_people(tx, published, &ids).await?;
+    // Who signs in today comes before who was deleted.
+    people.sort_by_key(|person| person.identity.scim_state == ScimState::Deleted);
+    for person in people {
         let same_external_id =
             external_id.is_some() && person.identity.scim.as_ref().is_some_and(|facts| text(&facts.document, "externalId") == external_id);
         match person.identity.scim_state {
@@ -224,7 +239,34 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
             ScimState::None | ScimState::Live => {}
         }
     }
-    Ok(taken_over)
+    // MAPPING.md: owners are never adopted by a machine.
+    match &taken_over {
+        Some((person, _)) if is_owner(tx, published, person.identity.account).await? => {
+            Err(ProvisionError::OwnersAccount(person.identity.account))
+        }
+        _ => Ok(taken_over),
+    }
+}
+
+/// Whether the account, which the caller has locked, holds an owner assignment.
+pub(super) async fn is_owner(tx: &mut Tx, published: &Published, account: AccountId) -> Result<bool, DbError> {
+    let held = db::assignment::held(tx, published.tenant(), &[account]).await?;
+    Ok(held.get(&account).is_some_and(|held| invariant::is_owner(&published.model, held)))
+}
+
+/// Tells of [`ProvisionError::OwnersAccount`], once the transaction that it refused is dropped.
+pub async fn tell_of_claim(
+    db: &Db,
+    tenant: TenantId,
+    connection: ConnectionId,
+    occasion: &mut Occasion,
+    owner: AccountId,
+) -> Result<(), DbError> {
+    let message = "the identity provider sent a new resource for an owner's account, and no machine takes over an owner: take the owner role from the account if the identity provider is right";
+    let mut tx = db.begin().await?;
+    let detail = json!({ "message": message });
+    db::attention::raise(&mut tx, tenant, occasion, OWNER_CLAIMED, Some(connection), Some(owner), &detail).await?;
+    tx.commit().await
 }
 
 fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
@@ -240,6 +282,7 @@ fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
                 home_organization: Some(published.connection.organization),
                 status: SignInStatus::Blocked,
             },
+            standing: SignInStatus::Active,
             profile_connection: Some(published.connection.id),
             has_local_credential: false,
             from_file: false,
@@ -248,6 +291,7 @@ fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
             connection: published.connection.id,
             account: id,
             subject: None,
+            renamed: false,
             active: true,
             scim_state: ScimState::None,
             scim: None,
@@ -255,6 +299,7 @@ fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
             mapping_version: 0,
         },
         is_new: true,
+        first_sight: true,
         status_before: SignInStatus::Blocked,
     }
 }
@@ -264,13 +309,25 @@ pub(super) fn new_stranger(published: &Published, occasion: &mut Occasion) -> Pe
     new_person(published, occasion)
 }
 
+/// Of whom a sign-in by this value means there is one at most, or nobody could sign in by it any more.
+async fn check_correlated(tx: &mut Tx, published: &Published, account: AccountId, keys: &ScimKeys) -> Result<(), ProvisionError> {
+    let connection = &published.connection;
+    let Some(key) = signs_in_by(connection, keys) else { return Ok(()) };
+    let by = correlated_by(connection);
+    let taken = db::identity::is_correlated_elsewhere(tx, connection.tenant, connection.id, account, (by, &key)).await?;
+    if taken { Err(ProvisionError::Taken(by.as_str())) } else { Ok(()) }
+}
+
 /// MAPPING.md: a SCIM change of the correlated attribute releases the old subject.
 fn release_subject(person: &mut Person, published: &Published, before: &ScimKeys, after: &ScimKeys, record: &mut Record) {
     let connection = &published.connection;
-    if person.identity.subject.is_none() || correlation_key(connection, before) == correlation_key(connection, after) {
+    if correlation_key(connection, before) == correlation_key(connection, after) {
         return;
     }
-    person.identity.subject = None;
+    person.identity.renamed = true;
+    if person.identity.subject.take().is_none() {
+        return;
+    }
     if let Some(facts) = &mut person.identity.saml {
         facts.correlation_key = None;
     }
@@ -303,12 +360,11 @@ pub(super) fn settle_profile(account: &mut AccountRow, row: &IdentityRow) -> boo
 /// MAPPING.md: the account is blocked when no live identity and no local credential is left; the sessions that began through this
 /// connection end in this transaction, and with the account's last way in all of them.
 ///
-/// Only an identity that comes back unblocks: whom a person blocked while the identity lived stays blocked through every sync.
+/// An identity that comes back restores what people decided: whom one blocked stays blocked, and who waits for approval waits on.
 pub(super) async fn settle_status(
     tx: &mut Tx,
     published: &Published,
     person: &mut Person,
-    was_live: bool,
     record: &mut Record,
 ) -> Result<bool, ProvisionError> {
     let tenant = published.tenant();
@@ -316,11 +372,8 @@ pub(super) async fn settle_status(
     let was = person.account.account.status;
     let live = person.identity.is_live();
     let elsewhere = if live { None } else { db::identity::find_live_elsewhere(tx, tenant, id, connection).await? };
-    let status = match was {
-        SignInStatus::Blocked if live && !was_live => SignInStatus::Active,
-        SignInStatus::Active | SignInStatus::Pending if live || person.account.has_local_credential || elsewhere.is_some() => was,
-        SignInStatus::Active | SignInStatus::Pending | SignInStatus::Blocked => SignInStatus::Blocked,
-    };
+    let has_way_in = live || person.account.has_local_credential || elsewhere.is_some();
+    let status = if has_way_in { person.account.standing } else { SignInStatus::Blocked };
     if !live {
         let ended = if status == SignInStatus::Blocked {
             db::session::end_sessions_of_account(tx, tenant, id).await?
@@ -344,13 +397,40 @@ pub(super) async fn settle_status(
         return Ok(renamed);
     }
     person.account.account.status = status;
-    let action = if status == SignInStatus::Blocked { "account.blocked" } else { "account.activated" };
+    let action = match status {
+        SignInStatus::Active => "account.activated",
+        SignInStatus::Pending => "account.pending",
+        SignInStatus::Blocked => "account.blocked",
+    };
     record.note(action, "account", &id, json!({ "connection": connection }));
     Ok(true)
 }
 
+/// Every session of an account that may not be in any more.
+pub(super) async fn end_sessions(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+    reason: &'static str,
+    record: &mut Record,
+) -> Result<(), DbError> {
+    let ended = db::session::end_sessions_of_account(tx, tenant, account).await?;
+    if ended > 0 {
+        record.note("sessions.ended", "account", &account, json!({ "count": ended, "reason": reason }));
+    }
+    Ok(())
+}
+
 fn with_mapping(identity: &IdentityRow, published: &Published) -> IdentityRow {
     IdentityRow { mapping_version: published.mapping.version, ..identity.clone() }
+}
+
+/// Of an identity the userName alone can be another's: a subject is only ever kept or released here.
+fn taken(error: DbError) -> ProvisionError {
+    match error {
+        DbError::Taken(_) => ProvisionError::Taken("userName"),
+        error => error.into(),
+    }
 }
 
 fn resource(row: IdentityRow) -> Result<UserRow, ProvisionError> {
@@ -380,12 +460,28 @@ pub(super) fn correlated_by(connection: &Connection) -> CorrelatedBy {
     }
 }
 
-/// The SCIM side of the correlation, folded as its attribute compares (RFC 7643: userName without case, externalId with).
-pub(super) fn correlation_key(connection: &Connection, keys: &ScimKeys) -> Option<String> {
-    match correlated_by(connection) {
-        CorrelatedBy::UserName => Some(fold(&keys.user_name)),
-        CorrelatedBy::ExternalId => keys.external_id.clone().filter(|id| !id.is_empty()),
+/// A value of either side of the correlation as its attribute compares (RFC 7643: userName without case, externalId with). Names that
+/// [`crate::domain::name::fold`] makes equal besides, because people cannot tell them apart, are names of different people here.
+pub(super) fn correlating(by: CorrelatedBy, value: &str) -> String {
+    match by {
+        CorrelatedBy::UserName => value.to_lowercase(),
+        CorrelatedBy::ExternalId => value.to_owned(),
     }
+}
+
+/// The SCIM side of the correlation.
+pub(super) fn correlation_key(connection: &Connection, keys: &ScimKeys) -> Option<String> {
+    let by = correlated_by(connection);
+    let value = match by {
+        CorrelatedBy::UserName => Some(keys.user_name.as_str()),
+        CorrelatedBy::ExternalId => keys.external_id.as_deref().filter(|id| !id.is_empty()),
+    };
+    value.map(|value| correlating(by, value))
+}
+
+/// As [`correlation_key`], where anybody signs in by it.
+fn signs_in_by(connection: &Connection, keys: &ScimKeys) -> Option<String> {
+    connection.saml.enabled.then(|| correlation_key(connection, keys)).flatten()
 }
 
 /// Names, never values: what the auditor may read of a change of facts.

@@ -1,6 +1,8 @@
 //! From an assertion to the identity that rules see, by the connection's attribute map. Nothing is trimmed or repaired: a value that
 //! would need it is refused, because two spellings of one person are how accounts are taken over.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::{
@@ -57,8 +59,9 @@ pub fn identity(assertion: &Assertion, connection: &Connection) -> Result<(Subje
             // Who may not sign in is not signed in by their identity provider.
             "active" => {}
             _ => {
-                if let Some(value) = single(assertion, source)? {
-                    insert(&mut attributes, name, source, value)?;
+                let values = if may_be_several(name) { distinct(assertion, source)? } else { Vec::from_iter(single(assertion, source)?) };
+                if let Some(first) = values.first() {
+                    insert(&mut attributes, name, source, first, &values)?;
                 }
             }
         }
@@ -129,6 +132,17 @@ fn values<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<Vec<&'a str
     Ok(found)
 }
 
+/// Whether rules know the attribute as one that has several values.
+fn may_be_several(name: &str) -> bool {
+    matches!(name, "roles" | "roles.value" | "entitlements" | "entitlements.value") || name.starts_with("custom.")
+}
+
+fn distinct<'a>(assertion: &'a Assertion, name: &str) -> Result<Vec<&'a str>, Refusal> {
+    let mut seen = HashSet::new();
+    let values = values(assertion, name)?.unwrap_or_default();
+    Ok(values.into_iter().filter(|value| seen.insert(*value)).collect())
+}
+
 fn single<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<&'a str>, Refusal> {
     let values = values(assertion, name)?.unwrap_or_default();
     match values.split_first() {
@@ -145,7 +159,7 @@ fn groups(assertion: &Assertion, name: &str, delimiter: Option<&str>) -> Result<
         return Ok(None);
     }
     let Some(values) = values(assertion, name)? else { return Ok(None) };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let groups = values
         .into_iter()
         // OneLogin, PingFederate: all groups in one value.
@@ -158,8 +172,9 @@ fn groups(assertion: &Assertion, name: &str, delimiter: Option<&str>) -> Result<
     Ok(Some(groups.collect()))
 }
 
-/// Puts a value where SCIM has it.
-fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &str) -> Result<(), Refusal> {
+/// Puts a value where SCIM has it: all of them where it has several.
+fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &str, values: &[&str]) -> Result<(), Refusal> {
+    let each = || values.iter().map(|value| json!({ "value": value })).collect();
     let (key, json) = match name {
         "userName" => (name, json!(sound(value, source)?)),
         "email" | "emails" | "emails.value" => {
@@ -168,15 +183,16 @@ fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &
             ("emails", json!([{ "value": value, "type": "work", "primary": true }]))
         }
         "phone" | "phoneNumbers.value" => ("phoneNumbers", json!([{ "value": value, "type": "work" }])),
-        "roles" | "roles.value" => ("roles", json!([{ "value": value }])),
-        "entitlements" | "entitlements.value" => ("entitlements", json!([{ "value": value }])),
+        "roles" | "roles.value" => ("roles", each()),
+        "entitlements" | "entitlements.value" => ("entitlements", each()),
         "givenName" | "familyName" | "middleName" | "formatted" | "honorificPrefix" | "honorificSuffix" => {
-            return nest(attributes, "name", name, value);
+            return nest(attributes, "name", name, json!(value));
         }
-        "manager" => return nest(attributes, "manager", "value", value),
+        "manager" => return nest(attributes, "manager", "value", json!(value)),
         _ => match name.split_once('.') {
             // `custom.x`, `name.givenName`, `manager.value`.
-            Some((outer, inner)) => return nest(attributes, outer, inner, value),
+            Some((outer, inner)) if values.len() > 1 => return nest(attributes, outer, inner, json!(values)),
+            Some((outer, inner)) => return nest(attributes, outer, inner, json!(value)),
             None => (name, json!(value)),
         },
     };
@@ -184,13 +200,13 @@ fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &
     Ok(())
 }
 
-fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: &str) -> Result<(), Refusal> {
+fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: Json) -> Result<(), Refusal> {
     let object = attributes.entry(outer).or_insert_with(|| json!({}));
     let object = object.as_object_mut().ok_or_else(|| {
         refuse("attribute_map", format!("the attribute map names both {outer:?} and {outer}.{inner}"))
             .cure("name one of them in the connection's attributes")
     })?;
-    object.insert(inner.to_owned(), json!(value));
+    object.insert(inner.to_owned(), value);
     Ok(())
 }
 
@@ -297,6 +313,28 @@ mod tests {
         assert!(identity.active, "an identity provider that signs a person in has them active");
         assert_eq!((identity.source, identity.authn_context.as_deref()), (Protocol::Saml, Some("urn:mfa")));
         assert_eq!(identity.email(), Some("Ada@example.com"));
+    }
+
+    #[test]
+    fn what_may_be_several_is_several() {
+        let map = [("roles.value", "role"), ("entitlements", "right"), ("custom.site", "site"), ("custom.tenant", "tenant")];
+        let values: &[(&str, &[&str])] = &[
+            ("role", &["admin", "auditor", "admin"]),
+            ("right", &["a"]),
+            ("right", &["b"]),
+            ("site", &["eu", "us"]),
+            ("tenant", &["x", "x"]),
+        ];
+        let (_, identity) = identity(&assertion(values), &connection(&map)).unwrap();
+        assert_eq!(
+            Json::Object(identity.attributes),
+            json!({
+                "userName": "ada",
+                "roles": [{"value": "admin"}, {"value": "auditor"}],
+                "entitlements": [{"value": "a"}, {"value": "b"}],
+                "custom": {"site": ["eu", "us"], "tenant": "x"},
+            })
+        );
     }
 
     #[test]

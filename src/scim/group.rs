@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    error::ScimError,
+    error::{ErrorKind, ScimError},
     filter::{Filter, Literal, Operator},
     json, normalise,
     patch::{Op, Operation},
@@ -14,6 +14,9 @@ use super::{
     value,
 };
 use crate::domain::connection::Dialect;
+
+/// Removals by a filter in one request: each is a look at all members.
+const FILTERED: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MemberKind {
@@ -275,17 +278,27 @@ impl GroupChange {
                 MemberChange::Add(ids.into_iter().map(|value| Member { value, kind: None, display: None }).collect())
             }
         };
-        self.push(change);
-        Ok(())
+        self.push(change)
     }
 
-    /// A thousand operations of one member each are one set operation.
-    fn push(&mut self, change: MemberChange) {
+    /// A thousand operations of one member each are one set operation, and what comes before all members are replaced is void.
+    fn push(&mut self, change: MemberChange) -> Result<(), ScimError> {
         match (self.members.last_mut(), change) {
             (Some(MemberChange::Add(last)), MemberChange::Add(more)) => last.extend(more),
             (Some(MemberChange::Remove(last)), MemberChange::Remove(more)) => last.extend(more),
+            (_, change @ (MemberChange::Replace(_) | MemberChange::RemoveAll)) => self.members = vec![change],
+            (_, change @ MemberChange::RemoveMatching(_)) => {
+                let before = self.members.iter().filter(|step| matches!(step, MemberChange::RemoveMatching(_))).count();
+                if before == FILTERED {
+                    let words =
+                        format_args!("A PATCH removes members by at most {FILTERED} filters other than value eq; send the rest apart.");
+                    return Err(ScimError::new(ErrorKind::TooLarge, words));
+                }
+                self.members.push(change);
+            }
             (_, change) => self.members.push(change),
         }
+        Ok(())
     }
 }
 
@@ -311,10 +324,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        domain::time::Timestamp,
-        scim::{error::ErrorKind, patch::Patch},
-    };
+    use crate::{domain::time::Timestamp, scim::patch::Patch};
 
     fn change(dialect: Dialect, operations: &Value) -> Result<GroupChange, ErrorKind> {
         let body = json!({"schemas": [crate::scim::patch::URN], "Operations": operations}).to_string();
@@ -357,6 +367,29 @@ mod tests {
         for dialect in [Dialect::Strict, Dialect::Tolerant] {
             assert_eq!(change(dialect, &operations), Err(kind));
         }
+    }
+
+    #[test]
+    fn what_replaces_all_members_makes_what_stands_before_it_void() {
+        let add = |id: &str| json!({"op": "add", "path": "members", "value": [{"value": id}]});
+        let replace = |id: &str| json!({"op": "replace", "path": "members", "value": [{"value": id}]});
+        let remove_all = json!({"op": "remove", "path": "members"});
+        let members = |operations: Value| change(Dialect::Strict, &operations).unwrap().members;
+        assert_eq!(members(json!([replace("a"), add("b"), replace("c")])), [MemberChange::Replace(vec![plain("c")])]);
+        assert_eq!(
+            members(json!([add("a"), replace("b"), remove_all, add("c")])),
+            [MemberChange::RemoveAll, MemberChange::Add(vec![plain("c")])]
+        );
+    }
+
+    #[test]
+    fn few_filters_over_all_members_are_one_request() {
+        let removals = |count: usize| {
+            let one = json!({"op": "remove", "path": "members[type eq \"Group\"]"});
+            change(Dialect::Strict, &Value::Array(vec![one; count])).map(|change| change.members.len())
+        };
+        assert_eq!(removals(10), Ok(10));
+        assert_eq!(removals(11), Err(ErrorKind::TooLarge));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Values in their canonical form: the schema's spelling of names, the schema's types, nothing that is unassigned or not the client's to write.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -7,6 +9,9 @@ use super::{
     schema::{Attribute, Kind, Mutability, Returned},
 };
 use crate::domain::{name::fold, time::Timestamp};
+
+/// Values of one attribute. Nobody has so many e-mail addresses; and each is compared with the others.
+pub const VALUES: usize = 1000;
 
 /// An attribute's value; `None` when it is unassigned.
 /// RFC 7643 §2.5: "Unassigned attributes, the null value, or an empty array […] SHALL be considered to be equivalent in "state"."
@@ -23,10 +28,12 @@ pub fn canonical(attribute: &Attribute, value: Value) -> Result<Option<Value>, S
     let Value::Array(items) = value else {
         return Err(wrong(attribute, "an array"));
     };
+    check_count(attribute, items.len())?;
     let mut elements: Vec<Value> = Vec::with_capacity(items.len());
+    let mut seen = HashSet::with_capacity(items.len());
     for item in items {
         if let Some(element) = element(attribute, item)?
-            && !elements.contains(&element)
+            && seen.insert(element.clone())
         {
             elements.push(element);
         }
@@ -36,6 +43,13 @@ pub fn canonical(attribute: &Attribute, value: Value) -> Result<Option<Value>, S
         return Err(ScimError::value(format_args!("{} has more than one primary value; mark at most one.", attribute.name)));
     }
     Ok((!elements.is_empty()).then_some(Value::Array(elements)))
+}
+
+/// # Errors
+/// When an attribute would have more than [`VALUES`].
+pub fn check_count(attribute: &Attribute, count: usize) -> Result<(), ScimError> {
+    let words = || ScimError::value(format_args!("{} has at most {VALUES} values, not {count}.", attribute.name));
+    if count > VALUES { Err(words()) } else { Ok(()) }
 }
 
 /// One element of a multi-valued attribute, or the value of a single-valued one.
@@ -105,5 +119,36 @@ pub fn same(attribute: &Attribute, a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) if !attribute.case_exact => a == b || fold(a) == fold(b),
         _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        domain::connection::Dialect,
+        scim::{patch::Patch, resource::User, schema::Schemas},
+    };
+
+    fn emails(range: std::ops::Range<usize>) -> Value {
+        range.map(|n| json!({ "value": format!("{n}@example.com") })).collect()
+    }
+
+    #[test]
+    fn an_attribute_has_at_most_a_thousand_values_however_they_come() {
+        let read = |emails: Value| {
+            let body = json!({ "userName": "ada", "emails": emails }).to_string();
+            User::parse(body.as_bytes(), Schemas::standard(), Dialect::Tolerant)
+        };
+        let full = read(emails(0..VALUES)).unwrap();
+        assert!(read(emails(0..VALUES + 1)).unwrap_err().detail.contains("emails"));
+        for path in ["emails", "emails[type eq \"other\"].value"] {
+            let value = if path == "emails" { emails(VALUES..VALUES + 1) } else { json!("more@example.com") };
+            let body = json!({ "Operations": [{ "op": "add", "path": path, "value": value }] }).to_string();
+            let patch = Patch::parse(body.as_bytes(), Dialect::Tolerant).unwrap();
+            assert!(patch.apply(&full, Schemas::standard(), Dialect::Tolerant).is_err(), "{path}");
+        }
     }
 }

@@ -55,3 +55,18 @@ async fn roles_by_routes_for_every_preset() {
     }
     insta::assert_snapshot!("roles_by_routes", table);
 }
+
+/// Core owner-only actions stay an owner's, whatever a custom role says.
+#[tokio::test]
+async fn a_custom_role_that_names_everything_rotates_nothing() {
+    let gateway = Gateway::open(Engine::Sqlite).await;
+    for preset in Preset::all().iter().filter(|preset| preset.settings.custom_roles) {
+        let role = "[[roles]]\nname = \"Everything\"\npermissions = [\"*:*\"]\n";
+        let applied = gateway.apply(&format!("{}{role}", tenant(&preset.key, &preset.key))).await;
+        let model = model(&gateway, applied.tenant).await;
+        let mut browser = holder(&gateway, &model, Some("Everything")).await;
+        let path = format!("/api/v1/connections/{}-okta/certificates", preset.key);
+        let answer = browser.post_json(&path, &json!({ "certificate": idp::KEY.certificate().to_pem() })).await;
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "owner_only"), "{}", preset.key);
+    }
+}

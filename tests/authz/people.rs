@@ -62,6 +62,7 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
             home_organization: Some(root),
             status: SignInStatus::Active,
         },
+        standing: SignInStatus::Active,
         profile_connection: None,
         has_local_credential: true,
         from_file: false,

@@ -11,7 +11,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hasher as _},
     ops::Deref,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -56,23 +56,20 @@ impl Engine {
     pub async fn fresh(self) -> Fresh {
         let (address, place) = match self {
             Self::Sqlite => {
+                let template = SQLITE.get_or_init(make_sqlite_template).await;
                 let directory = TempDir::new().unwrap();
-                let address = format!("sqlite://{}", directory.path().join("test.db").display());
-                (address, Place::Directory { _directory: directory })
+                let file = directory.path().join("test.db");
+                fs::copy(template, &file).unwrap();
+                (format!("sqlite://{}", file.display()), Place::Directory { _directory: directory })
             }
             Self::Postgres => {
-                let template = TEMPLATE.get_or_init(make_template).await;
+                let template = POSTGRES.get_or_init(make_postgres_template).await;
                 let name = next_name();
                 run(&format!("create database {name} template {template}")).await;
                 (address_of(&name), Place::Postgres { name })
             }
         };
-        let db = Db::open(&address, PoolSize(4)).await.unwrap();
-        let fresh = Fresh { db, address, place };
-        if matches!(self, Self::Sqlite) {
-            fresh.migrate().await.unwrap();
-        }
-        fresh
+        Fresh { db: Db::open(&address, PoolSize(4)).await.unwrap(), address, place }
     }
 }
 
@@ -95,10 +92,27 @@ fn remove(place: &Place) {
     assert!(outcome.is_ok() || std::thread::panicking(), "the database of a test could not be dropped");
 }
 
-static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+static SQLITE: OnceCell<PathBuf> = OnceCell::const_new();
+static POSTGRES: OnceCell<String> = OnceCell::const_new();
 
 /// A migrated database to copy, named after what migrations say, so that a later run finds it. It gets its name when it is complete.
-async fn make_template() -> String {
+async fn make_sqlite_template() -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let template = home.join(format!("template_{:016x}.db", hash_of_migrations()));
+    if !template.exists() {
+        let draft = TempDir::new_in(home).unwrap();
+        let file = draft.path().join("draft.db");
+        let db = Db::open(&format!("sqlite://{}", file.display()), PoolSize(1)).await.unwrap();
+        db.migrate().await.unwrap();
+        // Writes the log back into the file.
+        db.close().await;
+        fs::rename(file, &template).unwrap();
+    }
+    template
+}
+
+/// As [`make_sqlite_template`], on the server.
+async fn make_postgres_template() -> String {
     let name = format!("rolegate_template_{:016x}", hash_of_migrations());
     let mut admin = connect().await;
     // Another process of tests may be about the same.

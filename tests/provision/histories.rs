@@ -268,22 +268,32 @@ async fn create(story: &Story, model: &mut Model, idp: Idp, name: &'static str, 
     if with_external_id {
         body["externalId"] = json!(format!("x-{name}"));
     }
-    let outcome = story.create(idp, body).await;
     let of_the_name = |known: &Known| known.name == name;
-    // Known by a sign-in alone, of its own making: adopted. A tombstone of the same externalId: revived. The older one wins.
+    // Known by a sign-in alone, of its own making: adopted. Else a tombstone of the same externalId: revived, the oldest.
     let signed_in = |known: &Known| known.deleted.is_none() && known.seen;
     let linked = model
         .known
         .iter()
         .any(|((at, account), known)| *at == idp && of_the_name(known) && signed_in(known) && model.named_by[account] != idp);
+    let deleted = |known: &Known| known.deleted == Some(true) && with_external_id && known.external_id;
+    let find = |heir: &dyn Fn(&Known) -> bool| {
+        let mut found = model.known.iter().filter(|((at, _), known)| *at == idp && of_the_name(known) && heir(known));
+        found.next().map(|((_, account), _)| *account)
+    };
+    let heir = find(&signed_in).or_else(|| find(&deleted));
+    let is_owner = match heir {
+        Some(heir) => story.held(heir).await.iter().any(|line| line.starts_with("organization owner")),
+        None => false,
+    };
+    let outcome = story.create(idp, body).await;
     if model.live_resource(idp, name).is_some() || linked {
         assert!(matches!(outcome, Err(ProvisionError::Taken("userName"))), "{outcome:?}");
         return;
     }
-    let heir = model.known.iter().find(|((at, _), known)| {
-        *at == idp && of_the_name(known) && (signed_in(known) || known.deleted == Some(true) && with_external_id && known.external_id)
-    });
-    let heir = heir.map(|((_, account), _)| *account);
+    if is_owner {
+        assert!(matches!(outcome, Err(ProvisionError::OwnersAccount(owner)) if Some(owner) == heir), "{outcome:?}");
+        return;
+    }
     let account = outcome.unwrap();
     assert!(heir.is_none_or(|heir| heir == account), "{name} was to be {heir:?} and became {account}");
     assert!(heir.is_some() || !model.named_by.contains_key(&account), "somebody new");

@@ -1,6 +1,8 @@
 //! The core on both engines: facts go in by SCIM and by SAML, and what accounts hold, and why, comes out.
 
 mod histories;
+mod jobs;
 mod races;
 mod scenarios;
 mod story;
+mod takeover;

@@ -412,10 +412,9 @@ async fn a_change_of_the_correlated_attribute_releases_the_subject(#[values(Engi
 #[tokio::test]
 async fn a_subject_that_points_elsewhere_is_refused_and_told_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let story = Story::begin(engine).await;
-    let ada = story.create(OKTA, person("ada")).await.unwrap();
-    assert_eq!(story.admitted(OKTA, "ada", None).await, ada);
-    let bob = story.admitted(OKTA, "bob", None).await;
-    story.patch(OKTA, ada, json!({ "userName": "bob" })).await.unwrap();
+    let ada = story.local_account("ada").await;
+    story.link(OKTA, ada, "bob").await;
+    let bob = story.create(OKTA, person("bob")).await.unwrap();
     for _ in 0..3 {
         let refused = story.sign_in(OKTA, "bob", None).await.unwrap();
         assert!(matches!(refused, SignIn::Refused(Refused::SubjectElsewhere(_))));

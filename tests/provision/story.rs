@@ -200,7 +200,13 @@ impl Story {
                     Err(error) => return Err(error.into()),
                 },
                 Err(ProvisionError::Again) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    drop(tx);
+                    if let ProvisionError::OwnersAccount(owner) = error {
+                        provision::user::tell_of_claim(&self.db, self.tenant, idp.id(), &mut occasion, owner).await?;
+                    }
+                    return Err(error);
+                }
             }
             self.begun_again.fetch_add(1, Ordering::SeqCst);
         }
@@ -340,7 +346,13 @@ impl Story {
             home_organization: Some(self.organizations["acme"]),
             status: SignInStatus::Active,
         };
-        let row = db::account::AccountRow { account, profile_connection: None, has_local_credential: true, from_file: false };
+        let row = db::account::AccountRow {
+            account,
+            standing: SignInStatus::Active,
+            profile_connection: None,
+            has_local_credential: true,
+            from_file: false,
+        };
         let mut tx = self.db.begin().await.unwrap();
         db::account::insert_account(&mut tx, self.tenant, &row, occasion.now).await.unwrap();
         tx.commit().await.unwrap();
@@ -351,7 +363,7 @@ impl Story {
     pub async fn block(&self, account: AccountId) {
         let mut tx = self.db.begin().await.unwrap();
         let mut row = db::account::lock_accounts(&mut tx, self.tenant, &[account]).await.unwrap().remove(&account).unwrap();
-        row.account.status = SignInStatus::Blocked;
+        row.decide(SignInStatus::Blocked);
         db::account::update_account(&mut tx, self.tenant, &row, NOW).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -363,6 +375,7 @@ impl Story {
             connection: idp.id(),
             account,
             subject: Some(subject.to_owned()),
+            renamed: false,
             active: true,
             scim_state: db::identity::ScimState::None,
             scim: None,
@@ -442,6 +455,13 @@ impl Story {
     pub async fn count(&self, sql: &'static str) -> i64 {
         let row: Option<(i64,)> = self.db.query(sql).bind(self.tenant.to_string()).optional().await.unwrap();
         row.unwrap().0
+    }
+
+    /// Brings about what no change through the core does.
+    pub async fn execute(&self, sql: &'static str) {
+        let mut tx = self.db.begin().await.unwrap();
+        tx.query(sql).bind(self.tenant.to_string()).run().await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     pub async fn audited(&self) -> i64 {

@@ -279,12 +279,12 @@ async fn explain(gateway: &Gateway, sql: &str) -> String {
     match gateway.db() {
         Db::Sqlite { readers, .. } => {
             let query = sqlx::query(AssertSqlSafe(format!("explain query plan {sql}")));
-            let query = places.fold(query, |query, value| query.bind(value)).bind(200_i64).bind(0_i64);
+            let query = places.fold(query, sqlx::query::Query::bind).bind(200_i64).bind(0_i64);
             query.fetch_all(readers).await.unwrap().iter().map(|row| row.get::<String, _>("detail") + "\n").collect()
         }
         Db::Postgres(pool) => {
             let query = sqlx::query(AssertSqlSafe(format!("explain {sql}")));
-            let query = places.fold(query, |query, value| query.bind(value)).bind(200_i64).bind(0_i64);
+            let query = places.fold(query, sqlx::query::Query::bind).bind(200_i64).bind(0_i64);
             query.fetch_all(pool).await.unwrap().iter().map(|row| row.get::<String, _>(0) + "\n").collect()
         }
     }

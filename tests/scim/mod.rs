@@ -2,6 +2,7 @@
 
 mod bulk;
 mod callers;
+mod concurrent;
 mod discovery;
 mod groups;
 mod habits;

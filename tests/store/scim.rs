@@ -13,7 +13,7 @@ use rolegate::{
         token::insert_token,
     },
     domain::{
-        id::{ConnectionId, EventId, OauthClientId, OauthSecretId, TokenId},
+        id::{ConnectionId, EventId, OauthClientId, OauthSecretId, TenantId, TokenId},
         time::Timestamp,
     },
 };
@@ -51,9 +51,11 @@ async fn the_log_is_read_backwards_and_forgets(#[values(Engine::Sqlite, Engine::
     let fine = LogEntry { status: 204, scim_type: None, detail: Some("why".into()), ..entry(&world, ids.make(), NOW.plus_secs(1)) };
     let foreign: ConnectionId = ids.make();
     let gone = LogEntry { connection: foreign, ..entry(&world, ids.make(), NOW) };
-    insert_entries(&world.db, &[]).await.unwrap();
-    insert_entries(&world.db, &[old.clone(), gone, fine.clone()]).await.unwrap();
-    insert_entries(&world.db, std::slice::from_ref(&old)).await.unwrap();
+    let mut tx = world.db.begin().await.unwrap();
+    insert_entries(&mut tx, &[]).await.unwrap();
+    insert_entries(&mut tx, &[old.clone(), gone, fine.clone()]).await.unwrap();
+    insert_entries(&mut tx, std::slice::from_ref(&old)).await.unwrap();
+    tx.commit().await.unwrap();
     let list = |before, limit| list_entries(&*world.db, world.tenant, world.connection, before, limit);
     assert_eq!(list(None, 10).await.unwrap(), [fine.clone(), old.clone()]);
     assert_eq!(list(None, 1).await.unwrap(), std::slice::from_ref(&fine));
@@ -179,9 +181,14 @@ async fn silence_is_noticed_once_and_ends_with_a_word(#[values(Engine::Sqlite, E
     let world = world(engine).await;
     let (db, tenant, connection) = (&*world.db, world.tenant, world.connection);
     let gone: ConnectionId = ids(9).make();
+    let speak = async |spoke: &[(TenantId, ConnectionId, Timestamp)]| {
+        let mut tx = db.begin().await.unwrap();
+        note_activity(&mut tx, spoke).await.unwrap();
+        tx.commit().await.unwrap();
+    };
     assert!(list_quiet(db, NOW.plus_secs(DAY), None).await.unwrap().is_empty(), "who never spoke is not silent");
-    note_activity(db, &[(tenant, connection, NOW), (tenant, gone, NOW)]).await.unwrap();
-    note_activity(db, &[(tenant, connection, NOW.plus_secs(59))]).await.unwrap();
+    speak(&[(tenant, connection, NOW), (tenant, gone, NOW)]).await;
+    speak(&[(tenant, connection, NOW.plus_secs(59))]).await;
     assert!(list_quiet(db, NOW.plus_secs(-1), None).await.unwrap().is_empty());
     let quiet = list_quiet(db, NOW.plus_secs(3600), None).await.unwrap();
     assert_eq!(quiet.iter().map(|q| (q.connection, q.last_request_at, q.scim.enabled)).collect::<Vec<_>>(), [(connection, NOW, true)]);
@@ -191,6 +198,6 @@ async fn silence_is_noticed_once_and_ends_with_a_word(#[values(Engine::Sqlite, E
     assert!(!report_silence(&mut tx, &quiet[0], NOW.plus_secs(3600)).await.unwrap());
     tx.commit().await.unwrap();
     assert!(list_quiet(db, NOW.plus_secs(3600), None).await.unwrap().is_empty());
-    note_activity(db, &[(tenant, connection, NOW.plus_secs(3700))]).await.unwrap();
+    speak(&[(tenant, connection, NOW.plus_secs(3700))]).await;
     assert_eq!(list_quiet(db, NOW.plus_secs(8000), None).await.unwrap().len(), 1);
 }

@@ -101,8 +101,8 @@ pub(super) fn build(
             root_published: entry_rule.root_published,
         };
         let makes_owner = |target: &&TargetEntry| names.role(&target.role).is_ok_and(|role| role.owner_class);
-        if let Some(target) = entry_rule.grants.iter().find(makes_owner).filter(|_| rule.matches_by_display()) {
-            let why = "a rule that makes owners must match groups.value: whoever may rename a group chooses its display";
+        if let Some(target) = entry_rule.grants.iter().find(makes_owner).filter(|_| !rule.matches_pinned_groups()) {
+            let why = "a rule that makes owners must name its groups by groups.value eq \"…\", and may look at nothing else but active, source and authn, without not and ne: what people change of themselves makes no owners";
             return Err(target.role.place.refuse(why));
         }
         rules.push(rule);

@@ -31,7 +31,7 @@ pub async fn list(caller: SessionCaller, Path(slug): Path<String>, Query(page): 
     let limit = limit(page.limit)?;
     let before = page.cursor.as_deref().map(EventId::parse).transpose();
     let before = before.map_err(|error| Problem::invalid("cursor", format!("cursor: {error}.")))?;
-    let entries = provisioning_log::list(&grant, caller.db(), &connection, before, limit).await?;
+    let entries = provisioning_log::list(&grant, &caller.app.provisioning_log, caller.db(), &connection, before, limit).await?;
     let full = i64::try_from(entries.len()).is_ok_and(|read| read == limit);
     let next = entries.last().filter(|_| full).map(|last| last.id);
     let body = json!({ "entries": entries.iter().map(shown).collect::<Vec<_>>(), "next_cursor": next });

@@ -65,6 +65,7 @@ impl Level<'_> {
                     None if sub.is_none() => self.many(op, attribute, &mut items, value)?,
                     _ => self.selected(op, attribute, sub, filter, &mut items, value)?,
                 }
+                value::check_count(attribute, items.len())?;
                 if items.is_empty() {
                     if attribute.required {
                         return Err(required(attribute, op));
@@ -240,7 +241,7 @@ impl Level<'_> {
             let mut i = 0;
             items.retain(|_| {
                 i += 1;
-                !chosen[1..].contains(&(i - 1))
+                chosen[1..].binary_search(&(i - 1)).is_err()
             });
         } else {
             for &i in &chosen {
