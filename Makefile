@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export PEERS_HOME ?= $(CURDIR)/target/peers
 ARGS ?=
 
-.PHONY: help demo run test check bench audit peers
+.PHONY: help demo run test check fuzz bench audit peers
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -46,6 +46,16 @@ test: ## everything: format, lints, documentation, and the tests on SQLite and P
 peers: ## the identity providers and SCIM clients of the tests, for use by hand (tests/peers/README.md)
 	@scripts/install.sh test
 	@tests/peers/setup.sh
+
+# Property tests with many more cases than in `make test`, and other ones each time. What fails is written to proptest-regressions/.
+CASES ?= 200000
+FILTERS ?= 20000
+fuzz: ## long runs of the property tests: filters, paths, PATCH, JSON, bulk, rules; CASES=… FILTERS=…
+	@scripts/install.sh test
+	@echo "== $(CASES) cases of each property"
+	@PROPTEST_CASES=$(CASES) cargo test --locked --quiet --lib -- scim:: policy:: $(ARGS)
+	@echo "== $(FILTERS) filters in memory and in the database"
+	@PROPTEST_CASES=$(FILTERS) scripts/postgres.sh cargo test --locked --quiet --test all -- scim::random
 
 bench: ## the benchmarks, release build, on SQLite and on a PostgreSQL that waits for its disk
 	@scripts/install.sh test

@@ -12,16 +12,17 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
     domain::{
-        actor::{Actor, Occasion},
+        actor::{Actor, Occasion, Tally},
         id::{IdSource, TenantId},
         time::Timestamp,
     },
+    http::pace::Pace,
     keys::{self, KeyError, Keys},
-    provision::PublishedCache,
+    provision::{PublishedCache, SchemaCache},
 };
 
 /// Cheap to clone: every part is shared.
@@ -36,6 +37,10 @@ pub struct App {
     pub trusted: TrustedCache,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
+    /// Written down by the jobs.
+    pub provisioning_log: ProvisioningLog,
+    pub pace: Pace,
+    pub schemas: SchemaCache,
     /// One for each core: a signature check cannot be cut short, so that no more of them may run at a time.
     pub verifications: Arc<Semaphore>,
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
@@ -99,6 +104,9 @@ impl App {
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
             sign_in_log: SignInLog::default(),
+            provisioning_log: ProvisioningLog::default(),
+            pace: Pace::default(),
+            schemas: SchemaCache::default(),
             verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
@@ -114,7 +122,7 @@ impl App {
     #[must_use]
     pub fn occasion(&self, actor: Actor, correlation: impl Into<String>) -> Occasion {
         let now = self.now();
-        Occasion { actor, now, ids: IdSource::new(now, self.random.bytes()), correlation: correlation.into() }
+        Occasion { actor, now, ids: IdSource::new(now, self.random.bytes()), correlation: correlation.into(), tally: Tally::default() }
     }
 
     /// Numbers and seals what was committed. A failure is logged and made up for by the next one: the change itself stands.

@@ -2,13 +2,15 @@
 //!
 //! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
 
+pub mod warnings;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     app::App,
-    db::{self, DbError, identity, seal, sign_in},
+    db::{self, DbError, identity, oauth, provisioning_log, seal, sign_in},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
@@ -52,6 +54,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         if purged_at.is_none_or(|at: Timestamp| at.plus_secs(PURGE_EVERY_SECS) <= app.now()) {
             purged_at = Some(app.now());
             report("purge", purge(&app).await);
+            report("warnings", warnings::give(&app).await);
         }
         // Only waiting is cut short here, never work.
         tokio::select! {
@@ -61,6 +64,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         }
     }
     report("the last log of sign-ins", app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
+    report("the last provisioning log", app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
     report("the last seal", seal_all(&app).await);
 }
 
@@ -71,6 +75,7 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 
 /// Does all that waits, also what nobody announced: publications of other processes, rules that began or ended.
 pub async fn round(app: &App) -> Result<(), JobError> {
+    app.provisioning_log.flush(&app.db).await?;
     for (tenant, connection) in db::mapping::connections_due(&app.db, app.now().plus_secs(-SETTLED_SECS)).await? {
         mark_due(app, tenant, connection).await?;
     }
@@ -85,6 +90,9 @@ pub async fn after_commit(app: &App) -> Result<(), JobError> {
 /// Writes down what sign-ins left, maps who waits for it, then seals, so that the rows which mapping writes are sealed too.
 async fn seal_and_map(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)>) -> Result<(), JobError> {
     app.sign_in_log.flush(&app.db).await?;
+    if app.provisioning_log.is_due() {
+        app.provisioning_log.flush(&app.db).await?;
+    }
     seal_all(app).await?;
     if remap_all(app, connections).await? > 0 {
         seal_all(app).await?;
@@ -142,6 +150,12 @@ async fn remap_once(app: &App, tenant: TenantId, connection: ConnectionId) -> Re
 /// Removes what expired.
 pub async fn purge(app: &App) -> Result<(), JobError> {
     while identity::forget_deleted(&app.db, app.now().plus_secs(-REMEMBERED_SECS)).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while oauth::purge_access_tokens(&app.db, app.now()).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while provisioning_log::purge_entries(&app.db, app.now().plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
         tokio::task::yield_now().await;
     }
     while sign_in::purge_expired(&app.db, app.now()).await? > 0 {

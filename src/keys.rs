@@ -3,6 +3,8 @@
 //! The database holds no key and no secret in clear: of secrets it keeps hashes, of the master key a check value that only this key
 //! gives. Refuses to know where randomness comes from: bytes are passed in.
 
+mod sealed;
+
 use std::{
     fs,
     io::{self, Write},
@@ -102,6 +104,21 @@ impl Keys {
 #[must_use]
 pub fn scim_token(random: [u8; 32]) -> Secret<String> {
     Secret::new(format!("rg_scim_{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// An access token of an OAuth client: `rg_oauth_` and 256 random bits.
+#[must_use]
+pub fn access_token(random: [u8; 32]) -> Secret<String> {
+    Secret::new(format!("{ACCESS_TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// What access tokens begin with.
+pub const ACCESS_TOKEN_PREFIX: &str = "rg_oauth_";
+
+/// A secret of an OAuth client: `rg_secret_` and 256 random bits.
+#[must_use]
+pub fn client_secret(random: [u8; 32]) -> Secret<String> {
+    Secret::new(format!("rg_secret_{}", URL_SAFE_NO_PAD.encode(random)))
 }
 
 /// A secret for a session's cookie or a link: 256 random bits.

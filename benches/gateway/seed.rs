@@ -159,7 +159,7 @@ impl Seed {
         let scim = |slug: &str| {
             let rules = rules(slug);
             format!(
-                "[[connections]]\nslug = \"{slug}\"\norganization = \"acme\"\naudience = \"admin\"\n[connections.scim]\nenabled = true\n[connections.default_mapping]\nroles = [\"Organization Member\"]\napply = \"on_create\"\n{rules}"
+                "[[connections]]\nslug = \"{slug}\"\norganization = \"acme\"\naudience = \"admin\"\n[connections.scim]\nenabled = true\nrequests_per_second = 0\n[connections.default_mapping]\nroles = [\"Organization Member\"]\napply = \"on_create\"\n{rules}"
             )
         };
         let tenant = format!(

@@ -3,11 +3,15 @@
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
 pub mod apply;
+pub mod attribute_schema;
 pub mod certificate;
 pub mod change;
 pub mod current;
+pub mod event_feed;
 pub mod listing;
+pub mod oauth_client;
 pub mod plan;
+pub mod provisioning_log;
 pub mod recover;
 pub mod session;
 pub mod sign_in_link;

@@ -14,7 +14,7 @@ use crate::{
     },
     app::{Clock, Random},
     domain::{
-        actor::{Actor, Occasion},
+        actor::{Actor, Occasion, Tally},
         id::IdSource,
     },
 };
@@ -31,7 +31,8 @@ impl Plan {
         let db = context.database().await?;
         let now = Clock::System.now();
         let ids = IdSource::new(now, Random::System.bytes());
-        let mut occasion = Occasion { actor: Actor::HostOperator, now, ids, correlation: correlation(&Random::System) };
+        let mut occasion =
+            Occasion { actor: Actor::HostOperator, now, ids, correlation: correlation(&Random::System), tally: Tally::default() };
         let previewed = apply::preview(&db, &mut occasion, &file, &metadata).await?;
         if context.json {
             return output.json(&json!({

@@ -10,7 +10,7 @@ use crate::{
     scim::{
         filter::{Filter, Literal, Operator},
         path::AttrPath,
-        schema::{Schemas, Target},
+        schema::{Schema, Schemas, Target},
     },
 };
 
@@ -110,9 +110,21 @@ impl Condition {
         Self { node: Node::Always(true), exact: true }
     }
 
+    /// By the standard schemas.
     #[must_use]
     pub fn of(filter: &Filter, resources: Resources) -> Self {
-        let (node, exact) = Translation { resources }.filter(filter, Side::Wider);
+        let schemas = Schemas::standard();
+        let schema = match resources {
+            Resources::Users => &schemas.user,
+            Resources::Groups => &schemas.group,
+        };
+        Self::within(filter, resources, schema)
+    }
+
+    /// By a schema that may have more attributes than the standard one: those stand in documents alone.
+    #[must_use]
+    pub fn within(filter: &Filter, resources: Resources, schema: &Schema) -> Self {
+        let (node, exact) = Translation { resources, schema }.filter(filter, Side::Wider);
         Self { node, exact }
     }
 
@@ -231,11 +243,12 @@ fn or(left: Translated, right: Translated) -> Translated {
     }
 }
 
-struct Translation {
+struct Translation<'s> {
     resources: Resources,
+    schema: &'s Schema,
 }
 
-impl Translation {
+impl Translation<'_> {
     fn filter(&self, filter: &Filter, side: Side) -> Translated {
         match filter {
             Filter::And(left, right) => and(self.filter(left, side), self.filter(right, side)),
@@ -257,12 +270,7 @@ impl Translation {
 
     /// `None`: the schema has no such attribute.
     fn column(&self, path: &AttrPath) -> Option<Column> {
-        let schemas = Schemas::standard();
-        let schema = match self.resources {
-            Resources::Users => &schemas.user,
-            Resources::Groups => &schemas.group,
-        };
-        schema.lookup_anywhere(path).map(|target| column(self.resources, target))
+        self.schema.lookup_anywhere(path).map(|target| column(self.resources, target))
     }
 
     fn present(&self, path: &AttrPath, side: Side) -> Translated {

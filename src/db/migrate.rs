@@ -10,7 +10,10 @@ use sqlx::{
 use super::engine::{Db, DbError};
 
 /// Number, what it does, text. Only ever added to.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "the role store", include_str!("../../migrations/0001_role_store.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "the role store", include_str!("../../migrations/0001_role_store.sql")),
+    (2, "what running SCIM connections needs", include_str!("../../migrations/0002_scim_operations.sql")),
+];
 
 impl Db {
     /// Runs what has not run yet; concurrent callers wait for one another.

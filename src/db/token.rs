@@ -89,6 +89,8 @@ pub struct Bearer {
     /// Of the connection as a whole.
     pub enabled: bool,
     pub scim: ScimSettings,
+    /// Of the tenant's own extension of User; 0: it has none.
+    pub schema_version: i64,
     pub token: TokenId,
     pub expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
@@ -109,6 +111,7 @@ struct BearerRow {
     slug: String,
     enabled: bool,
     scim: String,
+    schema_version: i64,
     id: String,
     expires_at_ms: i64,
     revoked_at_ms: Option<i64>,
@@ -123,6 +126,7 @@ impl BearerRow {
             slug: Slug::parse(&self.slug).map_err(|error| DbError::corrupt("a connection's slug", &error))?,
             enabled: self.enabled,
             scim: column::document("a connection's SCIM settings", &self.scim)?,
+            schema_version: self.schema_version,
             token: column::id("a token's id", &self.id)?,
             expires_at: Timestamp::from_millis(self.expires_at_ms),
             revoked_at: column::time(self.revoked_at_ms),
@@ -134,10 +138,20 @@ impl BearerRow {
 /// By the hash of what the client sent, which says neither tenant nor connection.
 pub async fn find_bearer(source: impl Into<Target<'_>>, hash: &str) -> Result<Option<Bearer>, DbError> {
     let sql = "select token.tenant, token.connection, connection.slug, connection.enabled, connection.scim, token.id, token.expires_at_ms, token.revoked_at_ms,
-            token.last_used_at_ms
+            token.last_used_at_ms, coalesce(custom.version, 0) as schema_version
         from scim_token token
         join connection on connection.tenant = token.tenant and connection.id = token.connection
+        left join custom_schema custom on custom.tenant = token.tenant
         where token.hash = $1";
+    find_connection_bearer(source, sql, hash).await
+}
+
+/// `sql` names the columns of [`find_bearer`] and the hash as `$1`.
+pub(super) async fn find_connection_bearer(
+    source: impl Into<Target<'_>>,
+    sql: &'static str,
+    hash: &str,
+) -> Result<Option<Bearer>, DbError> {
     source.into().query(sql).bind(hash.to_owned()).optional().await?.map(BearerRow::read).transpose()
 }
 

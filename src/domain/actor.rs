@@ -15,6 +15,17 @@ pub struct Occasion {
     pub ids: IdSource,
     /// The request's id, in logs and in audit rows.
     pub correlation: String,
+    /// What was changed so far.
+    pub tally: Tally,
+}
+
+/// How much a request changed, for its entry in the provisioning log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Changes of accounts, identities and groups.
+    pub facts: i64,
+    /// Origins of assignments that came or went.
+    pub assignments: i64,
 }
 
 /// The principal behind a request.

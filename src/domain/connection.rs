@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     id::{ConnectionId, OrganizationId, TenantId},
     name::Slug,
+    rate::Rate,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +66,38 @@ pub enum UnknownMembers {
     Skip,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScimSettings {
     pub enabled: bool,
     pub dialect: Dialect,
     pub unknown_members: UnknownMembers,
+    /// Requests that each node takes; 0: without limit.
+    pub requests_per_second: u32,
+    /// Requests that each node takes at once after a pause.
+    pub burst: u32,
+    /// After so many hours without a request somebody is told; 0: never.
+    pub silence_alarm_hours: u32,
+}
+
+impl Default for ScimSettings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            dialect: Dialect::default(),
+            unknown_members: UnknownMembers::default(),
+            requests_per_second: 200,
+            burst: 1000,
+            silence_alarm_hours: 0,
+        }
+    }
+}
+
+impl ScimSettings {
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        Rate { per_second: self.requests_per_second, burst: self.burst }
+    }
 }
 
 /// Which SAML value finds the account of a SCIM resource: `scim` is `userName` or `externalId`, `saml` is `NameID` or an attribute name.

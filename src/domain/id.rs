@@ -95,6 +95,8 @@ pub mod kind {
     pub enum Assignment {}
     pub enum Certificate {}
     pub enum Token {}
+    pub enum OauthClient {}
+    pub enum OauthSecret {}
     pub enum Session {}
     pub enum Event {}
 }
@@ -111,6 +113,9 @@ pub type RuleId = Id<kind::Rule>;
 pub type AssignmentId = Id<kind::Assignment>;
 pub type CertificateId = Id<kind::Certificate>;
 pub type TokenId = Id<kind::Token>;
+/// The `client_id` of an OAuth client.
+pub type OauthClientId = Id<kind::OauthClient>;
+pub type OauthSecretId = Id<kind::OauthSecret>;
 pub type SessionId = Id<kind::Session>;
 /// An audit or outbox row.
 pub type EventId = Id<kind::Event>;

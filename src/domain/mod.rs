@@ -10,6 +10,7 @@ pub mod identity;
 pub mod model;
 pub mod name;
 pub mod organization;
+pub mod rate;
 pub mod role;
 pub mod secret;
 pub mod time;

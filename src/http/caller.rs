@@ -3,15 +3,21 @@
 
 pub mod session;
 
+use std::sync::Arc;
+
 use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::{HeaderMap, header, request::Parts},
 };
 
-use super::{error::ScimFailure, request::RequestId};
+use super::{
+    error::{Kind, ScimFailure},
+    meter::Meter,
+    request::RequestId,
+};
 use crate::{
     app::App,
-    db::token,
+    db::{oauth, token},
     domain::{
         actor::Actor,
         connection::ScimSettings,
@@ -19,6 +25,7 @@ use crate::{
         time::Timestamp,
     },
     keys,
+    scim::schema::Schemas,
 };
 
 /// Longer ones are none of ours.
@@ -35,6 +42,9 @@ pub struct ScimCaller {
     pub request_id: RequestId,
     /// The address below which the connection's resources stand.
     pub base: String,
+    /// The standard ones, with the tenant's own extension where it has one.
+    pub schemas: Arc<Schemas>,
+    pub(super) meter: Meter,
 }
 
 impl FromRequestParts<App> for ScimCaller {
@@ -44,10 +54,21 @@ impl FromRequestParts<App> for ScimCaller {
         let slug = parameter(parts, app, "slug").await.ok_or_else(ScimFailure::unauthenticated)?;
         let now = app.now();
         let secret = bearer_token(&parts.headers).ok_or_else(ScimFailure::unauthenticated)?;
-        let bearer = token::find_bearer(&app.db, &keys::hash(secret)).await?;
+        let short_lived = secret.starts_with(keys::ACCESS_TOKEN_PREFIX);
+        let hash = keys::hash(secret);
+        let bearer =
+            if short_lived { oauth::find_access_bearer(&app.db, &hash).await? } else { token::find_bearer(&app.db, &hash).await? };
         let bearer = bearer.filter(|bearer| bearer.slug.as_str() == slug && bearer.counts_at(now));
         let bearer = bearer.ok_or_else(ScimFailure::unauthenticated)?;
-        mark_used(app, &bearer, now).await;
+        let meter = parts.extensions.get::<Meter>().cloned().unwrap_or_default();
+        meter.identify(bearer.tenant, bearer.connection);
+        app.pace.take(bearer.connection, bearer.scim.rate(), now).map_err(|retry_after_secs| {
+            ScimFailure::new(Kind::TooFast { retry_after_secs }, format!("Too many requests; go on in {retry_after_secs} seconds."))
+        })?;
+        if !short_lived {
+            mark_used(app, &bearer, now).await;
+        }
+        let schemas = app.schemas.read(&app.db, bearer.tenant, bearer.schema_version).await?;
         Ok(Self {
             tenant: bearer.tenant,
             connection: bearer.connection,
@@ -55,6 +76,8 @@ impl FromRequestParts<App> for ScimCaller {
             actor: Actor::Scim { connection: bearer.connection, token: bearer.token },
             request_id: request_id(parts),
             base: app.config.public_url.join(&format!("/connections/{}/scim/v2", bearer.slug)),
+            schemas,
+            meter,
             app: app.clone(),
         })
     }

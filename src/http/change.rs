@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::caller::ScimCaller;
+use super::{caller::ScimCaller, meter::Meter};
 use crate::{
     app::App,
     db::Tx,
@@ -35,6 +35,8 @@ pub struct Author<'a> {
     pub connection: ConnectionId,
     pub actor: &'a Actor,
     pub correlation: &'a str,
+    /// Where what was changed is counted.
+    pub meter: &'a Meter,
 }
 
 /// Makes a change in a transaction of its own. A connection that vanished meanwhile is [`ProvisionError::NotFound`].
@@ -62,6 +64,7 @@ async fn attempt_once<C: Change>(app: &App, author: &Author<'_>, change: &C) -> 
     let published = app.published.read(&mut tx, author.tenant, author.connection).await?.ok_or(ProvisionError::NotFound)?;
     let outcome = change.make(&mut tx, &published, &mut occasion).await?;
     tx.commit().await?;
+    author.meter.add(occasion.tally);
     app.committed.notify_one();
     Ok(outcome)
 }
@@ -69,7 +72,13 @@ async fn attempt_once<C: Change>(app: &App, author: &Author<'_>, change: &C) -> 
 impl ScimCaller {
     /// Makes a change as this caller.
     pub(super) async fn commit<C: Change>(&self, change: &C) -> Result<C::Outcome, ProvisionError> {
-        let author = Author { tenant: self.tenant, connection: self.connection, actor: &self.actor, correlation: self.request_id.as_str() };
+        let author = Author {
+            tenant: self.tenant,
+            connection: self.connection,
+            actor: &self.actor,
+            correlation: self.request_id.as_str(),
+            meter: &self.meter,
+        };
         commit(&self.app, &author, change).await
     }
 }

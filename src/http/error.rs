@@ -36,6 +36,10 @@ pub enum Kind {
     TooLarge,
     UnsupportedMediaType,
     NotImplemented,
+    /// Too many requests; after so many seconds there is room again.
+    TooFast {
+        retry_after_secs: u32,
+    },
     /// It may succeed when it is tried again in a moment.
     Unavailable,
     Internal,
@@ -53,6 +57,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+        Kind::TooFast { .. } => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -72,6 +77,7 @@ fn scim_type(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::InvalidVers => Some("invalidVers"),
         ErrorKind::Sensitive => Some("sensitive"),
         ErrorKind::InvalidCursor => Some("invalidCursor"),
+        ErrorKind::ExpiredCursor => Some("expiredCursor"),
         ErrorKind::TooLarge => None,
     }
 }
@@ -86,7 +92,8 @@ fn scim_kind(kind: ErrorKind) -> Kind {
         | ErrorKind::NoTarget
         | ErrorKind::InvalidValue
         | ErrorKind::InvalidVers
-        | ErrorKind::InvalidCursor => Kind::Invalid,
+        | ErrorKind::InvalidCursor
+        | ErrorKind::ExpiredCursor => Kind::Invalid,
         ErrorKind::Uniqueness => Kind::Conflict,
         ErrorKind::Sensitive => Kind::Forbidden,
         ErrorKind::TooLarge => Kind::TooLarge,
@@ -117,7 +124,12 @@ impl ScimFailure {
         Self::new(Kind::NotFound, "There is no such resource.")
     }
 
-    /// As it stands in a response of its own and, later, in the operations of a bulk response.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        status(self.kind).as_u16()
+    }
+
+    /// As it stands in a response of its own and in the operations of a bulk response.
     #[must_use]
     pub fn body(&self) -> Value {
         let mut body = json!({ "schemas": [ERROR_URN], "status": status(self.kind).as_str() });
@@ -187,8 +199,16 @@ impl IntoResponse for ScimFailure {
         let mut response = (status(self.kind), Json(self.body())).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(SCIM_JSON));
         mark(self.kind, response.headers_mut());
+        response.extensions_mut().insert(Refusal { scim_type: self.scim_type.and_then(scim_type), detail: self.detail });
         response
     }
+}
+
+/// What was refused in the SCIM protocol, for the log beside the answer.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub scim_type: Option<&'static str>,
+    pub detail: String,
 }
 
 /// Headers that belong to a status.
@@ -197,6 +217,7 @@ fn mark(kind: Kind, headers: &mut HeaderMap) {
         // RFC 7235 section 4.1.
         Kind::Unauthenticated => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rolegate\"")),
         Kind::Unavailable => headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS)),
+        Kind::TooFast { retry_after_secs } => headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_secs)),
         _ => None,
     };
 }

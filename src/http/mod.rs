@@ -11,6 +11,9 @@ mod health;
 mod link;
 mod local_path;
 mod me;
+mod meter;
+mod oauth;
+pub mod pace;
 pub mod page;
 mod request;
 pub mod routes;
@@ -32,6 +35,7 @@ pub fn routes() -> Routes {
         .merge(scim::routes())
         .merge(saml::routes())
         .merge(api::routes())
+        .add(Method::POST, "/connections/{slug}/oauth/token", Entry::Open, oauth::token)
         .add(Method::GET, "/", Entry::Open, me::home)
         .add(Method::GET, "/me", Entry::Session, me::get)
         .add(Method::POST, "/logout", Entry::Session, me::log_out)
@@ -48,6 +52,7 @@ pub fn router(app: App) -> Router {
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(app.clone(), meter::record))
         .layer(middleware::from_fn_with_state(app.clone(), request::run_to_completion))
         .with_state(app)
 }

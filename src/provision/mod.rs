@@ -12,6 +12,7 @@ pub mod published;
 mod reconcile;
 mod record;
 pub mod remap;
+pub mod schemas;
 pub mod sign_in;
 pub mod user;
 pub mod withdraw;
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub use published::{Published, PublishedCache};
+pub use schemas::SchemaCache;
 
 /// Why a change was refused. Nothing of it was written once the transaction is dropped.
 #[derive(Debug, thiserror::Error)]

@@ -59,6 +59,13 @@ impl Record {
         if self.is_empty() {
             return Ok(());
         }
+        for entry in &self.entries {
+            if entry.action.starts_with("assignment.") {
+                occasion.tally.assignments += 1;
+            } else {
+                occasion.tally.facts += 1;
+            }
+        }
         audit::append(tx, tenant, occasion, &self.entries).await?;
         audit::publish(tx, tenant, occasion, &self.events).await
     }

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    cursor::TTL_SECS,
     list::{MAX_PAGE, PAGE, list_response},
+    role,
     schema::{Attribute, Definition, Kind, Mutability, Returned, Schema, Schemas, Uniqueness},
 };
 
@@ -53,6 +55,7 @@ pub fn service_provider_config(base: &str, can: Capabilities) -> Value {
         "etag": { "supported": can.etag },
         "pagination": {
             "cursor": can.cursor, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": PAGE, "maxPageSize": MAX_PAGE,
+            "cursorTimeout": if can.cursor { Value::from(TTL_SECS) } else { Value::Null },
         },
         "authenticationSchemes": schemes,
         "meta": { "resourceType": "ServiceProviderConfig", "location": format!("{base}/ServiceProviderConfig") },
@@ -72,8 +75,8 @@ pub fn resource_type(base: &str, schemas: &Schemas, id: &str) -> Option<Value> {
     types(schemas).into_iter().find(|schema| schema.core.name == id).map(|schema| resource_type_of(base, schema))
 }
 
-fn types(schemas: &Schemas) -> [&Schema; 2] {
-    [&schemas.user, &schemas.group]
+fn types(schemas: &Schemas) -> [&Schema; 3] {
+    [&schemas.user, &schemas.group, role::schema()]
 }
 
 fn resource_type_of(base: &str, schema: &Schema) -> Value {
@@ -202,7 +205,7 @@ mod tests {
             assert!(schema(BASE, known, one["schema"].as_str().unwrap()).is_some());
         }
         assert!(schema(BASE, known, "urn:none").is_none());
-        assert!(resource_type(BASE, known, "Role").is_none());
+        assert_eq!(resource_type(BASE, known, "Role").unwrap()["endpoint"], "/Roles");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Sensitive,
     /// RFC 9865: the cursor is not one that was given out.
     InvalidCursor,
+    /// RFC 9865: the cursor was given out too long ago.
+    ExpiredCursor,
     /// The body or the number of operations is above its limit.
     TooLarge,
 }

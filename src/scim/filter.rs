@@ -190,7 +190,7 @@ impl fmt::Display for Filter {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::scim) mod tests {
     use proptest::prelude::*;
 
     use super::*;

@@ -14,8 +14,16 @@ pub const BODY: usize = 1 << 20;
 /// # Errors
 /// When it is anything else.
 pub fn object(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
-    if body.len() > BODY {
-        return Err(ScimError::new(ErrorKind::TooLarge, format_args!("The body has {} bytes; at most {BODY} are taken.", body.len())));
+    object_within(body, BODY, DEPTH)
+}
+
+/// As `object`, with limits of the caller's: a bulk request holds many bodies.
+///
+/// # Errors
+/// As `object`.
+pub fn object_within(body: &[u8], length: usize, depth: usize) -> Result<Map<String, Value>, ScimError> {
+    if body.len() > length {
+        return Err(ScimError::new(ErrorKind::TooLarge, format_args!("The body has {} bytes; at most {length} are taken.", body.len())));
     }
     let value: Value = serde_json::from_slice(body).map_err(|e| ScimError::syntax(format_args!("The body is not JSON: {e}.")))?;
     let Value::Object(map) = value else {
@@ -23,21 +31,21 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
     };
     for (key, value) in &map {
         check_text(key)?;
-        check(value, 2)?;
+        check(value, 2, depth)?;
     }
     Ok(map)
 }
 
-fn check(value: &Value, depth: usize) -> Result<(), ScimError> {
-    if depth > DEPTH && (value.is_array() || value.is_object()) {
-        return Err(ScimError::syntax(format_args!("The body is nested more than {DEPTH} deep.")));
+fn check(value: &Value, depth: usize, deepest: usize) -> Result<(), ScimError> {
+    if depth > deepest && (value.is_array() || value.is_object()) {
+        return Err(ScimError::syntax(format_args!("The body is nested more than {deepest} deep.")));
     }
     match value {
         Value::String(text) => check_text(text),
-        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth + 1)),
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth + 1, deepest)),
         Value::Object(map) => map.iter().try_for_each(|(key, value)| {
             check_text(key)?;
-            check(value, depth + 1)
+            check(value, depth + 1, deepest)
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
@@ -76,6 +84,21 @@ mod tests {
         assert_eq!(object(br#"{"a":{"b":["\u0000"]}}"#).unwrap_err().kind, ErrorKind::InvalidValue);
         assert_eq!(object(br#"{"a\u0000":1}"#).unwrap_err().kind, ErrorKind::InvalidValue);
         assert_eq!(object(b"\xff").unwrap_err().kind, ErrorKind::InvalidSyntax);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = object(&body);
+        }
+
+        #[test]
+        fn anything_like_json_is_read_or_refused(body in "(\\{|\\}|\\[|\\]|,|:|\"[a-c]{0,2}\"|\"\\\\u0000\"|null|true|-?[0-9]{1,3}(e[0-9]{1,3})?| ){0,24}") {
+            if let Ok(map) = object(body.as_bytes()) {
+                let text = Value::Object(map.clone()).to_string();
+                proptest::prop_assert_eq!(object(text.as_bytes()), Ok(map));
+            }
+        }
     }
 
     #[test]

@@ -3,8 +3,12 @@
 //! One strict engine that knows the schema (`schema`, `filter`, `path`, `resource`, `group`, `patch`), and in front of it
 //! `normalise`, which turns the habits of identity providers into what the RFCs say. No status codes, no storage, no clock.
 
+pub mod bulk;
+pub mod cursor;
+pub mod custom;
 pub mod discovery;
 pub mod error;
+pub mod event;
 pub mod filter;
 pub mod group;
 mod json;
@@ -14,5 +18,7 @@ pub mod patch;
 pub mod path;
 pub mod project;
 pub mod resource;
+pub mod role;
 pub mod schema;
+pub mod sort;
 mod value;

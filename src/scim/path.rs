@@ -108,6 +108,29 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(
+            urn in proptest::option::of("urn:[a-z]{1,4}:[0-9]\\.[0-9]:[A-Z][a-z]{1,3}"), name in "[a-zA-Z][a-zA-Z0-9_-]{0,6}",
+            sub in proptest::option::of("[a-z$][a-z]{1,4}"), filter in proptest::option::of(super::super::filter::tests::filter())
+        ) {
+            let path = Path { attribute: AttrPath { schema: urn, name, sub }, filter };
+            // The filter of a path names parts of an element, of which there are none inside them.
+            if let Ok(read) = path.to_string().parse::<Path>() {
+                proptest::prop_assert_eq!(read, path);
+            } else {
+                proptest::prop_assert!(path.filter.is_some(), "{}", path);
+            }
+        }
+
+        #[test]
+        fn anything_like_a_path_is_read_or_refused(text in "([a-c.:]{0,3}|[ \\[\\]()]| eq | and |not|pr|\"[a\\\\]?\"?|1|true|urn:a:2\\.0:B){0,8}") {
+            if let Ok(path) = text.parse::<Path>() {
+                proptest::prop_assert_eq!(path.to_string().parse::<Path>(), Ok(path));
+            }
+        }
+    }
+
     #[test]
     fn a_urn_keeps_its_dots() {
         let path = AttrPath::parse("urn:ietf:params:scim:schemas:core:2.0:User:name.givenName").unwrap();

@@ -1,4 +1,4 @@
-//! Role by route for every preset: what each role of the product's presets may do to a connection's certificates.
+//! Role by route for every preset: what each role of the product's presets may do to a connection and to the tenant's schema.
 
 use std::fmt::Write as _;
 
@@ -25,21 +25,28 @@ async fn roles_by_routes_for_every_preset() {
         let model = model(&gateway, applied.tenant).await;
         writeln!(table, "{}", preset.key).unwrap();
         for listed in &guarded {
-            let path =
-                listed.path.replace("{slug}", &format!("{}-okta", preset.key)).replace("{id}", "01900000-0000-7000-8000-000000000001");
+            let path = listed
+                .path
+                .replace("{slug}", &format!("{}-okta", preset.key))
+                .replace("{id}", "01900000-0000-7000-8000-000000000001")
+                .replace("{secret}", "01900000-0000-7000-8000-000000000002");
             writeln!(table, "  {} {}", listed.method, listed.path).unwrap();
             for role in model.roles() {
                 let mut browser = holder(&gateway, &model, Some(role.name.as_str())).await;
                 let status = if listed.method == Method::GET {
                     browser.get_json(&path).await.status
                 } else {
-                    browser.post_json(&path, &json!({ "certificate": idp::KEY.certificate().to_pem() })).await.status
+                    let csrf = browser.clone().csrf_token().await;
+                    let headers = [("content-type", "application/json"), ("x-csrf-token", csrf.as_str())];
+                    let body = json!({ "certificate": idp::KEY.certificate().to_pem() }).to_string().into_bytes();
+                    browser.send(listed.method.clone(), &path, &headers, body).await.status
                 };
-                let changes = listed.method != Method::GET;
+                // Certificates and the secrets of connections; the attribute schema may be delegated.
+                let changes = listed.method != Method::GET && listed.path.contains("{slug}");
                 assert_eq!(
                     changes && status != StatusCode::FORBIDDEN,
                     changes && role.owner_class,
-                    "an owner and nobody else rotates: {} at {listed:?} got {status}",
+                    "an owner and nobody else touches certificates and secrets: {} at {listed:?} got {status}",
                     role.name
                 );
                 writeln!(table, "    {:40} {}", role.name.as_str(), status.as_u16()).unwrap();

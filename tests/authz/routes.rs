@@ -17,7 +17,11 @@ use crate::common::{
 
 /// A path of the table with its parameters filled in.
 fn path_of(listed: &Listed) -> String {
-    listed.path.replace("{slug}", "acme-okta").replace("{id}", "01900000-0000-7000-8000-000000000001")
+    listed
+        .path
+        .replace("{slug}", "acme-okta")
+        .replace("{id}", "01900000-0000-7000-8000-000000000001")
+        .replace("{secret}", "01900000-0000-7000-8000-000000000002")
 }
 
 async fn call(browser: &mut Browser<'_>, listed: &Listed, token: Option<&str>) -> StatusCode {

@@ -227,7 +227,8 @@ async fn plant_tenant(db: &Db, number: u128, slug: &str, connections: &[&str]) {
             authority: Authority::default(),
             enabled: true,
             allow_owner_grants: false,
-            scim: ScimSettings { enabled: true, ..ScimSettings::default() },
+            // The clock stands still: a limit of the rate would never let go.
+            scim: ScimSettings { enabled: true, requests_per_second: 0, ..ScimSettings::default() },
             saml: SamlSettings::default(),
             attributes: BTreeMap::new(),
             version: 1,

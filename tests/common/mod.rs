@@ -7,7 +7,7 @@ pub mod installation;
 pub mod whole;
 
 use rolegate::domain::{
-    actor::{Actor, Occasion},
+    actor::{Actor, Occasion, Tally},
     id::IdSource,
     time::Timestamp,
 };
@@ -22,5 +22,5 @@ pub fn ids(seed: u8) -> IdSource {
 
 /// The host operator, at [`NOW`].
 pub fn occasion(seed: u8) -> Occasion {
-    Occasion { actor: Actor::HostOperator, now: NOW, ids: ids(seed), correlation: format!("test-{seed}") }
+    Occasion { actor: Actor::HostOperator, now: NOW, ids: ids(seed), correlation: format!("test-{seed}"), tally: Tally::default() }
 }

@@ -11,7 +11,7 @@ async fn discovery_says_what_there_is(#[values(Engine::Sqlite, Engine::Postgres)
     let gateway = Gateway::begin(engine).await;
     let config = gateway.get("/ServiceProviderConfig").await.expect(200).json();
     let supported = ["patch", "bulk", "filter", "changePassword", "sort", "etag"].map(|name| config[name]["supported"].clone());
-    assert_eq!(supported, [true, false, true, false, false, true].map(|value| json!(value)));
+    assert_eq!(supported, [true, true, true, false, true, true].map(|value| json!(value)));
     let types = gateway.get("/ResourceTypes").await.expect(200).json();
     for kind in types["Resources"].as_array().unwrap() {
         let id = kind["id"].as_str().unwrap();
@@ -19,7 +19,7 @@ async fn discovery_says_what_there_is(#[values(Engine::Sqlite, Engine::Postgres)
         gateway.get(kind["endpoint"].as_str().unwrap()).await.expect(200);
     }
     let schemas = gateway.get("/Schemas").await.expect(200).json();
-    assert_eq!(schemas["totalResults"], 3);
+    assert_eq!(schemas["totalResults"], 4);
     for schema in schemas["Resources"].as_array().unwrap() {
         assert_eq!(&gateway.get(&format!("/Schemas/{}", schema["id"].as_str().unwrap())).await.expect(200).json(), schema);
     }

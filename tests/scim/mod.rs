@@ -1,8 +1,15 @@
 //! SCIM as clients see it, on both engines. Each file is named after the addresses it calls.
 
+mod bulk;
 mod callers;
 mod concurrent;
 mod discovery;
 mod groups;
+mod habits;
 mod lists;
+mod oauth;
+mod operations;
+mod pages;
+mod random;
+mod roles;
 mod users;

@@ -110,8 +110,8 @@ async fn what_is_wrong_is_named_and_nothing_is_written(#[values(Engine::Sqlite, 
         ("GET", "/Nobody", json, "", 404, "", "no such endpoint"),
         ("POST", "/Schemas", json, "{", 405, "", "no such method"),
         ("PUT", "/ServiceProviderConfig", json, "{", 405, "", "no such method"),
-        ("POST", "/Bulk", json, "{}", 501, "", "does not do"),
-        ("GET", "/Me", json, "", 501, "", "does not do"),
+        ("POST", "/Bulk", json, "{}", 400, "invalidSyntax", "Operations"),
+        ("GET", "/Me", json, "", 501, "", "no /Me"),
     ];
     for (method, path, kind, body, status, scim_type, words) in cases {
         let answer = raw(method, path, kind, body).await;

@@ -5,5 +5,6 @@ mod chain;
 mod connections;
 mod migrations;
 mod once;
+mod scim;
 mod tenants;
 mod world;

@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::{
     domain::{
         assignment::Reach,
-        connection::{Audience, Authority, Correlation, Dialect, Jit, MissingGroups, UnknownMembers},
+        connection::{Audience, Authority, Correlation, Jit, MissingGroups, ScimSettings},
     },
     policy::{
         mapping::{Apply, Unmatched},
@@ -85,7 +85,7 @@ pub(super) struct Connection {
     #[serde(default)]
     pub allow_owner_grants: bool,
     #[serde(default)]
-    pub scim: Scim,
+    pub scim: ScimSettings,
     #[serde(default)]
     pub saml: Saml,
     #[serde(default)]
@@ -94,14 +94,6 @@ pub(super) struct Connection {
     pub default_mapping: DefaultMapping,
     #[serde(default)]
     pub rules: Vec<Rule>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Scim {
-    pub enabled: bool,
-    pub dialect: Dialect,
-    pub unknown_members: UnknownMembers,
 }
 
 #[derive(Deserialize, Default)]

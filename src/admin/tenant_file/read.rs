@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         catalogue::Permission,
-        connection::{SamlSettings, ScimSettings},
+        connection::SamlSettings,
         model::Settings,
         name::{Email, Slug, Title, fold},
         time::Timestamp,
@@ -169,8 +169,7 @@ impl Reader<'_> {
             (None, Some(url)) => Some(self.read("connections.saml.idp_metadata_url", url, metadata_url)?),
             (None, None) => None,
         };
-        let raw::Scim { enabled, dialect, unknown_members } = raw.scim;
-        let scim = ScimSettings { enabled, dialect, unknown_members };
+        let scim = raw.scim;
         let saml = self.saml(raw.saml)?;
         let raw::DefaultMapping { roles, apply, unmatched } = raw.default_mapping;
         let default_roles =

@@ -3,20 +3,21 @@
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, rejection::JsonRejection},
+    extract::Path,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::parse;
 use crate::{
     admin::certificate::{self, RotationError},
     db::certificate::IdpCertificateRow,
     domain::id::CertificateId,
     http::{
         caller::session::{ChangingCaller, SessionCaller},
-        error::{Kind, Problem},
+        error::Problem,
     },
     policy::action::{ReadCertificates, RotateCertificates},
     saml::Certificate,
@@ -77,13 +78,6 @@ pub async fn retire(
     let row = certificate::retire(&grant, caller.db(), &mut caller.occasion(), &connection, id, sent.confirm).await?;
     caller.app.committed.notify_one();
     Ok(Json(shown(&row)).into_response())
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    Json::from_bytes(body).map(|Json(value)| value).map_err(|rejection| match rejection {
-        JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) => Problem::invalid("body", rejection.body_text()),
-        rejection => Problem::new(Kind::Invalid, "body", rejection.body_text()),
-    })
 }
 
 fn shown(row: &IdpCertificateRow) -> Value {

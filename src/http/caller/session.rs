@@ -22,7 +22,7 @@ use crate::{
         account::SignInStatus,
         actor::{AccountActor, Actor, Occasion},
         connection::Connection,
-        id::TenantId,
+        id::{OrganizationId, TenantId},
         model::RoleModel,
         name::Slug,
         secret::Secret,
@@ -82,8 +82,12 @@ impl SessionCaller {
 
     /// The right to do `A` at the organization of a connection.
     pub fn authorize<A: Action>(&self, connection: &Connection) -> Result<Grant<A>, Problem> {
-        authorize(&self.actor, &self.model, connection.organization)
-            .map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))
+        self.authorize_at(connection.organization)
+    }
+
+    /// The right to do `A` at an organization.
+    pub fn authorize_at<A: Action>(&self, at: OrganizationId) -> Result<Grant<A>, Problem> {
+        authorize(&self.actor, &self.model, at).map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))
     }
 
     async fn read(parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {

@@ -18,16 +18,30 @@ impl FromRequest<App> for Body {
     type Rejection = ScimFailure;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ScimFailure> {
-        check_content_type(request.headers())?;
-        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ScimFailure::new(Kind::TooLarge, "The body is larger than 1 MiB.")
-            } else {
-                ScimFailure::new(Kind::Invalid, "The body ended before it was complete.")
-            }
-        })?;
-        Ok(Self(bytes))
+        Ok(Self(read(request, app, "The body is larger than 1 MiB.").await?))
     }
+}
+
+/// At most 10 MiB of JSON: the route lets so much through.
+pub struct BulkBody(pub Bytes);
+
+impl FromRequest<App> for BulkBody {
+    type Rejection = ScimFailure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ScimFailure> {
+        Ok(Self(read(request, app, "The body is larger than 10 MiB.").await?))
+    }
+}
+
+async fn read(request: Request, app: &App, too_large: &str) -> Result<Bytes, ScimFailure> {
+    check_content_type(request.headers())?;
+    Bytes::from_request(request, app).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            ScimFailure::new(Kind::TooLarge, too_large)
+        } else {
+            ScimFailure::new(Kind::Invalid, "The body ended before it was complete.")
+        }
+    })
 }
 
 /// RFC 7644 section 3.1: `application/scim+json`, and `application/json` too. None at all is taken for it (hand-written clients).

@@ -1,5 +1,7 @@
 //! What SCIM changes, as the core makes it.
 
+use std::sync::Arc;
+
 use crate::{
     db::{Tx, group::GroupRow, identity::UserRow},
     domain::{
@@ -47,13 +49,14 @@ pub struct PatchUser {
     pub precondition: Precondition,
     pub patch: Patch,
     pub dialect: Dialect,
+    pub schemas: Arc<Schemas>,
 }
 
 impl Change for PatchUser {
     type Outcome = UserRow;
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<UserRow, ProvisionError> {
-        let patch = |before: &User| self.patch.apply(before, Schemas::standard(), self.dialect);
+        let patch = |before: &User| self.patch.apply(before, &self.schemas, self.dialect);
         user::change_user(tx, published, occasion, self.id, self.precondition, patch).await
     }
 }

@@ -1,4 +1,4 @@
-//! A collection of resources: pages of it, found by the database as far as its columns go, and the rest by a look at the documents.
+//! The two collections of resources that clients change: how their rows are read and shown.
 
 use serde_json::Value;
 
@@ -10,37 +10,41 @@ use crate::{
         filter::{Condition, Resources},
         group::{GroupRow, MemberRow, direct_groups, list_members},
         identity::UserRow,
+        pick::{pick_groups, pick_users},
     },
     domain::id::{AccountId, GroupId},
     http::{caller::ScimCaller, error::ScimFailure},
     provision,
     scim::{
-        filter::Filter,
         group::{Group, Member},
-        list::{ListQuery, list_response},
         project::Projection,
         resource::{Envelope, User, UserGroup},
-        schema::{Schema, Schemas},
+        schema::Schema,
     },
 };
 
 /// The two collections; they differ in their rows and in how these are shown.
 pub trait Collection: Sync {
     type Row: Send + Sync;
-    type Id: Copy + Send;
+    type Id: Copy + Send + Sync + std::fmt::Display;
 
     const RESOURCES: Resources;
     /// Attributes that are not in the row and cost a query more.
     const APART: &'static str;
     /// How many documents are looked at a time when the database cannot decide.
-    fn scan_page(&self, filter: &Filter) -> i64;
+    fn scan_page(&self, apart: bool) -> i64;
 
-    fn schema(&self) -> &'static Schema;
+    /// As addresses have it.
+    fn name(&self) -> &'static str;
+    fn schema(&self) -> &Schema;
     fn id(&self, row: &Self::Row) -> Self::Id;
     fn version(&self, row: &Self::Row) -> i64;
     fn location(&self, row: &Self::Row) -> String;
     fn page(&self, condition: &Condition, span: Span<Self::Id>) -> impl Future<Output = Result<Vec<Self::Row>, DbError>> + Send;
     fn count(&self, condition: &Condition) -> impl Future<Output = Result<i64, DbError>> + Send;
+    /// Those of these ids that are there, in no order; at most [`MAX_PAGE`].
+    fn picked(&self, ids: &[Self::Id]) -> impl Future<Output = Result<Vec<Self::Row>, DbError>> + Send;
+    fn parse_id(&self, text: &str) -> Option<Self::Id>;
     /// The number of all, from a counter.
     fn total(&self) -> impl Future<Output = Result<i64, DbError>> + Send;
     /// The rows as documents; `apart` says whether [`Self::APART`] is needed.
@@ -53,72 +57,6 @@ pub async fn render_one<C: Collection>(collection: &C, row: C::Row, projection: 
     Ok(Rendered { body, version: collection.version(&row), location: collection.location(&row) })
 }
 
-/// RFC 7644 section 3.4.2. Without a filter and for filters over columns the database pages and counts; other filters walk the rows
-/// that may match, page by page, and keep those that are asked for.
-pub async fn list_collection<C: Collection>(collection: &C, query: &ListQuery) -> Result<Value, ScimFailure> {
-    let condition = query.filter.as_ref().map_or_else(Condition::all, |filter| Condition::of(filter, C::RESOURCES));
-    let (total, rows) = match &query.filter {
-        _ if condition.is_none() => (0, Vec::new()),
-        Some(filter) if !condition.is_exact() => scan(collection, &condition, filter, query).await?,
-        _ => look_up(collection, &condition, query).await?,
-    };
-    let shown = collection.show(&rows, query.projection.wants(C::APART), &query.projection).await?;
-    Ok(list_response(total, query.start_index, shown))
-}
-
-async fn look_up<C: Collection>(collection: &C, condition: &Condition, query: &ListQuery) -> Result<(usize, Vec<C::Row>), DbError> {
-    let (offset, limit) = (number(query.start_index - 1), number(query.count));
-    let span = Span { after: None, offset, limit };
-    let rows = if limit == 0 { Vec::new() } else { collection.page(condition, span).await? };
-    let read = number(rows.len());
-    let total = if condition.is_all() {
-        collection.total().await?
-    } else if read < limit && (read > 0 || offset == 0) {
-        // The page has the end of the list: nothing needs counting.
-        offset + read
-    } else {
-        collection.count(condition).await?
-    };
-    // A counter may have been read before a commit that the page has seen.
-    Ok((usize::try_from(total.max(if read > 0 { offset + read } else { 0 })).unwrap_or(0), rows))
-}
-
-async fn scan<C: Collection>(
-    collection: &C,
-    condition: &Condition,
-    filter: &Filter,
-    query: &ListQuery,
-) -> Result<(usize, Vec<C::Row>), DbError> {
-    let apart = filter.attributes().any(|path| path.name.eq_ignore_ascii_case(C::APART));
-    let limit = collection.scan_page(filter);
-    let (mut matches, mut kept) = (0, Vec::new());
-    let mut after = None;
-    loop {
-        let rows = collection.page(condition, Span { after, offset: 0, limit }).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some(collection.id(last));
-        let is_last = number(rows.len()) < limit;
-        let documents = collection.show(&rows, apart, &Projection::default()).await?;
-        for (row, document) in rows.into_iter().zip(documents) {
-            if !document.as_object().is_some_and(|document| filter.matches(document, collection.schema())) {
-                continue;
-            }
-            matches += 1;
-            if matches >= query.start_index && kept.len() < query.count {
-                kept.push(row);
-            }
-        }
-        if is_last {
-            break;
-        }
-    }
-    Ok((matches, kept))
-}
-
-fn number(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
-}
-
 pub struct Users<'a>(pub &'a ScimCaller);
 
 impl Collection for Users<'_> {
@@ -128,12 +66,16 @@ impl Collection for Users<'_> {
     const RESOURCES: Resources = Resources::Users;
     const APART: &'static str = "groups";
 
-    fn scan_page(&self, _: &Filter) -> i64 {
+    fn scan_page(&self, _: bool) -> i64 {
         500
     }
 
-    fn schema(&self) -> &'static Schema {
-        &Schemas::standard().user
+    fn name(&self) -> &'static str {
+        "Users"
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.0.schemas.user
     }
 
     fn id(&self, row: &UserRow) -> AccountId {
@@ -154,6 +96,14 @@ impl Collection for Users<'_> {
 
     async fn count(&self, condition: &Condition) -> Result<i64, DbError> {
         count(&self.0.app.db, directory(self.0), condition, Self::RESOURCES).await
+    }
+
+    async fn picked(&self, ids: &[AccountId]) -> Result<Vec<UserRow>, DbError> {
+        pick_users(&self.0.app.db, directory(self.0), ids).await
+    }
+
+    fn parse_id(&self, text: &str) -> Option<AccountId> {
+        AccountId::parse(text).ok()
     }
 
     async fn total(&self) -> Result<i64, DbError> {
@@ -199,12 +149,16 @@ impl Collection for Groups<'_> {
     const APART: &'static str = "members";
 
     /// A group may have very many members: few of them are held at a time when the filter looks at them.
-    fn scan_page(&self, filter: &Filter) -> i64 {
-        if filter.attributes().any(|path| path.name.eq_ignore_ascii_case(Self::APART)) { 10 } else { 500 }
+    fn scan_page(&self, apart: bool) -> i64 {
+        if apart { 10 } else { 500 }
     }
 
-    fn schema(&self) -> &'static Schema {
-        &Schemas::standard().group
+    fn name(&self) -> &'static str {
+        "Groups"
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.0.schemas.group
     }
 
     fn id(&self, row: &GroupRow) -> GroupId {
@@ -225,6 +179,14 @@ impl Collection for Groups<'_> {
 
     async fn count(&self, condition: &Condition) -> Result<i64, DbError> {
         count(&self.0.app.db, directory(self.0), condition, Self::RESOURCES).await
+    }
+
+    async fn picked(&self, ids: &[GroupId]) -> Result<Vec<GroupRow>, DbError> {
+        pick_groups(&self.0.app.db, directory(self.0), ids).await
+    }
+
+    fn parse_id(&self, text: &str) -> Option<GroupId> {
+        GroupId::parse(text).ok()
     }
 
     async fn total(&self) -> Result<i64, DbError> {

@@ -59,6 +59,16 @@ fn version(tag: &str) -> Option<i64> {
     tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?.parse().ok().filter(|version| *version > 0)
 }
 
+/// As `If-Match`, of an operation in a bulk request.
+pub fn precondition(sent: Option<&str>) -> Precondition {
+    match sent.map(str::trim) {
+        None | Some("") => Precondition::None,
+        Some("*") => Precondition::Any,
+        // A tag that was never given out matches nothing.
+        Some(tag) => Precondition::Version(version(tag).unwrap_or(-1)),
+    }
+}
+
 pub fn etag(version: i64) -> String {
     Envelope::etag(u64::try_from(version).unwrap_or(0))
 }

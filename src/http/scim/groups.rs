@@ -8,8 +8,9 @@ use axum::{
 use super::{
     body::Body,
     changes::{ChangeGroup, CreateGroup, DeleteGroup, ReplaceGroup},
-    collection::{Groups, list_collection, render_one},
+    collection::{Groups, render_one},
     conditional::{IfMatch, IfNoneMatch},
+    listing::list_collection,
     parameters::{Parameters, ResourceId},
     respond::{changed, created, document, found, not_modified},
 };
@@ -17,11 +18,11 @@ use crate::{
     db::group::find_group,
     domain::id::kind::Group as GroupKind,
     http::{caller::ScimCaller, error::ScimFailure},
-    scim::{group::Group, patch::Patch, schema::Schemas},
+    scim::{group::Group, patch::Patch},
 };
 
 pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
-    let projection = query.projection(&Schemas::standard().group)?;
+    let projection = query.projection(&caller.schemas.group)?;
     let group = Group::parse(&body, caller.settings.dialect)?;
     let row = caller.commit(&CreateGroup(group)).await?;
     Ok(created(render_one(&Groups(&caller), row, &projection).await?))
@@ -33,7 +34,7 @@ pub async fn read(
     query: Parameters,
     if_none_match: IfNoneMatch,
 ) -> Result<Response, ScimFailure> {
-    let projection = query.projection(&Schemas::standard().group)?;
+    let projection = query.projection(&caller.schemas.group)?;
     let row = find_group(&caller.app.db, caller.tenant, caller.connection, id).await?.ok_or_else(ScimFailure::not_found)?;
     if if_none_match.has(row.version) {
         return Ok(not_modified(row.version));
@@ -42,8 +43,8 @@ pub async fn read(
 }
 
 pub async fn list(caller: ScimCaller, query: Parameters) -> Result<Response, ScimFailure> {
-    let query = query.list(&Schemas::standard().group)?;
-    Ok(document(list_collection(&Groups(&caller), &query).await?))
+    let query = query.list(&caller.schemas.group)?;
+    Ok(document(list_collection(&Groups(&caller), &caller, &query).await?))
 }
 
 pub async fn replace(
@@ -53,7 +54,7 @@ pub async fn replace(
     query: Parameters,
     Body(body): Body,
 ) -> Result<Response, ScimFailure> {
-    let projection = query.projection(&Schemas::standard().group)?;
+    let projection = query.projection(&caller.schemas.group)?;
     let group = Group::parse(&body, caller.settings.dialect)?;
     let row = caller.commit(&ReplaceGroup { id, precondition, group }).await?;
     Ok(found(render_one(&Groups(&caller), row, &projection).await?))
@@ -67,7 +68,7 @@ pub async fn patch(
     query: Parameters,
     Body(body): Body,
 ) -> Result<Response, ScimFailure> {
-    let projection = query.projection(&Schemas::standard().group)?;
+    let projection = query.projection(&caller.schemas.group)?;
     let change = Patch::parse(&body, caller.settings.dialect)?.group_change(caller.settings.dialect)?;
     let row = caller.commit(&ChangeGroup { id, precondition, change }).await?;
     if projection.is_asked() { Ok(found(render_one(&Groups(&caller), row, &projection).await?)) } else { Ok(changed(row.version)) }

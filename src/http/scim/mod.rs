@@ -1,22 +1,28 @@
 //! SCIM below `/connections/{slug}/scim/v2`. Whatever stands here, every address of it asks for the token first.
 
 mod body;
+mod bulk;
 mod changes;
 mod collection;
 mod conditional;
+mod cursors;
 mod discovery;
 mod groups;
+mod listing;
 mod parameters;
 mod respond;
+mod roles;
+mod search;
 mod users;
 
-use axum::http::Method;
+use axum::{extract::DefaultBodyLimit, handler::Handler as _, http::Method};
 
 use super::{
     caller::ScimCaller,
     error::{Kind, ScimFailure},
     routes::{Entry, Routes},
 };
+use crate::scim::bulk::BODY;
 
 /// Every address of them asks for the bearer of its connection.
 pub fn routes() -> Routes {
@@ -30,7 +36,7 @@ pub fn routes() -> Routes {
         .add(patch.clone(), "/Users/{id}", token, users::patch)
         .add(delete.clone(), "/Users/{id}", token, users::delete)
         .add(get.clone(), "/Groups", token, groups::list)
-        .add(post, "/Groups", token, groups::create)
+        .add(post.clone(), "/Groups", token, groups::create)
         .add(get.clone(), "/Groups/{id}", token, groups::read)
         .add(put, "/Groups/{id}", token, groups::replace)
         .add(patch, "/Groups/{id}", token, groups::patch)
@@ -39,12 +45,15 @@ pub fn routes() -> Routes {
         .add(get.clone(), "/ResourceTypes", token, discovery::resource_types)
         .add(get.clone(), "/ResourceTypes/{id}", token, discovery::resource_type)
         .add(get.clone(), "/Schemas", token, discovery::schemas)
-        .add(get, "/Schemas/{id}", token, discovery::schema)
-        .add_any("/Me", token, not_implemented)
-        .add_any("/Bulk", token, not_implemented)
-        .add_any("/.search", token, not_implemented)
-        .add_any("/Users/.search", token, not_implemented)
-        .add_any("/Groups/.search", token, not_implemented);
+        .add(get.clone(), "/Schemas/{id}", token, discovery::schema)
+        .add(get.clone(), "/Roles", token, roles::list)
+        .add(get, "/Roles/{id}", token, roles::read)
+        .add(post.clone(), "/.search", token, search::root)
+        .add(post.clone(), "/Users/.search", token, search::users)
+        .add(post.clone(), "/Groups/.search", token, search::groups)
+        .add(post.clone(), "/Roles/.search", token, search::roles)
+        .add(post, "/Bulk", token, bulk::run.layer(DefaultBodyLimit::max(BODY)))
+        .add_any("/Me", token, no_self);
     Routes::new().nest("/connections/{slug}/scim/v2", inner, unknown, wrong_method)
 }
 
@@ -56,7 +65,7 @@ async fn wrong_method(_caller: ScimCaller) -> ScimFailure {
     ScimFailure::new(Kind::MethodNotAllowed, "This endpoint has no such method.")
 }
 
-/// RFC 7644 section 3.12: what the protocol knows and this server does not do.
-async fn not_implemented(_caller: ScimCaller) -> ScimFailure {
-    ScimFailure::new(Kind::NotImplemented, "This server does not do that; /ServiceProviderConfig says what it does.")
+/// RFC 7644 section 3.11: a server without this "SHALL respond with HTTP status code 501".
+async fn no_self(_caller: ScimCaller) -> ScimFailure {
+    ScimFailure::new(Kind::NotImplemented, "A token speaks for its connection and is no user: there is no /Me.")
 }

@@ -8,8 +8,9 @@ use axum::{
 use super::{
     body::Body,
     changes::{CreateUser, DeleteUser, PatchUser, ReplaceUser},
-    collection::{Users, list_collection, render_one},
+    collection::{Users, render_one},
     conditional::{IfMatch, IfNoneMatch},
+    listing::list_collection,
     parameters::{Parameters, ResourceId},
     respond::{created, document, found, not_modified},
 };
@@ -17,12 +18,12 @@ use crate::{
     db::identity::find_user,
     domain::id::kind::Account,
     http::{caller::ScimCaller, error::ScimFailure},
-    scim::{patch::Patch, resource::User, schema::Schemas},
+    scim::{patch::Patch, resource::User},
 };
 
 pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
-    let projection = query.projection(&Schemas::standard().user)?;
-    let user = User::parse(&body, Schemas::standard(), caller.settings.dialect)?;
+    let projection = query.projection(&caller.schemas.user)?;
+    let user = User::parse(&body, &caller.schemas, caller.settings.dialect)?;
     let row = caller.commit(&CreateUser(user)).await?;
     Ok(created(render_one(&Users(&caller), row, &projection).await?))
 }
@@ -33,7 +34,7 @@ pub async fn read(
     query: Parameters,
     if_none_match: IfNoneMatch,
 ) -> Result<Response, ScimFailure> {
-    let projection = query.projection(&Schemas::standard().user)?;
+    let projection = query.projection(&caller.schemas.user)?;
     let row = find_user(&caller.app.db, caller.tenant, caller.connection, id).await?.ok_or_else(ScimFailure::not_found)?;
     if if_none_match.has(row.scim.version) {
         return Ok(not_modified(row.scim.version));
@@ -42,8 +43,8 @@ pub async fn read(
 }
 
 pub async fn list(caller: ScimCaller, query: Parameters) -> Result<Response, ScimFailure> {
-    let query = query.list(&Schemas::standard().user)?;
-    Ok(document(list_collection(&Users(&caller), &query).await?))
+    let query = query.list(&caller.schemas.user)?;
+    Ok(document(list_collection(&Users(&caller), &caller, &query).await?))
 }
 
 pub async fn replace(
@@ -53,8 +54,8 @@ pub async fn replace(
     query: Parameters,
     Body(body): Body,
 ) -> Result<Response, ScimFailure> {
-    let projection = query.projection(&Schemas::standard().user)?;
-    let user = User::parse(&body, Schemas::standard(), caller.settings.dialect)?;
+    let projection = query.projection(&caller.schemas.user)?;
+    let user = User::parse(&body, &caller.schemas, caller.settings.dialect)?;
     let row = caller.commit(&ReplaceUser { id, precondition, user }).await?;
     Ok(found(render_one(&Users(&caller), row, &projection).await?))
 }
@@ -66,9 +67,9 @@ pub async fn patch(
     query: Parameters,
     Body(body): Body,
 ) -> Result<Response, ScimFailure> {
-    let (projection, dialect) = (query.projection(&Schemas::standard().user)?, caller.settings.dialect);
+    let (projection, dialect) = (query.projection(&caller.schemas.user)?, caller.settings.dialect);
     let patch = Patch::parse(&body, dialect)?;
-    let row = caller.commit(&PatchUser { id, precondition, patch, dialect }).await?;
+    let row = caller.commit(&PatchUser { id, precondition, patch, dialect, schemas: caller.schemas.clone() }).await?;
     Ok(found(render_one(&Users(&caller), row, &projection).await?))
 }
 

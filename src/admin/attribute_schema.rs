@@ -1,0 +1,76 @@
+//! The tenant's own extension of User: declared, replaced, withdrawn. It holds for all connections of the tenant.
+
+use serde_json::json;
+
+use crate::{
+    db::{self, Db, DbError, audit::Entry, custom_schema::CustomSchema},
+    domain::{actor::Occasion, id::TenantId, model::RoleModel},
+    policy::{
+        access::Grant,
+        action::{ReadAttributeSchema, UpdateAttributeSchema},
+    },
+    scim::custom::{self, CustomError},
+};
+
+/// Bytes of a declaration.
+const LONGEST: usize = 256 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error("there is no such schema")]
+    NotFound,
+    #[error("the declaration has more than {LONGEST} bytes")]
+    TooLong,
+    #[error(transparent)]
+    Custom(#[from] CustomError),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// What is declared, if anything is.
+pub async fn find(grant: &Grant<ReadAttributeSchema>, db: &Db, model: &RoleModel) -> Result<CustomSchema, SchemaError> {
+    check(grant.at() == model.organizations.root())?;
+    db::custom_schema::find_custom_schema(db, model.tenant).await?.ok_or(SchemaError::NotFound)
+}
+
+/// Declares it, or replaces what was declared. Values of attributes that are declared no more stay unseen.
+pub async fn put(
+    grant: &Grant<UpdateAttributeSchema>,
+    db: &Db,
+    occasion: &mut Occasion,
+    model: &RoleModel,
+    document: &str,
+) -> Result<CustomSchema, SchemaError> {
+    check(grant.at() == model.organizations.root())?;
+    if document.len() > LONGEST {
+        return Err(SchemaError::TooLong);
+    }
+    let definition = custom::parse(document)?;
+    let mut tx = db.begin().await?;
+    let version = db::custom_schema::put_custom_schema(&mut tx, model.tenant, document, occasion.now).await?;
+    let names: Vec<&str> = definition.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
+    let entry = entry("attribute_schema.changed", model.tenant, json!({ "schema": definition.urn, "attributes": names }));
+    db::audit::append(&mut tx, model.tenant, occasion, &[entry]).await?;
+    tx.commit().await?;
+    Ok(CustomSchema { definition, document: document.to_owned(), version, changed_at: occasion.now })
+}
+
+/// Withdraws it.
+pub async fn delete(grant: &Grant<UpdateAttributeSchema>, db: &Db, occasion: &mut Occasion, model: &RoleModel) -> Result<(), SchemaError> {
+    check(grant.at() == model.organizations.root())?;
+    let mut tx = db.begin().await?;
+    if !db::custom_schema::delete_custom_schema(&mut tx, model.tenant).await? {
+        return Err(SchemaError::NotFound);
+    }
+    let entry = entry("attribute_schema.deleted", model.tenant, json!({}));
+    db::audit::append(&mut tx, model.tenant, occasion, &[entry]).await?;
+    Ok(tx.commit().await?)
+}
+
+fn check(at_root: bool) -> Result<(), SchemaError> {
+    if at_root { Ok(()) } else { Err(SchemaError::NotFound) }
+}
+
+fn entry(action: &'static str, tenant: TenantId, detail: serde_json::Value) -> Entry {
+    Entry { action, target_kind: "tenant", target_id: tenant.to_string(), detail }
+}

@@ -1,0 +1,41 @@
+//! A tenant's own extension of User, as it was declared.
+
+use super::engine::{DbError, Target, Tx};
+use crate::{
+    domain::{id::TenantId, time::Timestamp},
+    scim::{custom, schema::Definition},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomSchema {
+    pub definition: Definition,
+    /// What was written, as `/Schemas` shows it.
+    pub document: String,
+    pub version: i64,
+    pub changed_at: Timestamp,
+}
+
+pub async fn find_custom_schema(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Option<CustomSchema>, DbError> {
+    let sql = "select document, version, changed_at_ms from custom_schema where tenant = $1";
+    let row: Option<(String, i64, i64)> = source.into().query(sql).bind(tenant.to_string()).optional().await?;
+    let read = |(document, version, changed_at_ms): (String, i64, i64)| {
+        let definition = custom::parse(&document).map_err(|error| DbError::corrupt("a tenant's schema", &error))?;
+        Ok(CustomSchema { definition, document, version, changed_at: Timestamp::from_millis(changed_at_ms) })
+    };
+    row.map(read).transpose()
+}
+
+/// Writes what [`custom::parse`] has read; the new version, which no earlier schema of the tenant had, not even one that was deleted.
+pub async fn put_custom_schema(tx: &mut Tx, tenant: TenantId, document: &str, now: Timestamp) -> Result<i64, DbError> {
+    let sql = "insert into custom_schema (tenant, document, version, changed_at_ms) values ($1, $2, $3, $3)
+        on conflict (tenant) do update set document = excluded.document, changed_at_ms = excluded.changed_at_ms,
+            version = case when custom_schema.version >= excluded.version then custom_schema.version + 1 else excluded.version end
+        returning version";
+    let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(document.to_owned()).bind(now.millis()).optional().await?;
+    row.map(|(version,)| version).ok_or_else(|| DbError::corrupt("a tenant's schema", "it vanished while it was written"))
+}
+
+/// False when there was none. Values that identities have under it stay in their documents, unseen.
+pub async fn delete_custom_schema(tx: &mut Tx, tenant: TenantId) -> Result<bool, DbError> {
+    Ok(tx.query("delete from custom_schema where tenant = $1").bind(tenant.to_string()).run().await? == 1)
+}

@@ -1,0 +1,136 @@
+//! What runs beside the requests of a connection: its rate, its log, warnings.
+
+use rolegate::{
+    db::{activity::list_quiet, attention::list_open, connection, provisioning_log::list_entries},
+    domain::{
+        connection::ScimSettings,
+        id::{ConnectionId, TenantId},
+    },
+    jobs,
+};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::common::{
+    NOW,
+    engines::Engine,
+    gateway::{ENTRA, Gateway, OKTA, id, token},
+};
+
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+
+fn tenant() -> TenantId {
+    id(1)
+}
+
+fn okta() -> ConnectionId {
+    id(1)
+}
+
+async fn set(gateway: &Gateway, scim: ScimSettings) {
+    let mut row = connection::find_connection_by_slug(gateway.db(), OKTA).await.unwrap().unwrap().connection;
+    row.scim = scim;
+    let mut tx = gateway.db().begin().await.unwrap();
+    connection::update_connection(&mut tx, &row).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_connection_that_is_too_fast_is_told_when_to_go_on(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    set(&gateway, ScimSettings { enabled: true, requests_per_second: 1, burst: 3, ..ScimSettings::default() }).await;
+    for _ in 0..3 {
+        gateway.get("/Users").await.expect(200);
+    }
+    let refused = gateway.get("/Users").await.expect(429);
+    assert_eq!((refused.header("retry-after"), refused.text("/status")), ("2", "429".to_owned()));
+    gateway.scim_with(ENTRA, &[], "GET", "/Users", None).await.expect(200);
+    gateway.app.clock.advance_secs(2);
+    gateway.get("/Users").await.expect(200);
+    gateway.get("/Users").await.expect(200);
+    gateway.get("/Users").await.expect(429);
+}
+
+#[rstest]
+#[tokio::test]
+async fn every_request_of_a_known_connection_has_an_entry(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let headers = [("x-request-id", "r-1")];
+    let body = json!({ "schemas": [USER], "userName": "anna" });
+    let anna = gateway.scim_with(OKTA, &headers, "POST", "/Users", Some(body.clone())).await.expect(201).id();
+    gateway.post("/Users", body).await.expect(409);
+    let group = json!({ "schemas": [GROUP], "displayName": "Staff", "members": [{ "value": anna }] });
+    gateway.post("/Groups", group).await.expect(201);
+    gateway.filter("/Users", "userName eq \"anna\"").await.expect(200);
+    gateway.get("/Nothing").await.expect(404);
+    let stranger = axum::http::Request::builder().uri(format!("/connections/{OKTA}/scim/v2/Users")).header("authorization", "Bearer x");
+    gateway.call(stranger.body(axum::body::Body::empty()).unwrap()).await.expect(401);
+
+    jobs::round(&gateway.app).await.unwrap();
+    let entries = list_entries(gateway.db(), tenant(), okta(), None, 10).await.unwrap();
+    let mut lines: Vec<String> = entries
+        .iter()
+        .map(|e| {
+            format!(
+                "{} {} {} {} {} {}",
+                e.method,
+                e.resource,
+                e.status,
+                e.scim_type.as_deref().unwrap_or("-"),
+                e.facts_changed,
+                e.assignments_changed
+            )
+        })
+        .collect();
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "GET /Nothing 404 - 0 0",
+            "GET /Users 200 - 0 0",
+            "POST /Groups 201 - 1 0",
+            "POST /Users 201 - 1 0",
+            "POST /Users 409 uniqueness 0 0",
+        ]
+    );
+    let made = entries.iter().find(|entry| entry.status == 201 && entry.resource == "/Users").unwrap();
+    assert_eq!((made.at, made.correlation.as_str()), (NOW, "r-1"));
+    let text = format!("{entries:?}");
+    assert!(!text.contains(&token(OKTA)) && !text.contains("anna"), "{text}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn somebody_is_told_when_a_token_will_expire_or_a_connection_falls_silent(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let gateway = Gateway::begin(engine).await;
+    set(&gateway, ScimSettings { enabled: true, requests_per_second: 0, silence_alarm_hours: 2, ..ScimSettings::default() }).await;
+    gateway.get("/Users").await.expect(200);
+    jobs::round(&gateway.app).await.unwrap();
+    let open = async || {
+        jobs::warnings::give(&gateway.app).await.unwrap();
+        let open = list_open(gateway.db(), tenant()).await.unwrap();
+        open.into_iter().map(|one| (one.kind, one.detail["days"].as_i64())).collect::<Vec<_>>()
+    };
+    assert!(open().await.is_empty());
+    gateway.app.clock.advance_secs(2 * 3600 - 1);
+    assert!(open().await.is_empty());
+    gateway.app.clock.advance_secs(1);
+    assert_eq!(open().await, [("connection.silent".to_owned(), None)]);
+    assert_eq!(open().await.len(), 1, "it is said once");
+    assert!(list_quiet(gateway.db(), gateway.app.now(), None).await.unwrap().is_empty());
+
+    gateway.app.clock.advance_secs(10 * 365 * 86_400 - 7 * 86_400 - 2 * 3600);
+    gateway.get("/Users").await.expect(200);
+    jobs::round(&gateway.app).await.unwrap();
+    // Of both connections of the tenant; each was warned of its nearest date alone.
+    assert_eq!(open().await[1..], [("credential.expiring".to_owned(), Some(7)), ("credential.expiring".to_owned(), Some(7))]);
+    gateway.app.clock.advance_secs(6 * 86_400);
+    gateway.get("/Users").await.expect(200);
+    jobs::round(&gateway.app).await.unwrap();
+    let days: Vec<_> = open().await.into_iter().filter_map(|(_, days)| days).collect();
+    assert_eq!(days, [7, 7, 1, 1]);
+}
