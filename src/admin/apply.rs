@@ -34,7 +34,7 @@ use crate::{
         invariant,
         mapping::{DefaultMapping, Mapping},
     },
-    provision::{ProvisionError, Published, PublishedCache, grant, remap, withdraw},
+    provision::{ProvisionError, Published, PublishedCache, grant, keep, remap, withdraw},
     saml::{Certificate, Key},
 };
 
@@ -333,6 +333,8 @@ impl Work<'_> {
 
     async fn publish(&mut self, connection: ConnectionId, mapping: &Mapping) -> Result<(), ApplyError> {
         let now = self.occasion.now;
+        let before = self.published(connection).await?;
+        keep::keep_as_manual(self.tx, &before, self.occasion, mapping, None).await?;
         sure(db::mapping::publish_mapping(self.tx, self.tenant, connection, mapping.version, mapping, None, now).await?)
     }
 

@@ -600,4 +600,20 @@ mod tests {
             assert!(refused.contains(expected), "{refused}\n  should say\n{expected}");
         }
     }
+
+    #[test]
+    fn no_role_of_a_file_holds_what_is_an_owners_alone() {
+        let file = |settings: &str, permission: &str| {
+            format!(
+                "[tenant]\nslug = 'acme'\nname = 'Acme'\npreset = 'owner-member'\nsettings = {{ custom_roles = true{settings} }}\n[[roles]]\nname = 'x'\npermissions = ['{permission}']\n"
+            )
+        };
+        for permission in ["idp_certificates:*", "owner_role:*", "administrators:create"] {
+            let refused = planned(&file("", permission)).unwrap_err();
+            assert!(refused.contains("is an owner's alone"), "{refused}");
+            let refused = planned(&file(", owner_only = []", permission)).unwrap_err();
+            assert!(refused.contains("line 5: tenant.settings: owner_only"), "{refused}");
+        }
+        assert!(planned(&file("", "*:read")).is_ok());
+    }
 }

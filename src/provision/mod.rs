@@ -3,9 +3,11 @@
 //! Facts in, effects out, in one transaction that the caller begins and commits: lock, load, decide (`policy`), write, with the
 //! audit rows and the events of the change beside it. SCIM, SAML, the command line and people differ only in how they get here.
 
+mod correlation;
 pub mod grant;
 pub mod group;
 mod held_back;
+pub mod keep;
 pub mod published;
 mod reconcile;
 mod record;

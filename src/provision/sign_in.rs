@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     ProvisionError, Published,
+    correlation::{correlated_by, correlating, correlation_key, keys},
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
-    user::{
-        OWNER_CLAIMED, correlated_by, correlating, correlation_key, end_sessions, is_owner, keys, lock_person, new_stranger, settle_profile,
-    },
+    user::{OWNER_CLAIMED, end_sessions, is_owner, lock_person, new_stranger, settle_profile},
 };
 use crate::{
     db::{

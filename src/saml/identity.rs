@@ -73,12 +73,13 @@ pub fn identity(assertion: &Assertion, connection: &Connection) -> Result<(Subje
 /// The one text value that a name stands for: `NameID`, or an attribute. This is what correlation with SCIM compares.
 ///
 /// # Errors
-/// When the attribute has different values, or markup in one.
+/// When the attribute has different values, or markup in one, or the value is none that identifies a person.
 pub fn value_of<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<&'a str>, Refusal> {
-    if name == "NameID" {
-        return Ok(assertion.name_id.as_ref().map(|name_id| name_id.value.as_str()));
-    }
-    single(assertion, name)
+    let value = match name {
+        "NameID" => assertion.name_id.as_ref().map(|name_id| name_id.value.as_str()),
+        _ => single(assertion, name)?,
+    };
+    value.map(|value| sound(value, name)).transpose()
 }
 
 fn subject(assertion: &Assertion, attribute: Option<&str>) -> Result<Subject, Refusal> {
@@ -399,6 +400,12 @@ mod tests {
         assert_eq!(value_of(&assertion, "NameID").unwrap(), Some("ada"));
         assert_eq!(value_of(&assertion, "uid").unwrap(), Some("7"));
         assert_eq!(value_of(&assertion, "other").unwrap(), None);
+        for value in [" 7", "", "a\nb", &"7".repeat(1025)] {
+            let mut assertion = assertion.clone();
+            assertion.attributes[0].values = vec![Value::Text(value.to_owned())];
+            let expected = if value.is_empty() { Ok(None) } else { Err("unsound_value") };
+            assert_eq!(value_of(&assertion, "uid").map_err(|refusal| refusal.code()), expected, "{value:?}");
+        }
     }
 
     #[test]

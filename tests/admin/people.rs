@@ -127,6 +127,26 @@ async fn a_changed_rule_withdraws_exactly_what_it_gave_and_plan_counts_it(#[valu
 
 #[rstest]
 #[tokio::test]
+async fn a_rule_that_vanishes_can_leave_what_it_gave_to_people(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let kept = CONNECTION.replace("grant = [{ role = \"Auditor\" }]", "grant = [{ role = \"Auditor\" }]\non_delete = \"keep_as_manual\"");
+    let applied = apply_parts(&db, &[HEAD, OWNER, &kept, OWNER_RULE], 1).await;
+    enters(&db, "ann", &["audit"], 2).await;
+    enters(&db, "bob", &[], 3).await;
+    let without = &kept[..kept.find("[[connections.rules]]").unwrap()];
+    let file = TenantFile::parse(Path::new("acme.toml"), &[HEAD, OWNER, without].concat()).unwrap();
+    let previewed = preview(&db, &mut occasion(4), &file, &Metadata::new()).await.unwrap();
+    let gone = apply_parts(&db, &[HEAD, OWNER, without], 5).await;
+    assert_eq!(gone.counts, previewed.counts);
+    assert_eq!((gone.counts.origins_added, gone.counts.origins_removed, gone.counts.accounts), (1, 1, 1));
+    assert_eq!(held(&db, &applied, "ann").await, ["Auditor: manual", "Help Desk Administrator: default"]);
+    assert_eq!(held(&db, &applied, "bob").await, ["Help Desk Administrator: default"]);
+    enters(&db, "ann", &[], 6).await;
+    assert_eq!(held(&db, &applied, "ann").await, ["Auditor: manual", "Help Desk Administrator: default"], "nor is it a sync's any more");
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_connection_that_vanishes_takes_back_all_it_gave_and_its_rules_work_again_when_it_returns(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {

@@ -177,16 +177,18 @@ async fn owners_revoked_at_once_never_fall_below_the_floor(#[values(Engine::Sqli
 #[tokio::test]
 async fn the_last_owners_deleted_at_once_leave_one_retained(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let story = Rc::new(Story::begin(engine).await);
-    story.publish(OKTA, json!({ "rules": [grants(1, "userName pr", story.role(OWNER), ACME)] })).await;
+    story.publish(OKTA, json!({ "rules": [grants(1, r#"groups.value eq "owners""#, story.role(OWNER), ACME)] })).await;
     let mut owners = Vec::new();
     for at in 0..6 {
         owners.push(story.create(OKTA, person(&format!("o{at}"))).await.unwrap());
     }
+    story.create_group(OKTA, "owners", &owners).await.unwrap();
+    let next = [story.create(OKTA, person("n0")).await.unwrap(), story.create(OKTA, person("n1")).await.unwrap()];
     together(&story, 6, async move |story: &Story, at| story.delete(OKTA, owners[at]).await.unwrap()).await;
     assert_eq!(story.count("select count(*) from assignment_origin where tenant = $1 and kind = 'retention'").await, 1);
     assert_eq!(story.count("select count(*) from assignment where tenant = $1").await, 1);
     // Two who come together release it once.
-    together(&story, 2, async |story: &Story, at| story.create(OKTA, person(&format!("n{at}"))).await.unwrap()).await;
+    together(&story, 2, async move |story: &Story, at| story.create_group(OKTA, "owners", &[next[at]]).await.unwrap()).await;
     assert_eq!(story.count("select count(*) from assignment_origin where tenant = $1 and kind = 'retention'").await, 0);
     assert_eq!(story.count("select count(*) from assignment where tenant = $1").await, 2);
 }

@@ -213,7 +213,7 @@ async fn a_rule_change_that_drops_all_owners_leaves_the_last_one(#[values(Engine
     assert_eq!(left, ["organization owner at acme: retention"]);
 
     // Another rule makes both owners again, in one transaction: nothing is left on retention.
-    story.publish(OKTA, json!({ "rules": [grants(4, "userName pr", story.role(OWNER), ACME)] })).await;
+    story.publish(OKTA, json!({ "rules": [grants(4, r#"active eq true and groups.value eq "owners""#, story.role(OWNER), ACME)] })).await;
     for account in [ada, bob] {
         assert_eq!(story.held(account).await, ["organization owner at acme: scim_rule okta 4"]);
     }
@@ -224,10 +224,12 @@ async fn a_rule_change_that_drops_all_owners_leaves_the_last_one(#[values(Engine
 #[tokio::test]
 async fn owners_who_change_places_in_one_sync_leave_nothing_retained(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let story = Story::begin(engine).await;
-    let owner = |name: &str| json!({ "rules": [grants(3, &format!("userName eq \"{name}\""), story.role(OWNER), ACME)] });
+    let owner = |name: &str| json!({ "rules": [grants(3, &format!("groups.value eq \"{name}\""), story.role(OWNER), ACME)] });
     story.publish(OKTA, owner("ada")).await;
     let ada = story.create(OKTA, person("ada")).await.unwrap();
     let bob = story.create(OKTA, person("bob")).await.unwrap();
+    story.create_group(OKTA, "ada", &[ada]).await.unwrap();
+    story.create_group(OKTA, "bob", &[bob]).await.unwrap();
     for (name, (now, before)) in [("bob", (bob, ada)), ("ada", (ada, bob))] {
         story.publish(OKTA, owner(name)).await;
         assert_eq!(story.held(now).await, ["organization owner at acme: scim_rule okta 3"]);

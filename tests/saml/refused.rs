@@ -121,6 +121,7 @@ async fn an_identity_provider_begins_only_where_the_connection_lets_it(#[values(
     assert_refused(&answer);
     assert!(last_in_log(&off).await.message.contains("idp_initiated = false"));
     assert_eq!(traces(&off).await, before);
+    assert_eq!(off.count("select count(*) from consumed_assertion").await, 1, "used up all the same");
 
     let on = gateway(engine, "idp_initiated = true", "").await;
     let mut browser = on.browser();
@@ -148,7 +149,12 @@ async fn a_response_is_only_for_the_browser_and_the_connection_that_began(#[valu
     for value in his.cookies.values().cloned().collect::<Vec<_>>() {
         his.cookies.insert(hers.cookies.keys().next().unwrap().clone(), value);
     }
-    assert_refused(&post(&mut his, &message, Sign::Both).await);
+    let another = || {
+        let mut another = ada(&gateway, &[]);
+        another.in_response_to.clone_from(&message.in_response_to);
+        another
+    };
+    assert_refused(&post(&mut his, &another(), Sign::Both).await);
     assert!(last_in_log(&gateway).await.message.contains("unknown"));
 
     // Her own request of the other connection, answered here.
@@ -158,11 +164,11 @@ async fn a_response_is_only_for_the_browser_and_the_connection_that_began(#[valu
     assert_refused(&post(&mut hers, &crossed, Sign::Both).await);
     assert_eq!(traces(&gateway).await, before);
 
-    // The control, and then the request is used up.
-    assert_eq!(post(&mut hers, &message, Sign::Both).await.status, StatusCode::SEE_OTHER);
-    let mut late = ada(&gateway, &[]);
-    late.in_response_to.clone_from(&message.in_response_to);
-    assert_refused(&post(&mut hers, &late, Sign::Both).await);
+    // What he had is used up; her own is the control, and then the request is used up too.
+    assert_refused(&post(&mut hers, &message, Sign::Both).await);
+    assert_eq!(last_in_log(&gateway).await.step.as_deref(), Some("replay"));
+    assert_eq!(post(&mut hers, &another(), Sign::Both).await.status, StatusCode::SEE_OTHER);
+    assert_refused(&post(&mut hers, &another(), Sign::Both).await);
 }
 
 #[tokio::test]

@@ -107,6 +107,11 @@ impl Reader<'_> {
         if settings.min_owners < 1 {
             return Err(place.refuse("min_owners must be at least 1"));
         }
+        if let Some(missing) = base.owner_only.iter().find(|pair| !settings.owner_only.contains(pair)) {
+            return Err(
+                place.refuse(format!("owner_only: {missing} is missing; a file adds to what is an owner's alone and takes nothing away"))
+            );
+        }
         if Apply::parse(&settings.default_mapping_apply).is_none() {
             return Err(place.refuse("default_mapping_apply: on_create, when_unmatched or always was expected"));
         }

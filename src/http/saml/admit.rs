@@ -74,8 +74,7 @@ pub async fn admit(
     }
 }
 
-/// What is returned before the commit leaves nothing behind. A refusal by the core is committed: the response is used up, and what it
-/// takes away is taken away.
+/// A refusal is committed too: the response is used up, and what it takes away is taken away.
 async fn attempt_once(
     app: &App,
     connection: &Connection,
@@ -91,7 +90,10 @@ async fn attempt_once(
     };
     let return_to = match consume(app, &mut tx, connection, assertion, headers, occasion.now).await? {
         Ok(return_to) => return_to,
-        Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        Err(refusal) => {
+            tx.commit().await?;
+            return Ok(Outcome::Refused(refusal));
+        }
     };
     let outcome = match sign_in::sign_in(&mut tx, &published, occasion, verified.claim.clone()).await? {
         SignIn::Refused(refused) => Outcome::Refused(SignInRefusal::new("account", refused.to_string())),
@@ -124,7 +126,8 @@ async fn attempt_once(
     Ok(outcome)
 }
 
-/// Uses up the request that is answered and the assertion. Where the request remembered that the person should be sent.
+/// Uses up the assertion, whatever becomes of it, and the request that is answered. Where the request remembered that the person should
+/// be sent.
 async fn consume(
     app: &App,
     tx: &mut Tx,
@@ -135,7 +138,10 @@ async fn consume(
 ) -> Result<Result<Option<LocalPath>, SignInRefusal>, ProvisionError> {
     let (tenant, id) = (connection.tenant, connection.id);
     let refuse = |step, message: &str| Ok(Err(SignInRefusal::new(step, message)));
-    let return_to = match &assertion.in_response_to {
+    if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.usable_until).await? {
+        return refuse("replay", "the assertion was used before");
+    }
+    match &assertion.in_response_to {
         Some(request) => {
             let Some(secret) = browser::find(app, headers, request) else {
                 return refuse(
@@ -145,18 +151,14 @@ async fn consume(
             };
             let browser = keys::hash(secret.expose());
             match db::sign_in::consume_authn_request(tx, tenant, id, request, &browser, now).await? {
-                Some(row) => row.return_to.as_deref().and_then(LocalPath::parse),
-                None => return refuse("in_response_to", "the request that the response answers is unknown, answered already or too old"),
+                Some(row) => Ok(Ok(row.return_to.as_deref().and_then(LocalPath::parse))),
+                None => refuse("in_response_to", "the request that the response answers is unknown, answered already or too old"),
             }
         }
-        None if connection.saml.idp_initiated => None,
-        None => {
-            return refuse(
-                "in_response_to",
-                "the response answers no request, and the connection does not let the identity provider begin (idp_initiated = false)",
-            );
-        }
-    };
-    let fresh = db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.usable_until).await?;
-    if fresh { Ok(Ok(return_to)) } else { refuse("replay", "the assertion was used before") }
+        None if connection.saml.idp_initiated => Ok(Ok(None)),
+        None => refuse(
+            "in_response_to",
+            "the response answers no request, and the connection does not let the identity provider begin (idp_initiated = false)",
+        ),
+    }
 }
