@@ -78,6 +78,9 @@ pub struct ScimSettings {
     pub burst: u32,
     /// After so many hours without a request somebody is told; 0: never.
     pub silence_alarm_hours: u32,
+    /// `/ResourceTypes` and `/Schemas` list roles, for entitlement discovery. Clients that take every type for one they may write stumble
+    /// over it; `/Roles` itself is always there.
+    pub announce_roles: bool,
 }
 
 impl Default for ScimSettings {
@@ -89,6 +92,7 @@ impl Default for ScimSettings {
             requests_per_second: 200,
             burst: 1000,
             silence_alarm_hours: 0,
+            announce_roles: false,
         }
     }
 }

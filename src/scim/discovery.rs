@@ -64,8 +64,8 @@ pub fn service_provider_config(base: &str, can: Capabilities) -> Value {
 
 /// `/ResourceTypes`
 #[must_use]
-pub fn resource_types(base: &str, schemas: &Schemas) -> Value {
-    let all: Vec<Value> = types(schemas).into_iter().map(|schema| resource_type_of(base, schema)).collect();
+pub fn resource_types(base: &str, schemas: &Schemas, roles: bool) -> Value {
+    let all: Vec<Value> = announced(schemas, roles).map(|schema| resource_type_of(base, schema)).collect();
     list_response(all.len(), 1, all)
 }
 
@@ -73,6 +73,11 @@ pub fn resource_types(base: &str, schemas: &Schemas) -> Value {
 #[must_use]
 pub fn resource_type(base: &str, schemas: &Schemas, id: &str) -> Option<Value> {
     types(schemas).into_iter().find(|schema| schema.core.name == id).map(|schema| resource_type_of(base, schema))
+}
+
+/// Roles are listed where they are looked for; by name they are found everywhere.
+fn announced(schemas: &Schemas, roles: bool) -> impl Iterator<Item = &Schema> {
+    types(schemas).into_iter().filter(move |schema| roles || schema.core.urn != role::URN)
 }
 
 fn types(schemas: &Schemas) -> [&Schema; 3] {
@@ -96,19 +101,21 @@ fn resource_type_of(base: &str, schema: &Schema) -> Value {
 
 /// `/Schemas`
 #[must_use]
-pub fn schemas(base: &str, schemas: &Schemas) -> Value {
-    let all: Vec<Value> = definitions(schemas).map(|definition| schema_of(base, definition)).collect();
+pub fn schemas(base: &str, schemas: &Schemas, roles: bool) -> Value {
+    let all: Vec<Value> = definitions(announced(schemas, roles)).map(|definition| schema_of(base, definition)).collect();
     list_response(all.len(), 1, all)
 }
 
 /// `/Schemas/{urn}`
 #[must_use]
 pub fn schema(base: &str, schemas: &Schemas, urn: &str) -> Option<Value> {
-    definitions(schemas).find(|definition| definition.urn.eq_ignore_ascii_case(urn)).map(|definition| schema_of(base, definition))
+    definitions(types(schemas).into_iter())
+        .find(|definition| definition.urn.eq_ignore_ascii_case(urn))
+        .map(|definition| schema_of(base, definition))
 }
 
-fn definitions(schemas: &Schemas) -> impl Iterator<Item = &Definition> {
-    types(schemas).into_iter().flat_map(|schema| std::iter::once(&schema.core).chain(&schema.extensions))
+fn definitions<'a>(types: impl Iterator<Item = &'a Schema>) -> impl Iterator<Item = &'a Definition> {
+    types.flat_map(|schema| std::iter::once(&schema.core).chain(&schema.extensions))
 }
 
 fn schema_of(base: &str, definition: &Definition) -> Value {
@@ -196,15 +203,19 @@ mod tests {
     #[test]
     fn every_address_leads_to_what_the_list_shows() {
         let known = Schemas::standard();
-        for one in schemas(BASE, known)["Resources"].as_array().unwrap() {
+        for one in schemas(BASE, known, true)["Resources"].as_array().unwrap() {
             assert_eq!(schema(BASE, known, one["id"].as_str().unwrap()).as_ref(), Some(one));
             assert_eq!(one["meta"]["location"], format!("{BASE}/Schemas/{}", one["id"].as_str().unwrap()));
         }
-        for one in resource_types(BASE, known)["Resources"].as_array().unwrap() {
+        for one in resource_types(BASE, known, true)["Resources"].as_array().unwrap() {
             assert_eq!(resource_type(BASE, known, one["id"].as_str().unwrap()).as_ref(), Some(one));
             assert!(schema(BASE, known, one["schema"].as_str().unwrap()).is_some());
         }
         assert!(schema(BASE, known, "urn:none").is_none());
+        assert_eq!(
+            (resource_types(BASE, known, false)["totalResults"].as_u64(), schemas(BASE, known, false)["totalResults"].as_u64()),
+            (Some(2), Some(3))
+        );
         assert_eq!(resource_type(BASE, known, "Role").unwrap()["endpoint"], "/Roles");
     }
 

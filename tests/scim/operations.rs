@@ -55,6 +55,21 @@ async fn a_connection_that_is_too_fast_is_told_when_to_go_on(#[values(Engine::Sq
 
 #[rstest]
 #[tokio::test]
+async fn roles_are_announced_where_they_are_looked_for(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let announced = async || {
+        let json = gateway.get("/ResourceTypes").await.expect(200).json();
+        json["Resources"].as_array().unwrap().iter().map(|one| one["endpoint"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(announced().await, ["/Users", "/Groups"]);
+    set(&gateway, ScimSettings { enabled: true, requests_per_second: 0, announce_roles: true, ..ScimSettings::default() }).await;
+    assert_eq!(announced().await, ["/Users", "/Groups", "/Roles"]);
+    let schemas = gateway.get("/Schemas").await.expect(200).json();
+    assert!(schemas["Resources"].as_array().unwrap().iter().any(|one| one["id"] == "urn:okta:scim:schemas:core:1.0:Role"));
+}
+
+#[rstest]
+#[tokio::test]
 async fn every_request_of_a_known_connection_has_an_entry(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let gateway = Gateway::begin(engine).await;
     let headers = [("x-request-id", "r-1")];

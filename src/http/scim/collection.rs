@@ -42,7 +42,7 @@ pub trait Collection: Sync {
     fn location(&self, row: &Self::Row) -> String;
     fn page(&self, condition: &Condition, span: Span<Self::Id>) -> impl Future<Output = Result<Vec<Self::Row>, DbError>> + Send;
     fn count(&self, condition: &Condition) -> impl Future<Output = Result<i64, DbError>> + Send;
-    /// Those of these ids that are there, in no order; at most `scim::list::MAX_PAGE`.
+    /// Those of these ids that are there, in no order; no more than a page.
     fn picked(&self, ids: &[Self::Id]) -> impl Future<Output = Result<Vec<Self::Row>, DbError>> + Send;
     fn parse_id(&self, text: &str) -> Option<Self::Id>;
     /// The number of all, from a counter.

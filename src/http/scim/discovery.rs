@@ -19,7 +19,7 @@ pub async fn config(caller: ScimCaller) -> Response {
 }
 
 pub async fn resource_types(caller: ScimCaller) -> Response {
-    document(discovery::resource_types(&caller.base, &caller.schemas))
+    document(discovery::resource_types(&caller.base, &caller.schemas, caller.settings.announce_roles))
 }
 
 pub async fn resource_type(caller: ScimCaller, Path((_, id)): Path<(String, String)>) -> Result<Response, ScimFailure> {
@@ -27,7 +27,7 @@ pub async fn resource_type(caller: ScimCaller, Path((_, id)): Path<(String, Stri
 }
 
 pub async fn schemas(caller: ScimCaller) -> Response {
-    document(discovery::schemas(&caller.base, &caller.schemas))
+    document(discovery::schemas(&caller.base, &caller.schemas, caller.settings.announce_roles))
 }
 
 pub async fn schema(caller: ScimCaller, Path((_, id)): Path<(String, String)>) -> Result<Response, ScimFailure> {
