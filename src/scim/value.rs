@@ -45,6 +45,12 @@ pub fn canonical(attribute: &Attribute, value: Value) -> Result<Option<Value>, S
     Ok((!elements.is_empty()).then_some(Value::Array(elements)))
 }
 
+/// Keeps the first of equal elements: a change of one may have made it another's twin.
+pub fn forget_repeats(items: &mut Vec<Value>) {
+    let mut seen = HashSet::with_capacity(items.len());
+    items.retain(|item| seen.insert(item.clone()));
+}
+
 /// # Errors
 /// When an attribute would have more than [`VALUES`].
 pub fn check_count(attribute: &Attribute, count: usize) -> Result<(), ScimError> {

@@ -65,6 +65,7 @@ impl Level<'_> {
                     None if sub.is_none() => self.many(op, attribute, &mut items, value)?,
                     _ => self.selected(op, attribute, sub, filter, &mut items, value)?,
                 }
+                value::forget_repeats(&mut items);
                 value::check_count(attribute, items.len())?;
                 if items.is_empty() {
                     if attribute.required {
