@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::model::Capability;
+use super::capability::Capability;
 
 /// A pair such as `organizations:create`, in lower case, or a selector: `*:*`, `entity:*`, `*:read`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

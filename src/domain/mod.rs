@@ -3,6 +3,7 @@
 pub mod account;
 pub mod actor;
 pub mod assignment;
+pub mod capability;
 pub mod catalogue;
 pub mod connection;
 pub mod id;

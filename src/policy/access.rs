@@ -8,8 +8,9 @@ use std::{collections::BTreeSet, fmt, marker::PhantomData};
 use crate::domain::{
     actor::Actor,
     assignment::Assignment,
+    capability::Capability,
     id::{GroupId, OrganizationId},
-    model::{Capability, RoleModel},
+    model::RoleModel,
 };
 
 use super::{

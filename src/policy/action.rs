@@ -2,7 +2,7 @@
 //!
 //! One type for each `Capability`; the list is exhaustive by a `match`, so a new capability does not compile without its action.
 
-use crate::domain::model::Capability;
+use crate::domain::capability::Capability;
 
 /// Something that a `Grant` can be for.
 pub trait Action {

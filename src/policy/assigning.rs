@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use crate::domain::{
     actor::{AccountActor, Actor},
     assignment::{Assignment, Holding, Reach},
+    capability::Capability,
     id::{AccountId, GroupId, OrganizationId},
-    model::{Capability, RoleModel},
+    model::RoleModel,
     role::ManagedRoles,
 };
 

@@ -8,8 +8,8 @@ use rolegate::{
         tenant::{find_tenant, find_tenant_by_slug, insert_tenant, list_tenants, lock_owner_floor, raise_model_version, update_tenant},
     },
     domain::{
+        capability::Capability,
         catalogue::{Entity, Permission},
-        model::Capability,
         name::{Slug, Title},
         organization::ResourceScope,
     },
