@@ -340,6 +340,13 @@ enabled = false
                 "line 10: connections.rules.grant.organization: ",
             ),
             (rule("when = 'active eq true'\ngrant = [{ role = 'x', where = 'y' }]\n"), "unknown field `where`"),
+            (
+                rule("when = 'gruops[value eq \"a\"]'\ngrant = [{ role = 'x' }]\n"),
+                "line 9: connections.rules.when: nobody has an attribute \"gruops\"; the nearest is \"groups\"",
+            ),
+            (rule("when = 'groups[name eq \"a\"]'\ngrant = [{ role = 'x' }]\n"), "\"groups.name\"; the nearest is \"groups."),
+            (rule("when = 'active eq true and email pr'\ngrant = [{ role = 'x' }]\n"), "\"email\"; the nearest is \"emails\""),
+            (rule("when = 'active eq true'\nset_home_organization = '{departmint}'\n"), "the nearest is \"department\""),
             ("[tenant\n".to_owned(), "tenants/acme.toml, line 1: "),
         ];
         for (text, expected) in cases {

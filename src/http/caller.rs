@@ -45,8 +45,14 @@ impl FromRequestParts<App> for ScimCaller {
         let now = app.now();
         let secret = bearer_token(&parts.headers).ok_or_else(ScimFailure::unauthenticated)?;
         let bearer = token::find_bearer(&app.db, &keys::hash(secret)).await?;
-        let bearer = bearer.filter(|bearer| bearer.slug.as_str() == slug && bearer.counts_at(now));
-        let bearer = bearer.ok_or_else(ScimFailure::unauthenticated)?;
+        let Some(bearer) = bearer else {
+            tracing::info!(connection.asked = ?slug, "a SCIM request is refused: nobody has made its token");
+            return Err(ScimFailure::unauthenticated());
+        };
+        if let Some(why) = bearer.refused_at(&slug, now) {
+            tracing::warn!(connection.name = %bearer.slug, connection.asked = ?slug, token.id = %bearer.token, "a SCIM request is refused: {why}");
+            return Err(ScimFailure::unauthenticated());
+        }
         mark_used(app, &bearer, now).await;
         Ok(Self {
             tenant: bearer.tenant,

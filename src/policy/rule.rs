@@ -180,8 +180,7 @@ fn demands_a_group(when: &Filter) -> bool {
     match when {
         Filter::And(left, right) => demands_a_group(left) || demands_a_group(right),
         Filter::Or(left, right) => demands_a_group(left) && demands_a_group(right),
-        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(_) } => is_groups(path),
-        Filter::Element { path, .. } => is_groups(path),
+        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(_) } | Filter::Element { path, .. } => is_groups(path),
         Filter::Not(_) | Filter::Compare { .. } | Filter::Present(_) => false,
     }
 }

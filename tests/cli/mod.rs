@@ -69,7 +69,7 @@ fn apply_prints_what_the_administrator_of_an_identity_provider_needs() {
     let first = host.json(&["apply", "acme.toml", "--json"]);
     assert_eq!(keys(&first), ["connections", "sign_in_links"]);
     let connection = &first["connections"][0];
-    assert_eq!(keys(connection), ["id", "slug", "scim_base_url", "acs_url", "entity_id", "metadata_url"]);
+    assert_eq!(keys(connection), ["id", "slug", "scim_base_url", "acs_url", "entity_id", "metadata_url", "login_url"]);
     assert_eq!(connection["scim_base_url"], "http://127.0.0.1:8080/connections/acme-okta/scim/v2");
     assert_eq!(connection["acs_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/acs");
     assert_eq!(connection["metadata_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/metadata");
@@ -79,8 +79,36 @@ fn apply_prints_what_the_administrator_of_an_identity_provider_needs() {
     let second = host.json(&["apply", "acme.toml", "--json"]);
     assert_eq!(second["connections"], first["connections"]);
     assert_eq!(second["sign_in_links"], json!([]));
-    assert_eq!(String::from_utf8(host.run(&["apply", "acme.toml"]).stdout).unwrap(), "nothing to do\n");
+    assert_eq!(connection["login_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/login");
+    let in_words = "nothing to do\nconnection acme-okta\n  SCIM base URL        http://127.0.0.1:8080/connections/acme-okta/scim/v2\n";
+    assert_eq!(String::from_utf8(host.run(&["apply", "acme.toml"]).stdout).unwrap(), in_words);
     assert_eq!(host.json(&["plan", "acme.toml", "--json"])["changes"], json!([]));
+}
+
+#[test]
+fn a_tenant_below_its_owner_floor_and_a_connection_without_certificates_are_told() {
+    let host = Host::new();
+    let with_saml = FILE.replace("[connections.scim]\nenabled = true", "[connections.saml]\nenabled = true");
+    fs::write(host.0.path().join("saml.toml"), with_saml).unwrap();
+    for command in ["plan", "apply", "apply"] {
+        let output = host.run(&[command, "saml.toml"]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        assert!(told.contains("warning: acme: 1 of the 2 owners that min_owners asks for"), "{told}");
+        assert!(told.contains("warning: acme-okta: no certificate of the identity provider is trusted"), "{told}");
+    }
+    let report = host.run(&["check", "--json"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let graded: Vec<_> = report["findings"].as_array().unwrap().iter().map(|found| (&found["check"], &found["grade"])).collect();
+    assert!(graded.contains(&(&json!("owners"), &json!("warning"))), "{graded:?}");
+    assert!(graded.contains(&(&json!("certificate"), &json!("failed"))), "{graded:?}");
+
+    let second = format!("{}\n[[owners]]\nemail = \"b@acme.example\"\nname = \"B\"\n", FILE.split("[[connections]]").next().unwrap());
+    fs::write(host.0.path().join("two.toml"), second).unwrap();
+    let output = host.run(&["apply", "two.toml"]);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert!(host.run(&["check"]).status.success());
 }
 
 #[test]
@@ -92,9 +120,16 @@ fn tokens_are_made_listed_and_revoked() {
     assert!(made["token"].as_str().unwrap().starts_with("rg_scim_"));
     let id = made["id"].as_str().unwrap();
     let listed = host.json(&["token", "list", "--connection", "acme-okta", "--json"]);
-    assert_eq!((listed[0]["id"].as_str(), &listed[0]["revoked_at"]), (Some(id), &Value::Null));
+    assert_eq!((listed[0]["id"].as_str(), &listed[0]["revoked_at"], &listed[0]["state"]), (Some(id), &Value::Null, &json!("live")));
     assert!(host.run(&["token", "revoke", "--connection", "acme-okta", id]).status.success());
     assert!(host.json(&["token", "list", "--connection", "acme-okta", "--json"])[0]["revoked_at"].is_string());
+    let short = host.json(&["token", "create", "--connection", "acme-okta", "--ttl", "1s", "--json"]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let told = String::from_utf8(host.run(&["token", "list", "--connection", "acme-okta"]).stdout).unwrap();
+    let line_of = |id: &Value| told.lines().find(|line| line.starts_with(id.as_str().unwrap())).unwrap().to_owned();
+    assert!(line_of(&made["id"]).contains("  revoked 2") && line_of(&short["id"]).contains("  EXPIRED 2"), "{told}");
+    let checked = String::from_utf8(host.run(&["check"]).stdout).unwrap();
+    assert!(checked.contains("WARNING  SCIM token: acme-okta: the last token expired at"), "{checked}");
     let (status, why) = refused(&host.run(&["token", "revoke", "--connection", "acme-okta", id]));
     assert_eq!((status, why.lines().count()), (1, 1), "{why}");
 }
@@ -141,6 +176,11 @@ fn what_is_wrong_ends_with_one_line_and_the_status_of_its_kind() {
     one_line(&host.run(&["--config", "nowhere.toml", "accounts"]), "nowhere.toml cannot be read");
     one_line(&host.run(&["apply", "nowhere.toml"]), "nowhere.toml");
     one_line(&host.run(&["--no-migrate", "accounts"]), "run once without --no-migrate");
+    let first = String::from_utf8(host.run(&["audit", "verify"]).stderr).unwrap();
+    assert!(
+        first.lines().count() == 1 && first.contains("a new master key was made: back it up") && first.contains("certs/master.key"),
+        "{first}"
+    );
     one_line(&host.run(&["token", "create", "--connection", "nobody"]), "there is no connection \"nobody\"");
     one_line(&host.run(&["owner", "recover"]), "there is no tenant yet");
     fs::write(host.0.path().join("wrong.toml"), FILE.replace("acme-okta", "Acme Okta")).unwrap();

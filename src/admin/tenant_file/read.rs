@@ -21,7 +21,7 @@ use crate::{
         time::Timestamp,
     },
     policy::{mapping::Apply, preset::Preset, template::Template},
-    scim::filter::Filter,
+    scim::{filter::Filter, path::AttrPath, schema::identity},
 };
 
 /// Turns raw values into typed ones; knows where each stands.
@@ -228,14 +228,14 @@ impl Reader<'_> {
 
     fn rule(&self, raw: raw::Rule) -> Outcome<RuleEntry> {
         let name = self.read("connections.rules.name", &raw.name, named)?;
-        let when = self.read("connections.rules.when", &raw.when, Filter::parse)?.value;
+        let when = self.read("connections.rules.when", &raw.when, condition)?.value;
         let targets = |key: &str, raw: Vec<raw::Target>| raw.into_iter().map(|raw| self.target(key, raw)).collect::<Outcome<Vec<_>>>();
         let entry = RuleEntry {
             grants: targets("connections.rules.grant", raw.grant)?,
             excludes: targets("connections.rules.exclude", raw.exclude)?,
             set_home_organization: raw
                 .set_home_organization
-                .map(|raw| self.read("connections.rules.set_home_organization", &raw, Template::parse).map(|at| at.value))
+                .map(|raw| self.read("connections.rules.set_home_organization", &raw, template).map(|at| at.value))
                 .transpose()?,
             valid_from: self.time("connections.rules.valid_from", raw.valid_from.as_ref())?,
             valid_until: self.time("connections.rules.valid_until", raw.valid_until.as_ref())?,
@@ -269,7 +269,7 @@ impl Reader<'_> {
     fn target(&self, key: &str, raw: raw::Target) -> Outcome<TargetEntry> {
         let organization = |text: &str| {
             if text.contains('{') {
-                Template::parse(text).map(WhereEntry::Template).map_err(|error| error.to_string())
+                template(text).map(WhereEntry::Template)
             } else {
                 Slug::parse(text).map(WhereEntry::Slug).map_err(|error| error.to_string())
             }
@@ -280,6 +280,29 @@ impl Reader<'_> {
             reach: raw.reach,
         })
     }
+}
+
+/// A condition on what people can have: one on anything else would never hold, and what it gave would be taken away.
+fn condition(text: &str) -> Result<Filter, String> {
+    let filter = Filter::parse(text).map_err(|error| error.to_string())?;
+    filter.full_paths().iter().try_for_each(known_attribute)?;
+    Ok(filter)
+}
+
+fn template(text: &str) -> Result<Template, String> {
+    let template = Template::parse(text).map_err(|error| error.to_string())?;
+    template.attributes().filter_map(|name| AttrPath::parse(&name).ok()).try_for_each(|path| known_attribute(&path))?;
+    Ok(template)
+}
+
+fn known_attribute(path: &AttrPath) -> Result<(), String> {
+    if identity::knows(path) {
+        return Ok(());
+    }
+    let name = path.to_string();
+    let nearness = |known: &String| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
+    let nearest = identity::names().max_by(|a, b| nearness(a).total_cmp(&nearness(b))).unwrap_or_default();
+    Err(format!("nobody has an attribute {name:?}; the nearest is {nearest:?}, and what is your own is named custom.NAME"))
 }
 
 fn known_permission(preset: &Preset, text: &str) -> Result<Permission, String> {
