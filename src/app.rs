@@ -143,7 +143,7 @@ async fn match_keys(db: &Db, config: &Config, clock: &Clock, random: &Random) ->
         (None, Some(_)) => return Err(KeyError::Missing { path: path.clone() }.into()),
         (None, None) => {
             let keys = Keys::create(path, random.bytes())?;
-            let why = "without it the audit chain cannot be checked, nor what is encrypted be read";
+            let why = "without it this database does not open again";
             tracing::warn!(path = %path.display(), "a new master key was made: back it up, apart from the database; {why}");
             keys
         }

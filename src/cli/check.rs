@@ -21,7 +21,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Certificates that expire sooner than this are a warning
+    /// Certificates that expire within so many days are a warning
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     expiry_days: u16,
 }

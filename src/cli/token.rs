@@ -127,6 +127,9 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
         }
         return array.end();
     }
+    if tokens.is_empty() {
+        return output.line(format!("{} has no token yet: `rolegate token create --connection {}` makes one", row.slug, row.slug));
+    }
     for token in &tokens {
         let state = match token.state_at(now) {
             TokenState::Revoked => format!("revoked {}", token.revoked_at.map_or_else(String::new, |at| at.to_string())),

@@ -2,11 +2,19 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Output},
 };
 
+use rolegate::db::{
+    Db, PoolSize,
+    connection::find_connection_by_slug,
+    sign_in::{SignInLogRow, SignInOutcome, log_sign_ins},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::common::{NOW, ids};
 
 const FILE: &str = r#"
 [tenant]
@@ -195,6 +203,59 @@ fn what_is_wrong_ends_with_one_line_and_the_status_of_its_kind() {
     ] {
         assert_eq!(refused(&host.run(usage)).0, 2, "{usage:?}");
     }
+}
+
+#[test]
+fn what_is_not_there_yet_is_said() {
+    let host = Host::new();
+    let text = |arguments: &[&str]| String::from_utf8(host.run(arguments).stdout).unwrap();
+    for listing in [&["accounts"][..], &["assignments"], &["audit", "verify"], &["sign-ins"]] {
+        assert_eq!(text(listing), "there is no tenant yet: make one with `rolegate apply FILE`\n", "{listing:?}");
+    }
+    assert_eq!(host.json(&["sign-ins", "--json"]), json!([]));
+    host.json(&["apply", "acme.toml", "--json"]);
+    assert_eq!(text(&["accounts", "--filter", "active eq false"]), "there is no such account\n");
+    assert!(text(&["assignments"]).contains("(subtree): named as an owner in the tenant's file, since 2"), "{}", text(&["assignments"]));
+    assert!(text(&["token", "list", "--connection", "acme-okta"]).starts_with("acme-okta has no token yet"));
+    assert_eq!(text(&["sign-ins", "--connection", "acme-okta"]), "nobody has signed in by SAML yet\n");
+    assert!(refused(&host.run(&["sign-ins", "--connection", "nobody"])).1.contains("there is no connection \"nobody\""));
+    let unknown = "01890000-0000-7000-8000-000000000000";
+    assert!(refused(&host.run(&["sign-ins", "--reference", unknown])).1.contains("there is no sign-in 01890000"));
+    let mode = |name: &str| fs::metadata(host.0.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("rolegate.db"), 0o600, "nobody else reads whom we know");
+    let (_, why) = refused(&host.with(&[("ROLEGATE_DATABASE_URL", "sqlite://nowhere/x.db")], &["accounts"]));
+    assert!(why.contains("its folder must be there"), "{why}");
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_is_found_by_its_reference() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
+    let connection = find_connection_by_slug(&db, "acme-okta").await.unwrap().unwrap().connection;
+    let mut ids = ids(1);
+    let row = |outcome, message: &str, id| SignInLogRow {
+        id,
+        connection: connection.id,
+        at: NOW,
+        outcome,
+        step: (outcome == SignInOutcome::Refused).then(|| "signature".to_owned()),
+        message: message.to_owned(),
+        account: None,
+    };
+    let refused = row(SignInOutcome::Refused, "no trusted certificate made this signature", ids.make());
+    let rows = [refused.clone(), row(SignInOutcome::Accepted, "signed in", ids.make())];
+    let mut tx = db.begin().await.unwrap();
+    log_sign_ins(&mut tx, &rows.map(|row| (connection.tenant, row))).await.unwrap();
+    tx.commit().await.unwrap();
+    db.close().await;
+
+    let told = String::from_utf8(host.run(&["sign-ins", "--reference", &refused.id.to_string()]).stdout).unwrap();
+    let expected = format!("{NOW}  acme-okta  {}  REFUSED (signature): no trusted certificate made this signature\n", refused.id);
+    assert_eq!(told, expected);
+    let all = host.json(&["sign-ins", "--connection", "acme-okta", "--json"]);
+    assert_eq!((all.as_array().unwrap().len(), &all[0]["outcome"], &all[1]["outcome"]), (2, &json!("accepted"), &json!("refused")));
+    assert_eq!(all[1]["reference"], refused.id.to_string());
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn file(&self, raw: raw::File) -> Outcome<TenantFile> {
-        let tenant = self.tenant(raw.tenant)?;
+        let tenant = self.tenant(&raw.tenant)?;
         let organizations = raw.organizations.iter().map(|raw| self.organization(raw)).collect::<Outcome<Vec<_>>>()?;
         let owners = raw.owners.iter().map(|raw| self.owner(raw)).collect::<Outcome<Vec<_>>>()?;
         let roles = raw.roles.into_iter().map(|raw| self.role(raw, &tenant)).collect::<Outcome<Vec<_>>>()?;
@@ -80,7 +80,7 @@ impl Reader<'_> {
         Ok(TenantFile { tenant, organizations, owners, roles, connections })
     }
 
-    fn tenant(&self, raw: raw::Tenant) -> Outcome<TenantEntry> {
+    fn tenant(&self, raw: &raw::Tenant) -> Outcome<TenantEntry> {
         let slug = self.read("tenant.slug", &raw.slug, Slug::parse)?;
         let name = self.title("tenant.name", &raw.name)?.value;
         let place = self.place_of("tenant.preset", &raw.preset);
@@ -88,27 +88,24 @@ impl Reader<'_> {
             let known: Vec<_> = Preset::all().iter().map(|preset| preset.key.as_str()).collect();
             place.refuse(format!("there is no preset {:?}; there are {}", raw.preset.get_ref(), known.join(", ")))
         })?;
-        let settings = match raw.settings {
-            Some(raw) => self.settings(&preset.settings, &raw)?,
-            None => preset.settings.clone(),
-        };
+        let settings = self.settings(&preset.settings, &raw.settings)?;
         Ok(TenantEntry { slug, name, preset, settings })
     }
 
-    fn settings(&self, base: &Settings, raw: &Spanned<toml::Table>) -> Outcome<Settings> {
-        let place = self.place_of("tenant.settings", raw);
-        let mut settings = serde_json::to_value(base).map_err(|error| place.refuse(error))?;
-        let overrides = serde_json::to_value(raw.get_ref()).map_err(|error| place.refuse(error))?;
-        let (Some(all), serde_json::Value::Object(overrides)) = (settings.as_object_mut(), overrides) else {
-            return Err(place.refuse("a table was expected"));
-        };
-        all.extend(overrides);
-        let settings: Settings = serde_json::from_value(settings).map_err(|error| place.refuse(error))?;
-        if settings.min_owners < 1 {
-            return Err(place.refuse("min_owners must be at least 1"));
-        }
-        if Apply::parse(&settings.default_mapping_apply).is_none() {
-            return Err(place.refuse("default_mapping_apply: on_create, when_unmatched or always was expected"));
+    /// One at a time, so that what is wrong has its line.
+    fn settings(&self, base: &Settings, raw: &BTreeMap<Spanned<String>, toml::Value>) -> Outcome<Settings> {
+        let mut settings = base.clone();
+        for (key, value) in raw {
+            let place = self.place_of("tenant.settings", key);
+            let mut document = serde_json::to_value(&settings).map_err(|error| place.refuse(error))?;
+            document[key.get_ref().as_str()] = serde_json::to_value(value).map_err(|error| place.refuse(error))?;
+            settings = serde_json::from_value(document).map_err(|error| place.refuse(format!("{}: {error}", key.get_ref())))?;
+            if settings.min_owners < 1 {
+                return Err(place.refuse("min_owners must be at least 1"));
+            }
+            if Apply::parse(&settings.default_mapping_apply).is_none() {
+                return Err(place.refuse("default_mapping_apply: on_create, when_unmatched or always was expected"));
+            }
         }
         Ok(settings)
     }
