@@ -149,7 +149,12 @@ async fn match_keys(db: &Db, config: &Config, clock: &Clock, random: &Random) ->
     let keys = match (Keys::find(path)?, &check) {
         (Some(keys), _) => keys,
         (None, Some(_)) => return Err(KeyError::Missing { path: path.clone() }.into()),
-        (None, None) => Keys::create(path, random.bytes())?,
+        (None, None) => {
+            let keys = Keys::create(path, random.bytes())?;
+            let why = "without it this database does not open again";
+            tracing::warn!(path = %path.display(), "a new master key was made: back it up, apart from the database; {why}");
+            keys
+        }
     };
     let check = match check {
         Some(check) => check,

@@ -13,7 +13,7 @@ use std::{
     str::FromStr,
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::{Host, Url};
 
 use crate::domain::secret::Secret;
@@ -204,8 +204,8 @@ impl Config {
         if config.database_pool_size == 0 {
             return Err(refuse(&settings["database_pool_size"], "database_pool_size", "at least 1 connection is needed".to_owned()));
         }
-        if let (Err(error), Some(written)) = (EnvFilter::try_new(&config.log_level), settings.get("log_level")) {
-            return Err(refuse(written, "log_level", error.to_string()));
+        if let (Err(why), Some(written)) = (check_log_level(&config.log_level), settings.get("log_level")) {
+            return Err(refuse(written, "log_level", why));
         }
         Ok(config)
     }
@@ -219,6 +219,16 @@ impl Config {
             return address.clone();
         }
         url.set_password(Some("***")).map_or_else(|()| "***".to_owned(), |()| url.to_string())
+    }
+}
+
+/// A word alone would be taken for the name of a module, and `loud` would log nothing but that.
+fn check_log_level(text: &str) -> Result<(), String> {
+    let expected = "off, error, warn, info, debug or trace was expected, or such as warn,rolegate=debug";
+    let is_level = |part: &str| part.contains(['=', '[', ']']) || part.trim().parse::<LevelFilter>().is_ok();
+    match text.split(',').find(|part| !is_level(part)) {
+        Some(part) => Err(format!("{part:?} is no level: {expected}")),
+        None => EnvFilter::try_new(text).map(|_| ()).map_err(|error| format!("{error}: {expected}")),
     }
 }
 
@@ -406,6 +416,8 @@ mod tests {
             ("listen = ", &[], "rolegate.toml, line 1: "),
             ("database_pool_size = 0", &[], "at least 1 connection"),
             ("", &[("ROLEGATE_LOG_LEVEL", "rolegate=loud")], "ROLEGATE_LOG_LEVEL: log_level: "),
+            ("log_level = 'loud'", &[], "rolegate.toml, line 1: log_level: \"loud\" is no level: off, error, warn"),
+            ("log_level = 'warn,rolegate'", &[], "\"rolegate\" is no level"),
             ("", &[("ROLEGATE_LOG_FORMAT", "xml")], "text or json was expected"),
             ("", &[("ROLEGATE_TRUSTED_PROXIES", "10.0.0.0/8,proxy")], "not a network"),
             ("database_password_file = '/run/secrets/db'", &[], "only a postgres://"),

@@ -11,6 +11,7 @@ use super::{
     plan::{Metadata, Plan, PlanError, plan},
     sign_in_link::{self, SignInLink},
     tenant_file::TenantFile,
+    warning::{self, Warning},
 };
 use crate::{
     db::{
@@ -35,7 +36,7 @@ use crate::{
         mapping::{DefaultMapping, Mapping},
     },
     provision::{ProvisionError, Published, PublishedCache, grant, keep, remap, withdraw},
-    saml::{Certificate, Key},
+    saml::Certificate,
 };
 
 /// Chunks of accounts that are evaluated in the transaction itself.
@@ -93,6 +94,8 @@ pub struct Applied {
     pub counts: Counts,
     /// Connections with people who are still to be evaluated.
     pub unfinished: Vec<ConnectionId>,
+    /// Of the tenant as it is now, or would be.
+    pub warnings: Vec<Warning>,
 }
 
 /// Where secrets for sign-in links come from.
@@ -139,10 +142,14 @@ async fn once(
     let unfinished = work.finish(&plan, owners).await?;
     let links = work.links;
     let counts = db::listing::count_changes(&mut tx, plan.tenant, &occasion.correlation).await?;
+    let mut warnings = warning::of_file(file);
+    if let Some(tenant) = db::tenant::find_tenant(&mut tx, plan.tenant).await? {
+        warnings.extend(warning::of_tenant(&mut tx, &tenant).await?);
+    }
     if keep && !plan.is_empty() {
         tx.commit().await?;
     }
-    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished })
+    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished, warnings })
 }
 
 /// Evaluates who is left, a chunk a transaction.
@@ -258,15 +265,12 @@ impl Work<'_> {
                 self.note("connection.changed", "connection", &connection.id, json!({ "slug": connection.slug, "what": what }));
             }
             Change::AddCertificate { connection, certificate, .. } => self.add_certificate(*connection, certificate).await?,
-            Change::RetireCertificate { connection, certificate, fingerprint, .. } => {
-                sure(db::certificate::retire_certificate(self.tx, tenant, *connection, *certificate, None, now).await?)?;
+            Change::TrustCertificate { connection, certificate, fingerprint, .. } => {
+                let state = CertificateState::Current;
+                sure(db::certificate::trust_certificate(self.tx, tenant, *connection, *certificate, state).await?)?;
                 db::connection::raise_connection_version(self.tx, tenant, *connection).await?;
-                self.note(
-                    "certificate.retired",
-                    "certificate",
-                    certificate,
-                    json!({ "connection": connection, "fingerprint": fingerprint }),
-                );
+                let detail = json!({ "connection": connection, "fingerprint": fingerprint, "retired_before": true });
+                self.note("certificate.added", "certificate", certificate, detail);
             }
             Change::PublishMapping { connection, mapping, what, .. } => {
                 self.publish(*connection, mapping).await?;
@@ -310,10 +314,7 @@ impl Work<'_> {
             der: certificate.der().to_vec(),
             fingerprint: certificate.fingerprint().to_owned(),
             subject: certificate.subject().to_owned(),
-            key_kind: match certificate.key() {
-                Key::Rsa { bits } => format!("RSA {bits}"),
-                Key::Ec { curve } => format!("EC {curve}"),
-            },
+            key_kind: certificate.key().to_string(),
             not_before: certificate.not_before(),
             not_after: certificate.not_after(),
             state: CertificateState::Current,
@@ -499,7 +500,7 @@ fn changes_model(change: &Change) -> bool {
         Change::CreateConnection { .. }
         | Change::UpdateConnection { .. }
         | Change::AddCertificate { .. }
-        | Change::RetireCertificate { .. }
+        | Change::TrustCertificate { .. }
         | Change::PublishMapping { .. }
         | Change::WithdrawConnection { .. }
         | Change::CreateOwner { .. }

@@ -20,7 +20,7 @@ use crate::{
         access::Grant,
         action::{ReadCertificates, RotateCertificates},
     },
-    saml::{Certificate, Key},
+    saml::Certificate,
 };
 
 /// A certificate that verified a sign-in within this time is still in use.
@@ -51,20 +51,21 @@ pub async fn list(grant: &Grant<ReadCertificates>, db: &Db, connection: &Connect
     Ok(db::certificate::list_certificates(db, connection.tenant, connection.id).await?)
 }
 
-/// Trusts a certificate from now on: the first as `current`, any further one as `next`. One that is trusted already stays as it is.
+/// Trusts a certificate from now on: the first as `current`, any further one as `next`. One that is trusted already stays as it is;
+/// whether anything was added is said beside the row.
 pub async fn add(
     grant: &Grant<RotateCertificates>,
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
     certificate: &Certificate,
-) -> Result<IdpCertificateRow, RotationError> {
+) -> Result<(IdpCertificateRow, bool), RotationError> {
     let mut tx = begin(grant, db, connection).await?;
     let known = db::certificate::list_certificates(&mut tx, connection.tenant, connection.id).await?;
     let state = if known.iter().any(is_trusted) { CertificateState::Next } else { CertificateState::Current };
     let row = match known.into_iter().find(|row| row.fingerprint == certificate.fingerprint()) {
         // Nothing changes, so nothing is written.
-        Some(row) if is_trusted(&row) => return Ok(row),
+        Some(row) if is_trusted(&row) => return Ok((row, false)),
         Some(row) => {
             db::certificate::trust_certificate(&mut tx, connection.tenant, connection.id, row.id, state).await?;
             IdpCertificateRow { state, retired_by: None, retired_at: None, ..row }
@@ -77,7 +78,7 @@ pub async fn add(
     };
     record(&mut tx, occasion, connection, "certificate.added", &row).await?;
     tx.commit().await?;
-    Ok(row)
+    Ok((row, true))
 }
 
 /// Trusts a certificate no longer. One that is retired already stays as it is. `confirmed`: whoever asks was told what it may break.
@@ -150,10 +151,7 @@ fn new_row(
         der: certificate.der().to_vec(),
         fingerprint: certificate.fingerprint().to_owned(),
         subject: certificate.subject().to_owned(),
-        key_kind: match certificate.key() {
-            Key::Rsa { bits } => format!("RSA-{bits}"),
-            Key::Ec { curve } => format!("EC {curve}"),
-        },
+        key_kind: certificate.key().to_string(),
         not_before: certificate.not_before(),
         not_after: certificate.not_after(),
         state,

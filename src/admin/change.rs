@@ -61,7 +61,8 @@ pub enum Change {
         slug: Slug,
         certificate: Certificate,
     },
-    RetireCertificate {
+    /// One that was retired, and that the file's metadata has.
+    TrustCertificate {
         connection: ConnectionId,
         slug: Slug,
         certificate: CertificateId,
@@ -132,8 +133,9 @@ impl fmt::Display for Change {
                     certificate.not_after()
                 )
             }
-            Self::RetireCertificate { slug, fingerprint, .. } => {
-                write!(f, "- certificate of {slug}: SHA-256 {}…", fingerprint.get(..16).unwrap_or(fingerprint))
+            Self::TrustCertificate { slug, fingerprint, .. } => {
+                let short = fingerprint.get(..16).unwrap_or(fingerprint);
+                write!(f, "+ certificate of {slug}, retired before: SHA-256 {short}…")
             }
             Self::PublishMapping { slug, mapping, what, .. } => {
                 write!(f, "~ mapping of {slug}, version {}: {}", mapping.version, what.join("; "))

@@ -18,4 +18,5 @@ pub mod sign_in_link;
 pub mod sign_in_log;
 pub mod tenant_file;
 pub mod trusted;
+pub mod warning;
 pub mod why;

@@ -315,7 +315,7 @@ impl Planner<'_> {
                 saml.idp_entity_id.clone_from(&metadata.entity_id);
                 saml.sso_url.clone_from(&metadata.sso_redirect_url);
             }
-            // Without its certificates nobody signs in any more; the names stay for the record.
+            // A file without metadata leaves what an earlier one brought.
             (None, Some(row)) => {
                 saml.idp_entity_id.clone_from(&row.connection.saml.idp_entity_id);
                 saml.sso_url.clone_from(&row.connection.saml.sso_url);
@@ -352,27 +352,21 @@ impl Planner<'_> {
         })
     }
 
-    /// Certificates that the metadata has and the connection does not; and the other way round, as far as files brought them.
-    /// One that a person retired is not brought back by a file.
+    /// Certificates that the metadata has and the connection does not trust. A file only ever adds: which one goes, and when, an owner
+    /// decides, who sees which one is still signed with.
     fn certificates(&mut self, entry: &ConnectionEntry, connection: &Connection) {
         let named = self.metadata.get(&entry.slug.value).map(|metadata| &metadata.certificates[..]).unwrap_or_default();
         let known: Vec<_> =
             self.current.into_iter().flat_map(|current| &current.certificates).filter(|row| row.connection == connection.id).collect();
         for certificate in named {
-            if !known.iter().any(|row| row.fingerprint == certificate.fingerprint()) {
-                let slug = connection.slug.clone();
-                self.changes.push(Change::AddCertificate { connection: connection.id, slug, certificate: certificate.clone() });
-            }
-        }
-        for row in known {
-            let vanished = !named.iter().any(|certificate| certificate.fingerprint() == row.fingerprint);
-            if row.from_file && row.state != CertificateState::Retired && vanished {
-                self.withdrawals.push(Change::RetireCertificate {
-                    connection: connection.id,
-                    slug: connection.slug.clone(),
-                    certificate: row.id,
-                    fingerprint: row.fingerprint.clone(),
-                });
+            let (id, slug) = (connection.id, connection.slug.clone());
+            match known.iter().find(|row| row.fingerprint == certificate.fingerprint()) {
+                None => self.changes.push(Change::AddCertificate { connection: id, slug, certificate: certificate.clone() }),
+                Some(row) if row.state == CertificateState::Retired => {
+                    let (certificate, fingerprint) = (row.id, row.fingerprint.clone());
+                    self.changes.push(Change::TrustCertificate { connection: id, slug, certificate, fingerprint });
+                }
+                Some(_) => {}
             }
         }
     }
@@ -583,6 +577,10 @@ mod tests {
             (base.replace("parent = 'acme'", "parent = 'eu'"), "in a circle"),
             (base.to_owned() + "[[connections]]\nslug = 'okta'\norganization = 'us'\n", "line 11: connections.organization: there is no"),
             (connection("[connections.default_mapping]\nroles = ['Organisation Member']\n"), "the nearest is \"Organization Member\""),
+            (
+                connection("[connections.default_mapping]\nroles = ['Boss']\n"),
+                "; there are Organization Owner, Organization Context Manager, Organization Member",
+            ),
             (connection("[connections.default_mapping]\nroles = ['Organization Owner']\n"), "allow_owner_grants"),
             (
                 rule("grant = [{ role = 'Organization Owner' }]\n"),

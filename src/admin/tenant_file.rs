@@ -255,6 +255,17 @@ grant = [{ role = "Organization Context Manager", organization = "acme" }]
     }
 
     #[test]
+    fn the_manual_shows_a_file_that_is_read_and_names_what_rules_may_name() {
+        let manual = include_str!("../../README.md");
+        let shown = manual.split("```toml\n").find(|block| block.starts_with("[tenant]")).and_then(|block| block.split("```").next());
+        let file = parse(shown.unwrap()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(i64::try_from(file.owners.len()), Ok(file.tenant.settings.min_owners), "its owners are as many as it takes");
+        for name in crate::scim::schema::identity::names().filter(|name| !name.contains(['.', '$'])) {
+            assert!(manual.contains(&format!("`{name}")), "{name}");
+        }
+    }
+
+    #[test]
     fn roles_are_read_where_the_preset_allows_them() {
         let role = "[[roles]]\nname = 'Theme editor'\npermissions = ['account_branding_customization:*']\n";
         let file = parse(&format!("{SMALL}{role}")).unwrap();
@@ -308,7 +319,8 @@ enabled = false
             (SMALL.replace("'acme'", "'Acme!'"), "line 2: tenant.slug: "),
             (SMALL.replace("idaas", "idas"), "line 4: tenant.preset: there is no preset \"idas\""),
             (after("colour = 'red'\n"), "line 5: colour: unknown field `colour`"),
-            (after("settings = { min_owner = 1 }\n"), "line 5: tenant.settings: unknown field `min_owner`"),
+            (after("settings = { min_owner = 1 }\n"), "line 5: tenant.settings: min_owner: unknown field `min_owner`"),
+            (after("[tenant.settings]\ncustom_roles = true\nmin_owners = 'two'\n"), "line 7: tenant.settings: min_owners: invalid type"),
             (after("settings = { min_owners = 0 }\n"), "min_owners must be at least 1"),
             (after("[[owners]]\nemail = 'nobody'\nname = 'x'\n"), "line 6: owners.email: "),
             (
@@ -340,6 +352,13 @@ enabled = false
                 "line 10: connections.rules.grant.organization: ",
             ),
             (rule("when = 'active eq true'\ngrant = [{ role = 'x', where = 'y' }]\n"), "unknown field `where`"),
+            (
+                rule("when = 'gruops[value eq \"a\"]'\ngrant = [{ role = 'x' }]\n"),
+                "line 9: connections.rules.when: nobody has an attribute \"gruops\"; the nearest is \"groups\"",
+            ),
+            (rule("when = 'groups[name eq \"a\"]'\ngrant = [{ role = 'x' }]\n"), "\"groups.name\"; the nearest is \"groups."),
+            (rule("when = 'active eq true and email pr'\ngrant = [{ role = 'x' }]\n"), "\"email\"; the nearest is \"emails\""),
+            (rule("when = 'active eq true'\nset_home_organization = '{departmint}'\n"), "the nearest is \"department\""),
             ("[tenant\n".to_owned(), "tenants/acme.toml, line 1: "),
         ];
         for (text, expected) in cases {

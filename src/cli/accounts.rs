@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Failure, Output, tenants};
+use super::{Context, Failure, NO_TENANT, Output, tenants};
 use crate::{
     admin::listing::{self, AccountFilter, Row},
     domain::id::AccountId,
@@ -21,9 +21,13 @@ pub struct Accounts {
 impl Accounts {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
         let db = context.database().await?;
+        let tenants = tenants(&db, self.tenant.as_deref()).await?;
+        if tenants.is_empty() && !context.json {
+            return output.line(NO_TENANT);
+        }
         let mut sink = if context.json { Some(output.array()?) } else { None };
         let mut lines = Vec::new();
-        for tenant in tenants(&db, self.tenant.as_deref()).await? {
+        for tenant in tenants {
             let mut after = None;
             loop {
                 let rows = listing::list_accounts(&db, tenant.id, after).await?;
@@ -41,6 +45,7 @@ impl Accounts {
         }
         match sink {
             Some(array) => array.end(),
+            None if lines.is_empty() => output.line("there is no such account"),
             None => lines.iter().try_for_each(|line| output.line(line)),
         }
     }

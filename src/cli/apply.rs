@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context, Failure, Output,
-    plan::{self, correlation, print_changes, print_verdict},
+    plan::{self, correlation, print_changes, print_verdict, print_warnings},
 };
 use crate::{
     admin::apply::{self, Applied},
@@ -31,11 +31,13 @@ impl Apply {
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
         let mut mint = || keys::secret(app.random.bytes());
         let applied = apply::apply(&app.db, &mut occasion, &mut mint, &file, &metadata).await?;
+        print_warnings(&applied, output)?;
         if json {
             print_json(&app, &applied, output).await?;
         } else {
             print_changes(&applied, output)?;
             print_verdict(&applied, "added", "removed", "touched", output)?;
+            print_addresses(&app, &applied, output).await?;
             for link in &applied.links {
                 output.line(format!(
                     "sign-in link for {}, once, until {}: {}",
@@ -53,11 +55,33 @@ impl Apply {
 }
 
 async fn print_json(app: &App, applied: &Applied, output: &mut Output) -> Result<(), Failure> {
-    let rows = db::connection::list_connections(&app.db, applied.tenant).await?;
-    let connections: Vec<_> = rows.iter().filter(|row| row.connection.enabled).map(|row| shown(app, &row.connection)).collect();
+    let connections: Vec<_> = enabled(app, applied).await?.iter().map(|connection| shown(app, connection)).collect();
     let link = |link: &crate::admin::sign_in_link::SignInLink| json!({ "email": link.email, "url": app.config.public_url.join(&link.path()), "expires_at": link.expires_at.to_string() });
     let links: Vec<_> = applied.links.iter().map(link).collect();
     output.json(&json!({ "connections": connections, "sign_in_links": links }))
+}
+
+async fn enabled(app: &App, applied: &Applied) -> Result<Vec<Connection>, Failure> {
+    let rows = db::connection::list_connections(&app.db, applied.tenant).await?;
+    Ok(rows.into_iter().map(|row| row.connection).filter(|connection| connection.enabled).collect())
+}
+
+/// Of each connection, as far as its protocols are enabled.
+async fn print_addresses(app: &App, applied: &Applied, output: &mut Output) -> Result<(), Failure> {
+    for connection in enabled(app, applied).await? {
+        let shown = shown(app, &connection);
+        output.line(format!("connection {}", connection.slug))?;
+        let lines = [
+            (connection.scim.enabled, "SCIM base URL", "scim_base_url"),
+            (connection.saml.enabled, "ACS", "acs_url"),
+            (connection.saml.enabled, "entity ID, metadata", "entity_id"),
+            (connection.saml.enabled, "sign-in", "login_url"),
+        ];
+        for (_, what, key) in lines.iter().filter(|(is_shown, ..)| *is_shown) {
+            output.line(format!("  {what:<20} {}", shown[key].as_str().unwrap_or_default()))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the administrator of the identity provider is asked for.
@@ -70,5 +94,6 @@ fn shown(app: &App, connection: &Connection) -> Value {
         "acs_url": address("saml/acs"),
         "entity_id": address("saml/metadata"),
         "metadata_url": address("saml/metadata"),
+        "login_url": address("saml/login"),
     })
 }

@@ -2,9 +2,12 @@
 
 use clap::Args;
 
-use super::{Context, Failure, Output, tenants};
+use super::{Context, Failure, NO_TENANT, Output, tenants};
 use crate::{
-    admin::listing::{self, Assignment, Row},
+    admin::{
+        listing::{self, Assignment, Row},
+        why,
+    },
     domain::id::AccountId,
 };
 
@@ -22,7 +25,11 @@ impl Assignments {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
         let db = context.database().await?;
         let mut found = Vec::new();
-        for tenant in tenants(&db, self.tenant.as_deref()).await? {
+        let tenants = tenants(&db, self.tenant.as_deref()).await?;
+        if tenants.is_empty() && !context.json {
+            return output.line(NO_TENANT);
+        }
+        for tenant in tenants {
             if let Some(name) = &self.account {
                 found.extend(listing::find_accounts(&db, tenant.id, name).await?);
                 continue;
@@ -53,6 +60,9 @@ fn print(found: &[Row], json: bool, output: &mut Output) -> Result<(), Failure> 
         }
         return array.end();
     }
+    if found.iter().all(|row| row.assignments.is_empty()) {
+        return output.line("nobody holds anything");
+    }
     for row in found {
         for held in &row.assignments {
             output.line(format!("{}  {}", row.account.user_name, words(held)))?;
@@ -63,18 +73,7 @@ fn print(found: &[Row], json: bool, output: &mut Output) -> Result<(), Failure> 
 
 /// An assignment and why it is there.
 pub(super) fn words(held: &Assignment) -> String {
-    let origins: Vec<_> = held
-        .origins
-        .iter()
-        .map(|origin| {
-            let cause = match (&origin.connection, &origin.rule) {
-                (Some(connection), Some(rule)) => format!(" {rule:?} of {connection}"),
-                (Some(connection), None) => format!(" of {connection}"),
-                (None, _) => String::new(),
-            };
-            format!("{}{cause} since {}", origin.kind, origin.since)
-        })
-        .collect();
+    let origins: Vec<_> = held.origins.iter().map(|origin| format!("{}, since {}", why::of(origin), origin.since)).collect();
     let scope = held.resource_scope.as_deref().map(|scope| format!(" / {scope}")).unwrap_or_default();
-    format!("{} at {}{scope} ({}), because: {}", held.role, held.organization, held.reach, origins.join("; "))
+    format!("{} at {}{scope} ({}): {}", held.role, held.organization, held.reach, origins.join("; "))
 }

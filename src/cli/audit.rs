@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, Failure, Output, find_tenant, tenants};
+use super::{Context, Failure, NO_TENANT, Output, find_tenant, tenants};
 use crate::db::{self, seal::Head};
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +59,9 @@ impl Verify {
             Some(_) => vec![find_tenant(&app.db, self.tenant.as_deref()).await?],
             None => tenants(&app.db, self.tenant.as_deref()).await?,
         };
+        if tenants.is_empty() && !json {
+            return output.line(NO_TENANT);
+        }
         let mut shown = Vec::new();
         let mut broken = Vec::new();
         for tenant in tenants {

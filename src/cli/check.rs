@@ -8,15 +8,20 @@ use serde_json::json;
 
 use super::{Context, Failure, Output};
 use crate::{
+    admin::warning::{self, Warning},
     app::{self, Clock, Migrations},
-    db::{self, Db, certificate::CertificateState},
-    domain::time::Timestamp,
+    db::{
+        self, Db,
+        certificate::CertificateState,
+        token::{ScimTokenRow, TokenState},
+    },
+    domain::{name::Slug, time::Timestamp},
     keys::Keys,
 };
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Certificates that expire sooner than this are a warning
+    /// Certificates that expire within so many days are a warning
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     expiry_days: u16,
 }
@@ -48,6 +53,9 @@ impl Check {
                 note("database", Grade::Fine, config.database_shown());
                 let (grade, detail) = master_key(&db, &config.master_key_file).await?;
                 note("master key", grade, detail);
+                for (check, grade, detail) in tenants(&db, Clock::System.now()).await? {
+                    note(check, grade, detail);
+                }
                 for (grade, detail) in certificates(&db, Clock::System.now(), self.expiry_days).await? {
                     note("certificate", grade, detail);
                 }
@@ -94,6 +102,47 @@ async fn master_key(db: &Db, path: &Path) -> Result<(Grade, String), Failure> {
     })
 }
 
+/// Owners, connections without a certificate, and SCIM tokens that end.
+async fn tenants(db: &Db, now: Timestamp) -> Result<Vec<(&'static str, Grade, String)>, Failure> {
+    let mut found = Vec::new();
+    for tenant in db::tenant::list_tenants(db).await? {
+        // Never committed: a check writes nothing.
+        let mut tx = db.begin().await?;
+        for warning in warning::of_tenant(&mut tx, &tenant).await? {
+            let (check, grade) = match warning {
+                Warning::NoCertificate { .. } => ("certificate", Grade::Failed),
+                Warning::BelowFloor { .. } => ("owners", Grade::Warning),
+                Warning::Unmapped { .. } => ("rules", Grade::Warning),
+            };
+            found.push((check, grade, warning.to_string()));
+        }
+        drop(tx);
+        for connection in db::connection::list_connections(db, tenant.id).await?.into_iter().map(|row| row.connection) {
+            if connection.enabled && connection.scim.enabled {
+                let tokens = db::token::list_tokens(db, tenant.id, connection.id).await?;
+                found.extend(endings(&connection.slug, &tokens, now).into_iter().map(|detail| ("SCIM token", Grade::Warning, detail)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Tokens that end soon, or that there is none any more because the last one ended.
+fn endings(slug: &Slug, tokens: &[ScimTokenRow], now: Timestamp) -> Vec<String> {
+    const SOON_SECS: i64 = 14 * 86_400;
+    let is_live = |token: &&ScimTokenRow| token.state_at(now) == TokenState::Live;
+    let next = format!("make the next one with `rolegate token create --connection {slug}` and give it to the identity provider");
+    if !tokens.iter().any(|token| is_live(&token)) {
+        let expired = tokens.iter().filter(|token| token.state_at(now) == TokenState::Expired).map(|token| token.expires_at).max();
+        return expired
+            .map(|at| format!("{slug}: the last token expired at {at}, so that no request is let in: {next}"))
+            .into_iter()
+            .collect();
+    }
+    let soon = tokens.iter().filter(is_live).filter(|token| token.expires_at < now.plus_secs(SOON_SECS));
+    soon.map(|token| format!("{slug}: the token {} expires at {}: {next}, then revoke this one", token.id, token.expires_at)).collect()
+}
+
 /// Of identity providers: an expired one, or one that soon is, is an owner's to replace.
 async fn certificates(db: &Db, now: Timestamp, expiry_days: u16) -> Result<Vec<(Grade, String)>, Failure> {
     let soon = now.plus_secs(i64::from(expiry_days) * 86_400);
@@ -120,4 +169,34 @@ async fn certificates(db: &Db, now: Timestamp, expiry_days: u16) -> Result<Vec<(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::id::{ConnectionId, TokenId};
+
+    #[test]
+    fn tokens_that_end_are_told_before_and_after() {
+        let now = Timestamp::from_millis(1_772_500_000_000);
+        let token = |days: i64, revoked: bool| ScimTokenRow {
+            id: TokenId::new(Uuid::from_u128(1)),
+            connection: ConnectionId::new(Uuid::from_u128(2)),
+            created_at: now,
+            expires_at: now.plus_secs(days * 86_400),
+            revoked_at: revoked.then_some(now),
+            last_used_at: None,
+        };
+        let slug = Slug::parse("okta").unwrap();
+        let told = |tokens: &[ScimTokenRow]| endings(&slug, tokens, now).join("\n");
+        assert_eq!(told(&[]), "");
+        assert_eq!(told(&[token(15, false)]), "");
+        assert_eq!(told(&[token(-1, false), token(90, false)]), "", "another one is live");
+        assert_eq!(told(&[token(-1, true)]), "", "somebody revoked it");
+        assert!(told(&[token(13, false)]).contains("expires at"));
+        assert!(told(&[token(13, false), token(90, false)]).contains("expires at"), "the identity provider may still use it");
+        assert!(told(&[token(-1, false), token(-3, false)]).starts_with("okta: the last token expired at 2026-03-02"));
+    }
 }

@@ -40,7 +40,10 @@ impl Demo {
         let place = Place::make(self.data_dir, &random)?;
         let listener = TcpListener::bind((LOOPBACK, 0)).await?;
         let idp = Idp::bind(LOOPBACK, clock.clone(), random.clone()).await?;
-        let app = App::open_with(place.config(listener.local_addr()?)?, Migrations::Run, clock, random).await?;
+        let config = place.config(listener.local_addr()?)?;
+        // Made here, so that nobody is told to back it up.
+        keys::Keys::create(&config.master_key_file, random.bytes())?;
+        let app = App::open_with(config, Migrations::Run, clock, random).await?;
 
         let file = place.write_tenant(&idp.metadata())?;
         let applied = apply_file(&app, &file).await?;

@@ -1,6 +1,6 @@
 //! Fetches the identity providers' metadata that a tenant file names, before any transaction is open.
 
-use std::{fs, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 
 use super::Failure;
 use crate::{
@@ -19,7 +19,7 @@ pub(super) async fn fetch_all(file: &TenantFile) -> Result<Metadata, Failure> {
     for connection in &file.connections {
         if let Some(source) = &connection.idp_metadata {
             let bytes = match &source.value {
-                MetadataSource::File(path) => fs::read(path).map_err(|error| refuse(source, format!("{}: {error}", path.display())))?,
+                MetadataSource::File(path) => fs::read(path).map_err(|error| refuse(source, unreadable(path, &error)))?,
                 MetadataSource::Url(url) => fetch(url).await.map_err(|error| refuse(source, format!("{url}: {error}")))?,
             };
             let metadata = IdpMetadata::parse(&bytes).map_err(|error| refuse(source, Failure::from(error).message().to_owned()))?;
@@ -27,11 +27,14 @@ pub(super) async fn fetch_all(file: &TenantFile) -> Result<Metadata, Failure> {
                 tracing::warn!(connection.name = %connection.slug.value, "a certificate in the metadata cannot be used: {unusable}");
             }
             found.insert(connection.slug.value.clone(), metadata);
-        } else if connection.saml.enabled {
-            tracing::warn!(connection.name = %connection.slug.value, "no idp_metadata: nobody can sign in by SAML until the file names it");
         }
     }
     Ok(found)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    let why = "save the identity provider's metadata there, or correct the path, which is relative to this file";
+    format!("{} cannot be read ({error}): {why}", path.display())
 }
 
 fn refuse(source: &At<MetadataSource>, why: String) -> Failure {

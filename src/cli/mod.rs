@@ -14,6 +14,7 @@ mod output;
 mod owner;
 mod plan;
 pub mod serve;
+mod sign_ins;
 mod token;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
@@ -31,7 +32,7 @@ pub use output::{Failure, Output};
 
 /// SCIM and SAML-JIT provisioning gateway with role mapping.
 #[derive(Debug, Parser)]
-#[command(name = "rolegate", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "rolegate", version, propagate_version = true, max_term_width = 110, after_help = EXIT_STATUS)]
 pub struct Cli {
     /// The configuration file; `rolegate.toml` in the working directory if it is there
     #[arg(long, global = true, value_name = "FILE", env = "ROLEGATE_CONFIG")]
@@ -63,13 +64,15 @@ enum Command {
     Accounts(accounts::Accounts),
     /// List assignments with their origins
     Assignments(assignments::Assignments),
+    /// Sign-ins of the last 90 days, the newest first, with the reason of each refusal
+    SignIns(sign_ins::SignIns),
     /// The way back in for owners
     #[command(subcommand)]
     Owner(owner::Owner),
     /// The audit log and its chain of seals
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Check the configuration, the database, the master key and certificates; for monitors
+    /// Check the configuration, the database, the master key, certificates, owners and tokens; for monitors
     Check(check::Check),
 }
 
@@ -127,6 +130,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Token(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
+        Command::SignIns(command) => command.run(context, output).await,
         Command::Owner(command) => command.run(context, output).await,
         Command::Audit(command) => command.run(context, output).await,
         Command::Check(command) => command.run(context, output).await,
@@ -146,6 +150,10 @@ fn start_log(level: &str, format: LogFormat) {
     }
 }
 
+const NO_TENANT: &str = "there is no tenant yet: make one with `rolegate apply FILE`";
+
+const EXIT_STATUS: &str = "Exit status: 0 fine, 1 refused or failed (one line on stderr says why), 2 wrong usage.";
+
 /// The tenant of that slug; the only one when none is named.
 async fn find_tenant(db: &Db, slug: Option<&str>) -> Result<Tenant, Failure> {
     let mut tenants = crate::db::tenant::list_tenants(db).await?;
@@ -155,7 +163,7 @@ async fn find_tenant(db: &Db, slug: Option<&str>) -> Result<Tenant, Failure> {
     }
     match tenants.len() {
         1 => Ok(tenants.remove(0)),
-        0 => Err(Failure::new("there is no tenant yet: make one with `rolegate apply FILE`")),
+        0 => Err(Failure::new(NO_TENANT)),
         _ => {
             let slugs: Vec<_> = tenants.iter().map(|tenant| tenant.slug.as_str()).collect();
             Err(Failure::new(format!("there are several tenants: choose one with --tenant ({})", slugs.join(", "))))
@@ -180,5 +188,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        assert!(Cli::command().render_help().to_string().contains("Exit status: 0 fine"));
     }
 }

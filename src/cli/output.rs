@@ -35,6 +35,13 @@ impl Output {
         Ok(ArrayOutput { output: self, first: true })
     }
 
+    /// Something that whoever reads stdout does not ask for, and people should know.
+    pub fn warn(&mut self, line: impl Display) -> Result<(), Failure> {
+        self.finish()?;
+        eprintln!("rolegate: warning: {line}");
+        Ok(())
+    }
+
     pub fn finish(&mut self) -> Result<(), Failure> {
         self.to.flush().map_err(|error| Failure::from_printing(&error))
     }

@@ -34,6 +34,7 @@ impl Plan {
         let mut occasion =
             Occasion { actor: Actor::HostOperator, now, ids, correlation: correlation(&Random::System), tally: Tally::default() };
         let previewed = apply::preview(&db, &mut occasion, &file, &metadata).await?;
+        print_warnings(&previewed, output)?;
         if context.json {
             return output.json(&json!({
                 "changes": previewed.changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -52,7 +53,8 @@ impl Plan {
 
 /// The file, and the metadata it names.
 pub(super) async fn read(path: &PathBuf) -> Result<(TenantFile, Metadata), Failure> {
-    let text = fs::read_to_string(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("{} cannot be read ({error}): name the tenant's file", path.display())))?;
     let file = TenantFile::parse(path, &text)?;
     let metadata = metadata::fetch_all(&file).await?;
     Ok((file, metadata))
@@ -71,6 +73,10 @@ pub(super) fn print_changes(applied: &Applied, output: &mut Output) -> Result<()
         output.line(change)?;
     }
     Ok(())
+}
+
+pub(super) fn print_warnings(applied: &Applied, output: &mut Output) -> Result<(), Failure> {
+    applied.warnings.iter().try_for_each(|warning| output.warn(warning))
 }
 
 pub(super) fn print_verdict(applied: &Applied, adds: &str, removes: &str, touches: &str, output: &mut Output) -> Result<(), Failure> {

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::{Context, Failure, Output, duration::Span, plan::correlation};
 use crate::{
-    app::App,
-    db::{self, Db, DbError, audit::Entry, connection::ConnectionRow},
+    app::{App, Clock},
+    db::{self, Db, DbError, audit::Entry, connection::ConnectionRow, token::TokenState},
     domain::{actor::Actor, connection::Connection, id::TokenId, secret::Secret, time::Timestamp},
     keys,
 };
@@ -111,6 +111,7 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
     let db = context.database().await?;
     let row = named.find(&db).await?.connection;
     let tokens = db::token::list_tokens(&db, row.tenant, row.id).await?;
+    let now = Clock::System.now();
     if context.json {
         let mut array = output.array()?;
         for token in &tokens {
@@ -121,12 +122,20 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
                 "expires_at": token.expires_at.to_string(),
                 "revoked_at": token.revoked_at.map(|at| at.to_string()),
                 "last_used_at": token.last_used_at.map(|at| at.to_string()),
+                "state": token.state_at(now),
             }))?;
         }
         return array.end();
     }
+    if tokens.is_empty() {
+        return output.line(format!("{} has no token yet: `rolegate token create --connection {}` makes one", row.slug, row.slug));
+    }
     for token in &tokens {
-        let state = token.revoked_at.map_or_else(|| format!("until {}", token.expires_at), |at| format!("revoked {at}"));
+        let state = match token.state_at(now) {
+            TokenState::Revoked => format!("revoked {}", token.revoked_at.map_or_else(String::new, |at| at.to_string())),
+            TokenState::Expired => format!("EXPIRED {}", token.expires_at),
+            TokenState::Live => format!("until {}", token.expires_at),
+        };
         let used = token.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at}"));
         output.line(format!("{}  {state}  {used}", token.id))?;
     }

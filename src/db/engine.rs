@@ -3,7 +3,7 @@
 //! Callers write one text in the portable subset (`text`, `bigint`, `boolean`; `$1` placeholders; `on conflict`; `returning`).
 //! [`Bind`] admits only what both drivers encode and [`Record`] only what both decode, so what one engine alone knows does not compile.
 
-use std::{str::FromStr, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
     Arguments, AssertSqlSafe, Encode, FromRow, Postgres, SqlSafeStr, SqlStr, Sqlite, Type,
@@ -29,6 +29,8 @@ pub enum DbError {
     /// Somebody else has the name already. The transaction can only be given up.
     #[error("a name that must be unique is taken")]
     Taken(#[source] sqlx::Error),
+    #[error("the database's file cannot be opened or made: its folder must be there and be writable by this user")]
+    File(#[source] sqlx::Error),
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
     #[error("the database refused a statement")]
@@ -57,10 +59,13 @@ impl From<sqlx::Error> for DbError {
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "5" | "261" | "517"));
+        // SQLITE_CANTOPEN.
+        let cannot_open = error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "14");
         let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         match error {
             _ if taken => Self::Taken(error),
             _ if transient => Self::Transient(error),
+            _ if cannot_open => Self::File(error),
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Self::Unreachable(error),
             _ => Self::Statement(error),
         }
@@ -72,6 +77,14 @@ impl From<sqlx::Error> for DbError {
 pub enum Db {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
     Postgres(PgPool),
+}
+
+/// A new database file is its owner's alone; SQLite makes the files beside it in the same mode. What goes wrong here, opening says.
+fn make_for_owner(path: &Path, address: &str) {
+    let is_made = address.split_once("mode=").is_none_or(|(_, mode)| mode.starts_with("rwc"));
+    if is_made && !address.contains(":memory:") {
+        let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    }
 }
 
 /// How many connections are held: readers on SQLite, all on PostgreSQL.
@@ -91,6 +104,7 @@ impl Db {
                 .foreign_keys(true)
                 .statement_cache_capacity(400)
                 .busy_timeout(Duration::from_secs(10));
+            make_for_owner(options.get_filename(), address);
             let writer =
                 SqlitePoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
             let readers = SqlitePoolOptions::new().max_connections(size.0).min_connections(0).connect_lazy_with(options.read_only(true));

@@ -180,6 +180,20 @@ pub async fn log_sign_ins(tx: &mut Tx, rows: &[(TenantId, SignInLogRow)]) -> Res
     Ok(())
 }
 
+/// By the reference number that the browser was shown.
+pub async fn find_sign_in(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    connection: ConnectionId,
+    id: EventId,
+) -> Result<Option<SignInLogRow>, DbError> {
+    let sql = "select id, connection, at_ms, outcome, step, message, account
+        from sign_in_log where tenant = $1 and connection = $2 and id = $3";
+    let mut source = source.into();
+    let query = source.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string());
+    query.optional().await?.map(LogRow::read).transpose()
+}
+
 /// The newest first, older than `before`, at most `limit`.
 pub async fn list_sign_in_log(
     source: impl Into<Target<'_>>,

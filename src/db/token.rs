@@ -1,5 +1,7 @@
 //! Bearer tokens of SCIM clients; only their hashes are here.
 
+use serde::Serialize;
+
 use super::{
     column,
     engine::{DbError, Target, Tx},
@@ -19,6 +21,32 @@ pub struct ScimTokenRow {
     pub expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
+}
+
+/// Whether a token counts, as far as it depends on the token alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    Live,
+    Expired,
+    Revoked,
+}
+
+impl TokenState {
+    fn of(expires_at: Timestamp, revoked_at: Option<Timestamp>, now: Timestamp) -> Self {
+        match revoked_at {
+            Some(_) => Self::Revoked,
+            None if now < expires_at => Self::Live,
+            None => Self::Expired,
+        }
+    }
+}
+
+impl ScimTokenRow {
+    #[must_use]
+    pub fn state_at(&self, now: Timestamp) -> TokenState {
+        TokenState::of(self.expires_at, self.revoked_at, now)
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -98,9 +126,19 @@ pub struct Bearer {
 }
 
 impl Bearer {
+    /// Why it lets nobody in at the address of the connection `slug`, for the log; `None` when it does.
     #[must_use]
-    pub fn counts_at(&self, now: Timestamp) -> bool {
-        self.enabled && self.scim.enabled && self.revoked_at.is_none() && now < self.expires_at
+    pub fn refused_at(&self, slug: &str, now: Timestamp) -> Option<&'static str> {
+        if self.slug.as_str() != slug {
+            return Some("the token is another connection's");
+        }
+        match TokenState::of(self.expires_at, self.revoked_at, now) {
+            TokenState::Revoked => Some("the token was revoked"),
+            TokenState::Expired => Some("the token has expired"),
+            TokenState::Live if !self.enabled => Some("the connection is disabled"),
+            TokenState::Live if !self.scim.enabled => Some("SCIM is not enabled for the connection"),
+            TokenState::Live => None,
+        }
     }
 }
 
@@ -168,4 +206,40 @@ pub async fn mark_token_used(
     let mut target = target.into();
     let query = target.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string()).bind(now.millis());
     Ok(query.run().await? == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn why_a_token_lets_nobody_in_is_said_in_words() {
+        let now = Timestamp::from_millis(1_772_500_000_000);
+        let right = Bearer {
+            tenant: TenantId::new(Uuid::from_u128(1)),
+            connection: ConnectionId::new(Uuid::from_u128(2)),
+            slug: Slug::parse("okta").unwrap(),
+            enabled: true,
+            scim: ScimSettings { enabled: true, ..ScimSettings::default() },
+            token: TokenId::new(Uuid::from_u128(3)),
+            expires_at: now.plus_secs(1),
+            revoked_at: None,
+            last_used_at: None,
+            schema_version: 0,
+        };
+        assert_eq!(right.refused_at("okta", now), None);
+        let cases = [
+            (right.clone(), "entra", "another connection's"),
+            (Bearer { expires_at: now, ..right.clone() }, "okta", "expired"),
+            (Bearer { revoked_at: Some(now), expires_at: now, ..right.clone() }, "okta", "revoked"),
+            (Bearer { enabled: false, ..right.clone() }, "okta", "disabled"),
+            (Bearer { scim: ScimSettings::default(), ..right }, "okta", "not enabled"),
+        ];
+        for (bearer, slug, expected) in cases {
+            let why = bearer.refused_at(slug, now).unwrap();
+            assert!(why.contains(expected), "{why}");
+        }
+    }
 }

@@ -58,8 +58,14 @@ impl FromRequestParts<App> for ScimCaller {
         let hash = keys::hash(secret);
         let bearer =
             if short_lived { oauth::find_access_bearer(&app.db, &hash).await? } else { token::find_bearer(&app.db, &hash).await? };
-        let bearer = bearer.filter(|bearer| bearer.slug.as_str() == slug && bearer.counts_at(now));
-        let bearer = bearer.ok_or_else(ScimFailure::unauthenticated)?;
+        let Some(bearer) = bearer else {
+            tracing::info!(connection.asked = ?slug, "a SCIM request is refused: nobody has made its token");
+            return Err(ScimFailure::unauthenticated());
+        };
+        if let Some(why) = bearer.refused_at(&slug, now) {
+            tracing::warn!(connection.name = %bearer.slug, connection.asked = ?slug, token.id = %bearer.token, "a SCIM request is refused: {why}");
+            return Err(ScimFailure::unauthenticated());
+        }
         let meter = parts.extensions.get::<Meter>().cloned().unwrap_or_default();
         meter.identify(bearer.tenant, bearer.connection);
         app.pace.take(bearer.connection, bearer.scim.rate(), now).map_err(|retry_after_secs| {

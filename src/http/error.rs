@@ -317,7 +317,12 @@ fn log(error: &DbError) -> Kind {
             tracing::warn!(error = chain(error), "the database was not there for a request");
             Kind::Unavailable
         }
-        DbError::Address { .. } | DbError::Taken(_) | DbError::Statement(_) | DbError::Corrupt { .. } | DbError::Migrate(_) => {
+        DbError::Address { .. }
+        | DbError::File(_)
+        | DbError::Taken(_)
+        | DbError::Statement(_)
+        | DbError::Corrupt { .. }
+        | DbError::Migrate(_) => {
             tracing::error!(error = chain(error), "a request failed");
             Kind::Internal
         }

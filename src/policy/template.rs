@@ -75,6 +75,14 @@ impl Template {
         }
     }
 
+    /// The attributes it names, with dots.
+    pub fn attributes(&self) -> impl Iterator<Item = String> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Value { path, .. } => Some(path.join(".")),
+            Part::Literal(_) => None,
+        })
+    }
+
     /// The text for one identity; `None` when a named attribute is missing, empty, has several values or is no text.
     #[must_use]
     pub fn resolve(&self, identity: &Map<String, Value>) -> Option<String> {

@@ -21,6 +21,15 @@ pub enum Key {
     Ec { curve: &'static str },
 }
 
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa { bits } => write!(f, "RSA {bits}"),
+            Self::Ec { curve } => write!(f, "EC {curve}"),
+        }
+    }
+}
+
 /// A certificate that was read and found usable.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {

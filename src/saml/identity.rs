@@ -201,6 +201,18 @@ fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &
     Ok(())
 }
 
+/// Where rules find what the attribute map calls `name`: the outer name, and the one inside it.
+#[must_use]
+pub fn stands_at(name: &str) -> (&str, Option<&str>) {
+    match name {
+        "email" => ("emails", None),
+        "phone" => ("phoneNumbers", None),
+        "givenName" | "familyName" | "middleName" | "formatted" | "honorificPrefix" | "honorificSuffix" => ("name", Some(name)),
+        "manager" => ("manager", Some("value")),
+        _ => name.split_once('.').map_or((name, None), |(outer, inner)| (outer, Some(inner))),
+    }
+}
+
 fn nest(attributes: &mut Map<String, Json>, outer: &str, inner: &str, value: Json) -> Result<(), Refusal> {
     let object = attributes.entry(outer).or_insert_with(|| json!({}));
     let object = object.as_object_mut().ok_or_else(|| {

@@ -129,6 +129,20 @@ impl Filter {
             }
         })
     }
+
+    /// As [`Filter::attributes`], with those inside `[…]` written out: `groups[value eq "x"]` names `groups` and `groups.value`.
+    #[must_use]
+    pub fn full_paths(&self) -> Vec<AttrPath> {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => [left.full_paths(), right.full_paths()].concat(),
+            Self::Not(inner) => inner.full_paths(),
+            Self::Compare { path, .. } | Self::Present(path) => vec![path.clone()],
+            Self::Element { path, filter } => {
+                let inner = filter.full_paths().into_iter().map(|inner| AttrPath { sub: Some(inner.name), ..path.clone() });
+                std::iter::once(path.clone()).chain(inner).collect()
+            }
+        }
+    }
 }
 
 impl FromStr for Filter {

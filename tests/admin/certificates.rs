@@ -10,7 +10,7 @@ use rolegate::{
     },
     db::{
         self, Db,
-        certificate::{CertificateState, list_certificates_of_tenant},
+        certificate::{CertificateState, list_certificates_of_tenant, retire_certificate},
     },
     domain::{name::Slug, secret::Secret},
     saml::issuer::IssuerKey,
@@ -18,6 +18,7 @@ use rolegate::{
 use rstest::rstest;
 
 use crate::common::{
+    NOW,
     engines::Engine,
     idp::{ENTITY_ID, FOREIGN_KEY, KEY, SSO_URL, metadata_with},
     occasion,
@@ -52,7 +53,7 @@ async fn states(db: &Db, applied: &Applied) -> Vec<(bool, CertificateState)> {
 
 #[rstest]
 #[tokio::test]
-async fn certificates_follow_the_metadata_and_a_retired_one_does_not_come_back(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_file_adds_certificates_and_retires_none(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     use CertificateState::{Current, Retired};
     let db = engine.fresh().await;
     let first = apply_with(&db, &[&KEY], 1).await;
@@ -64,12 +65,24 @@ async fn certificates_follow_the_metadata_and_a_retired_one_does_not_come_back(#
 
     apply_with(&db, &[&KEY, &FOREIGN_KEY], 3).await;
     assert_eq!(states(&db, &first).await, [(true, Current), (false, Current)]);
-    let rotated = apply_with(&db, &[&FOREIGN_KEY], 4).await;
-    assert_eq!(rotated.changes.len(), 1);
-    assert_eq!(states(&db, &first).await, [(true, Retired), (false, Current)]);
+    assert!(apply_with(&db, &[&FOREIGN_KEY], 4).await.changes.is_empty(), "what the metadata no longer has stays trusted");
+    let without = FILE.replace("idp_metadata = \"okta.xml\"\n", "");
+    let file = TenantFile::parse(Path::new("acme.toml"), &without).unwrap();
+    let mut mint = || Secret::new("s".to_owned());
+    assert!(apply(&db, &mut occasion(5), &mut mint, &file, &Metadata::new()).await.unwrap().changes.is_empty(), "without the line too");
+    assert_eq!(states(&db, &first).await, [(true, Current), (false, Current)]);
 
-    let again = apply_with(&db, &[&KEY, &FOREIGN_KEY], 5).await;
-    assert!(again.changes.is_empty(), "an owner decides about what was retired");
+    let rows = list_certificates_of_tenant(&*db, first.tenant).await.unwrap();
+    let retired = rows.iter().find(|row| row.fingerprint == KEY.certificate().fingerprint()).unwrap();
+    let mut tx = db.begin().await.unwrap();
+    assert!(retire_certificate(&mut tx, first.tenant, retired.connection, retired.id, None, NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(apply_with(&db, &[&FOREIGN_KEY], 6).await.changes.is_empty());
+    assert_eq!(states(&db, &first).await, [(true, Retired), (false, Current)]);
+    let back = apply_with(&db, &[&KEY, &FOREIGN_KEY], 7).await;
+    assert_eq!(back.changes.len(), 1, "the file names it, so that it is trusted again");
+    assert!(back.changes[0].to_string().starts_with("+ certificate of acme-okta, retired before"), "{}", back.changes[0]);
+    assert_eq!(states(&db, &first).await, [(true, Current), (false, Current)]);
     let later = db::connection::find_connection_by_slug(&*db, "acme-okta").await.unwrap().unwrap();
     assert!(later.connection.version > row.connection.version, "caches see that certificates changed");
 }

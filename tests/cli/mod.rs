@@ -2,11 +2,19 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Output},
 };
 
+use rolegate::db::{
+    Db, PoolSize,
+    connection::find_connection_by_slug,
+    sign_in::{SignInLogRow, SignInOutcome, log_sign_ins},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::common::{NOW, ids};
 
 const FILE: &str = r#"
 [tenant]
@@ -69,7 +77,7 @@ fn apply_prints_what_the_administrator_of_an_identity_provider_needs() {
     let first = host.json(&["apply", "acme.toml", "--json"]);
     assert_eq!(keys(&first), ["connections", "sign_in_links"]);
     let connection = &first["connections"][0];
-    assert_eq!(keys(connection), ["id", "slug", "scim_base_url", "acs_url", "entity_id", "metadata_url"]);
+    assert_eq!(keys(connection), ["id", "slug", "scim_base_url", "acs_url", "entity_id", "metadata_url", "login_url"]);
     assert_eq!(connection["scim_base_url"], "http://127.0.0.1:8080/connections/acme-okta/scim/v2");
     assert_eq!(connection["acs_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/acs");
     assert_eq!(connection["metadata_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/metadata");
@@ -79,8 +87,36 @@ fn apply_prints_what_the_administrator_of_an_identity_provider_needs() {
     let second = host.json(&["apply", "acme.toml", "--json"]);
     assert_eq!(second["connections"], first["connections"]);
     assert_eq!(second["sign_in_links"], json!([]));
-    assert_eq!(String::from_utf8(host.run(&["apply", "acme.toml"]).stdout).unwrap(), "nothing to do\n");
+    assert_eq!(connection["login_url"], "http://127.0.0.1:8080/connections/acme-okta/saml/login");
+    let in_words = "nothing to do\nconnection acme-okta\n  SCIM base URL        http://127.0.0.1:8080/connections/acme-okta/scim/v2\n";
+    assert_eq!(String::from_utf8(host.run(&["apply", "acme.toml"]).stdout).unwrap(), in_words);
     assert_eq!(host.json(&["plan", "acme.toml", "--json"])["changes"], json!([]));
+}
+
+#[test]
+fn a_tenant_below_its_owner_floor_and_a_connection_without_certificates_are_told() {
+    let host = Host::new();
+    let with_saml = FILE.replace("[connections.scim]\nenabled = true", "[connections.saml]\nenabled = true");
+    fs::write(host.0.path().join("saml.toml"), with_saml).unwrap();
+    for command in ["plan", "apply", "apply"] {
+        let output = host.run(&[command, "saml.toml"]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        assert!(told.contains("warning: acme: 1 of the 2 owners that min_owners asks for"), "{told}");
+        assert!(told.contains("warning: acme-okta: no certificate of the identity provider is trusted"), "{told}");
+    }
+    let report = host.run(&["check", "--json"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let graded: Vec<_> = report["findings"].as_array().unwrap().iter().map(|found| (&found["check"], &found["grade"])).collect();
+    assert!(graded.contains(&(&json!("owners"), &json!("warning"))), "{graded:?}");
+    assert!(graded.contains(&(&json!("certificate"), &json!("failed"))), "{graded:?}");
+
+    let second = format!("{}\n[[owners]]\nemail = \"b@acme.example\"\nname = \"B\"\n", FILE.split("[[connections]]").next().unwrap());
+    fs::write(host.0.path().join("two.toml"), second).unwrap();
+    let output = host.run(&["apply", "two.toml"]);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert!(host.run(&["check"]).status.success());
 }
 
 #[test]
@@ -92,9 +128,16 @@ fn tokens_are_made_listed_and_revoked() {
     assert!(made["token"].as_str().unwrap().starts_with("rg_scim_"));
     let id = made["id"].as_str().unwrap();
     let listed = host.json(&["token", "list", "--connection", "acme-okta", "--json"]);
-    assert_eq!((listed[0]["id"].as_str(), &listed[0]["revoked_at"]), (Some(id), &Value::Null));
+    assert_eq!((listed[0]["id"].as_str(), &listed[0]["revoked_at"], &listed[0]["state"]), (Some(id), &Value::Null, &json!("live")));
     assert!(host.run(&["token", "revoke", "--connection", "acme-okta", id]).status.success());
     assert!(host.json(&["token", "list", "--connection", "acme-okta", "--json"])[0]["revoked_at"].is_string());
+    let short = host.json(&["token", "create", "--connection", "acme-okta", "--ttl", "1s", "--json"]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let told = String::from_utf8(host.run(&["token", "list", "--connection", "acme-okta"]).stdout).unwrap();
+    let line_of = |id: &Value| told.lines().find(|line| line.starts_with(id.as_str().unwrap())).unwrap().to_owned();
+    assert!(line_of(&made["id"]).contains("  revoked 2") && line_of(&short["id"]).contains("  EXPIRED 2"), "{told}");
+    let checked = String::from_utf8(host.run(&["check"]).stdout).unwrap();
+    assert!(checked.contains("WARNING  SCIM token: acme-okta: the last token expired at"), "{checked}");
     let (status, why) = refused(&host.run(&["token", "revoke", "--connection", "acme-okta", id]));
     assert_eq!((status, why.lines().count()), (1, 1), "{why}");
 }
@@ -141,6 +184,11 @@ fn what_is_wrong_ends_with_one_line_and_the_status_of_its_kind() {
     one_line(&host.run(&["--config", "nowhere.toml", "accounts"]), "nowhere.toml cannot be read");
     one_line(&host.run(&["apply", "nowhere.toml"]), "nowhere.toml");
     one_line(&host.run(&["--no-migrate", "accounts"]), "run once without --no-migrate");
+    let first = String::from_utf8(host.run(&["audit", "verify"]).stderr).unwrap();
+    assert!(
+        first.lines().count() == 1 && first.contains("a new master key was made: back it up") && first.contains("certs/master.key"),
+        "{first}"
+    );
     one_line(&host.run(&["token", "create", "--connection", "nobody"]), "there is no connection \"nobody\"");
     one_line(&host.run(&["owner", "recover"]), "there is no tenant yet");
     fs::write(host.0.path().join("wrong.toml"), FILE.replace("acme-okta", "Acme Okta")).unwrap();
@@ -155,6 +203,59 @@ fn what_is_wrong_ends_with_one_line_and_the_status_of_its_kind() {
     ] {
         assert_eq!(refused(&host.run(usage)).0, 2, "{usage:?}");
     }
+}
+
+#[test]
+fn what_is_not_there_yet_is_said() {
+    let host = Host::new();
+    let text = |arguments: &[&str]| String::from_utf8(host.run(arguments).stdout).unwrap();
+    for listing in [&["accounts"][..], &["assignments"], &["audit", "verify"], &["sign-ins"]] {
+        assert_eq!(text(listing), "there is no tenant yet: make one with `rolegate apply FILE`\n", "{listing:?}");
+    }
+    assert_eq!(host.json(&["sign-ins", "--json"]), json!([]));
+    host.json(&["apply", "acme.toml", "--json"]);
+    assert_eq!(text(&["accounts", "--filter", "active eq false"]), "there is no such account\n");
+    assert!(text(&["assignments"]).contains("(subtree): named as an owner in the tenant's file, since 2"), "{}", text(&["assignments"]));
+    assert!(text(&["token", "list", "--connection", "acme-okta"]).starts_with("acme-okta has no token yet"));
+    assert_eq!(text(&["sign-ins", "--connection", "acme-okta"]), "nobody has signed in by SAML yet\n");
+    assert!(refused(&host.run(&["sign-ins", "--connection", "nobody"])).1.contains("there is no connection \"nobody\""));
+    let unknown = "01890000-0000-7000-8000-000000000000";
+    assert!(refused(&host.run(&["sign-ins", "--reference", unknown])).1.contains("there is no sign-in 01890000"));
+    let mode = |name: &str| fs::metadata(host.0.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("rolegate.db"), 0o600, "nobody else reads whom we know");
+    let (_, why) = refused(&host.with(&[("ROLEGATE_DATABASE_URL", "sqlite://nowhere/x.db")], &["accounts"]));
+    assert!(why.contains("its folder must be there"), "{why}");
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_is_found_by_its_reference() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
+    let connection = find_connection_by_slug(&db, "acme-okta").await.unwrap().unwrap().connection;
+    let mut ids = ids(1);
+    let row = |outcome, message: &str, id| SignInLogRow {
+        id,
+        connection: connection.id,
+        at: NOW,
+        outcome,
+        step: (outcome == SignInOutcome::Refused).then(|| "signature".to_owned()),
+        message: message.to_owned(),
+        account: None,
+    };
+    let refused = row(SignInOutcome::Refused, "no trusted certificate made this signature", ids.make());
+    let rows = [refused.clone(), row(SignInOutcome::Accepted, "signed in", ids.make())];
+    let mut tx = db.begin().await.unwrap();
+    log_sign_ins(&mut tx, &rows.map(|row| (connection.tenant, row))).await.unwrap();
+    tx.commit().await.unwrap();
+    db.close().await;
+
+    let told = String::from_utf8(host.run(&["sign-ins", "--reference", &refused.id.to_string()]).stdout).unwrap();
+    let expected = format!("{NOW}  acme-okta  {}  REFUSED (signature): no trusted certificate made this signature\n", refused.id);
+    assert_eq!(told, expected);
+    let all = host.json(&["sign-ins", "--connection", "acme-okta", "--json"]);
+    assert_eq!((all.as_array().unwrap().len(), &all[0]["outcome"], &all[1]["outcome"]), (2, &json!("accepted"), &json!("refused")));
+    assert_eq!(all[1]["reference"], refused.id.to_string());
 }
 
 #[test]

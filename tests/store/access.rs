@@ -7,8 +7,8 @@ use rolegate::{
         role::{delete_role, insert_roles, list_roles, update_role},
         session::{SessionRow, end_session, end_sessions_of_account, find_session, insert_link, insert_session, mark_seen},
         sign_in::{
-            AuthnRequestRow, SignInLogRow, SignInOutcome, consume_assertion, consume_authn_request, insert_authn_request, list_sign_in_log,
-            log_sign_ins, purge_expired,
+            AuthnRequestRow, SignInLogRow, SignInOutcome, consume_assertion, consume_authn_request, find_sign_in, insert_authn_request,
+            list_sign_in_log, log_sign_ins, purge_expired,
         },
     },
     domain::id::{EventId, SessionId},
@@ -120,6 +120,7 @@ async fn sign_ins_are_listed_newest_first_page_by_page(#[values(Engine::Sqlite, 
     log_sign_ins(&mut tx, &[(tenant, refused.clone()), (tenant, accepted.clone())]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(list_sign_in_log(db, tenant, connection, None, 1).await.unwrap(), std::slice::from_ref(&accepted));
+    assert_eq!(find_sign_in(db, tenant, connection, refused.id).await.unwrap().as_ref(), Some(&refused));
     assert_eq!(list_sign_in_log(db, tenant, connection, Some(accepted.id), 9).await.unwrap(), [refused]);
 }
 
@@ -187,6 +188,8 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
 
     assert_eq!(list_roles(db, ours).await.unwrap(), []);
     assert_eq!(list_sign_in_log(db, ours, connection, None, 9).await.unwrap(), []);
+    let logged = &list_sign_in_log(db, theirs, connection, None, 1).await.unwrap()[0];
+    assert!(find_sign_in(db, ours, connection, logged.id).await.unwrap().is_none());
     assert_eq!(list_open(db, ours).await.unwrap(), []);
     assert_eq!(total(db, ours, connection, "users").await.unwrap(), 0);
     assert!(!mark_seen(db, ours, session.id, NOW.plus_secs(99)).await.unwrap());

@@ -98,7 +98,8 @@ async fn a_client_changes_its_secret_while_both_work(#[values(Engine::Sqlite, En
     tx.commit().await.unwrap();
     let bearer = find_access_bearer(db, "token-one").await.unwrap().unwrap();
     assert_eq!((bearer.token, bearer.connection), (tokens[0], connection));
-    assert!(bearer.counts_at(NOW.plus_secs(59)) && !bearer.counts_at(NOW.plus_secs(60)));
+    assert!(bearer.refused_at(bearer.slug.as_str(), NOW.plus_secs(59)).is_none());
+    assert!(bearer.refused_at(bearer.slug.as_str(), NOW.plus_secs(60)).is_some());
 
     let mut tx = db.begin().await.unwrap();
     assert!(revoke_secret(&mut tx, tenant, connection, secrets[0], NOW).await.unwrap());

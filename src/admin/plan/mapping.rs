@@ -24,21 +24,31 @@ pub(super) struct Names<'a> {
     pub reach: Reach,
 }
 
+/// More of them are no help in a message.
+const ROLES_SHOWN: usize = 20;
+
 impl Names<'_> {
     fn role(&self, name: &At<String>) -> Result<&Role, FileError> {
         let key = fold(&name.value);
         let role = self.roles.iter().find(|role| role.name.key() == key);
-        let role = role.ok_or_else(|| name.place.refuse(format!("there is no role {:?}{}", name.value, self.nearest(&name.value))))?;
+        let role = role.ok_or_else(|| name.place.refuse(format!("there is no role {:?}{}", name.value, self.instead(&name.value))))?;
         match &role.scope_kind {
             Some(kind) => Err(name.place.refuse(format!("the role {:?} is held in a {kind}, not at an organization", name.value))),
             None => Ok(role),
         }
     }
 
-    fn nearest(&self, name: &str) -> String {
-        let nearness = |role: &&Role| strsim::jaro_winkler(&role.name.key(), &fold(name));
-        let nearest = self.roles.iter().max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
-        nearest.map(|role| format!("; the nearest is {:?}", role.name.as_str())).unwrap_or_default()
+    /// What can be written instead: the nearest, and all where they can be overlooked.
+    fn instead(&self, name: &str) -> String {
+        let nearness = |role: &&&Role| strsim::jaro_winkler(&role.name.key(), &fold(name));
+        let held_here: Vec<_> = self.roles.iter().filter(|role| role.scope_kind.is_none()).collect();
+        let Some(nearest) = held_here.iter().max_by(|a, b| nearness(a).total_cmp(&nearness(b))) else { return String::new() };
+        let nearest = format!("; the nearest is {:?}", nearest.name.as_str());
+        if held_here.len() > ROLES_SHOWN {
+            return nearest;
+        }
+        let all: Vec<_> = held_here.iter().map(|role| role.name.as_str()).collect();
+        format!("{nearest}; there are {}", all.join(", "))
     }
 
     fn role_name(&self, id: RoleId) -> &str {

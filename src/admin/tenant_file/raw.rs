@@ -40,7 +40,8 @@ pub(super) struct Tenant {
     pub slug: Spanned<String>,
     pub name: Spanned<String>,
     pub preset: Spanned<String>,
-    pub settings: Option<Spanned<toml::Table>>,
+    #[serde(default)]
+    pub settings: BTreeMap<Spanned<String>, toml::Value>,
 }
 
 #[derive(Deserialize)]

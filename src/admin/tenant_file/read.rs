@@ -21,7 +21,7 @@ use crate::{
         time::Timestamp,
     },
     policy::{mapping::Apply, preset::Preset, template::Template},
-    scim::filter::Filter,
+    scim::{filter::Filter, path::AttrPath, schema::identity},
 };
 
 /// Turns raw values into typed ones; knows where each stands.
@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn file(&self, raw: raw::File) -> Outcome<TenantFile> {
-        let tenant = self.tenant(raw.tenant)?;
+        let tenant = self.tenant(&raw.tenant)?;
         let organizations = raw.organizations.iter().map(|raw| self.organization(raw)).collect::<Outcome<Vec<_>>>()?;
         let owners = raw.owners.iter().map(|raw| self.owner(raw)).collect::<Outcome<Vec<_>>>()?;
         let roles = raw.roles.into_iter().map(|raw| self.role(raw, &tenant)).collect::<Outcome<Vec<_>>>()?;
@@ -80,7 +80,7 @@ impl Reader<'_> {
         Ok(TenantFile { tenant, organizations, owners, roles, connections })
     }
 
-    fn tenant(&self, raw: raw::Tenant) -> Outcome<TenantEntry> {
+    fn tenant(&self, raw: &raw::Tenant) -> Outcome<TenantEntry> {
         let slug = self.read("tenant.slug", &raw.slug, Slug::parse)?;
         let name = self.title("tenant.name", &raw.name)?.value;
         let place = self.place_of("tenant.preset", &raw.preset);
@@ -88,32 +88,28 @@ impl Reader<'_> {
             let known: Vec<_> = Preset::all().iter().map(|preset| preset.key.as_str()).collect();
             place.refuse(format!("there is no preset {:?}; there are {}", raw.preset.get_ref(), known.join(", ")))
         })?;
-        let settings = match raw.settings {
-            Some(raw) => self.settings(&preset.settings, &raw)?,
-            None => preset.settings.clone(),
-        };
+        let settings = self.settings(&preset.settings, &raw.settings)?;
         Ok(TenantEntry { slug, name, preset, settings })
     }
 
-    fn settings(&self, base: &Settings, raw: &Spanned<toml::Table>) -> Outcome<Settings> {
-        let place = self.place_of("tenant.settings", raw);
-        let mut settings = serde_json::to_value(base).map_err(|error| place.refuse(error))?;
-        let overrides = serde_json::to_value(raw.get_ref()).map_err(|error| place.refuse(error))?;
-        let (Some(all), serde_json::Value::Object(overrides)) = (settings.as_object_mut(), overrides) else {
-            return Err(place.refuse("a table was expected"));
-        };
-        all.extend(overrides);
-        let settings: Settings = serde_json::from_value(settings).map_err(|error| place.refuse(error))?;
-        if settings.min_owners < 1 {
-            return Err(place.refuse("min_owners must be at least 1"));
-        }
-        if let Some(missing) = base.owner_only.iter().find(|pair| !settings.owner_only.contains(pair)) {
-            return Err(
-                place.refuse(format!("owner_only: {missing} is missing; a file adds to what is an owner's alone and takes nothing away"))
-            );
-        }
-        if Apply::parse(&settings.default_mapping_apply).is_none() {
-            return Err(place.refuse("default_mapping_apply: on_create, when_unmatched or always was expected"));
+    /// One at a time, so that what is wrong has its line.
+    fn settings(&self, base: &Settings, raw: &BTreeMap<Spanned<String>, toml::Value>) -> Outcome<Settings> {
+        let mut settings = base.clone();
+        for (key, value) in raw {
+            let place = self.place_of("tenant.settings", key);
+            let mut document = serde_json::to_value(&settings).map_err(|error| place.refuse(error))?;
+            document[key.get_ref().as_str()] = serde_json::to_value(value).map_err(|error| place.refuse(error))?;
+            settings = serde_json::from_value(document).map_err(|error| place.refuse(format!("{}: {error}", key.get_ref())))?;
+            if settings.min_owners < 1 {
+                return Err(place.refuse("min_owners must be at least 1"));
+            }
+            if let Some(missing) = base.owner_only.iter().find(|pair| !settings.owner_only.contains(pair)) {
+                return Err(place
+                    .refuse(format!("owner_only: {missing} is missing; a file adds to what is an owner's alone and takes nothing away")));
+            }
+            if Apply::parse(&settings.default_mapping_apply).is_none() {
+                return Err(place.refuse("default_mapping_apply: on_create, when_unmatched or always was expected"));
+            }
         }
         Ok(settings)
     }
@@ -232,14 +228,14 @@ impl Reader<'_> {
 
     fn rule(&self, raw: raw::Rule) -> Outcome<RuleEntry> {
         let name = self.read("connections.rules.name", &raw.name, named)?;
-        let when = self.read("connections.rules.when", &raw.when, Filter::parse)?.value;
+        let when = self.read("connections.rules.when", &raw.when, condition)?.value;
         let targets = |key: &str, raw: Vec<raw::Target>| raw.into_iter().map(|raw| self.target(key, raw)).collect::<Outcome<Vec<_>>>();
         let entry = RuleEntry {
             grants: targets("connections.rules.grant", raw.grant)?,
             excludes: targets("connections.rules.exclude", raw.exclude)?,
             set_home_organization: raw
                 .set_home_organization
-                .map(|raw| self.read("connections.rules.set_home_organization", &raw, Template::parse).map(|at| at.value))
+                .map(|raw| self.read("connections.rules.set_home_organization", &raw, template).map(|at| at.value))
                 .transpose()?,
             valid_from: self.time("connections.rules.valid_from", raw.valid_from.as_ref())?,
             valid_until: self.time("connections.rules.valid_until", raw.valid_until.as_ref())?,
@@ -273,7 +269,7 @@ impl Reader<'_> {
     fn target(&self, key: &str, raw: raw::Target) -> Outcome<TargetEntry> {
         let organization = |text: &str| {
             if text.contains('{') {
-                Template::parse(text).map(WhereEntry::Template).map_err(|error| error.to_string())
+                template(text).map(WhereEntry::Template)
             } else {
                 Slug::parse(text).map(WhereEntry::Slug).map_err(|error| error.to_string())
             }
@@ -284,6 +280,29 @@ impl Reader<'_> {
             reach: raw.reach,
         })
     }
+}
+
+/// A condition on what people can have: one on anything else would never hold, and what it gave would be taken away.
+fn condition(text: &str) -> Result<Filter, String> {
+    let filter = Filter::parse(text).map_err(|error| error.to_string())?;
+    filter.full_paths().iter().try_for_each(known_attribute)?;
+    Ok(filter)
+}
+
+fn template(text: &str) -> Result<Template, String> {
+    let template = Template::parse(text).map_err(|error| error.to_string())?;
+    template.attributes().filter_map(|name| AttrPath::parse(&name).ok()).try_for_each(|path| known_attribute(&path))?;
+    Ok(template)
+}
+
+fn known_attribute(path: &AttrPath) -> Result<(), String> {
+    if identity::knows(path) {
+        return Ok(());
+    }
+    let name = path.to_string();
+    let nearness = |known: &String| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
+    let nearest = identity::names().max_by(|a, b| nearness(a).total_cmp(&nearness(b))).unwrap_or_default();
+    Err(format!("nobody has an attribute {name:?}; the nearest is {nearest:?}, and what is your own is named custom.NAME"))
 }
 
 fn known_permission(preset: &Preset, text: &str) -> Result<Permission, String> {

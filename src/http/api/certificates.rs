@@ -54,9 +54,10 @@ pub async fn add(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String
     let grant = caller.authorize::<RotateCertificates>(&connection)?;
     let sent: NewCertificate = parse(&body)?;
     let new = Certificate::parse(&sent.certificate).map_err(|error| Problem::invalid("certificate", format!("certificate: {error}.")))?;
-    let row = certificate::add(&grant, caller.db(), &mut caller.occasion(), &connection, &new).await?;
+    let (row, added) = certificate::add(&grant, caller.db(), &mut caller.occasion(), &connection, &new).await?;
     caller.app.committed.notify_one();
-    Ok((StatusCode::CREATED, Json(shown(&row))).into_response())
+    let status = if added { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(shown(&row))).into_response())
 }
 
 #[derive(Default, Deserialize)]

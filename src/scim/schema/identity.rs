@@ -8,6 +8,7 @@ use super::{
     build::{complex, text},
     enterprise, user,
 };
+use crate::scim::path::AttrPath;
 
 /// A sub-attribute nobody declared: text of any kind, compared without case.
 pub(super) static ANYTHING: LazyLock<Attribute> = LazyLock::new(|| text("*"));
@@ -37,10 +38,24 @@ pub fn identity() -> &'static Schema {
     &IDENTITY
 }
 
+/// Whether a path names something that an identity can have. What `/Schemas` calls common is of resources, not of people.
+#[must_use]
+pub fn knows(path: &AttrPath) -> bool {
+    let of_resources = ["id", "meta", "schemas"].iter().any(|name| name.eq_ignore_ascii_case(&path.name));
+    !of_resources && IDENTITY.lookup(path).is_some()
+}
+
+/// What there is, `custom` left out: `userName`, `name`, `name.givenName` and so on.
+pub fn names() -> impl Iterator<Item = String> {
+    let subs = |attribute: &'static Attribute| attribute.attributes.iter().map(|sub| format!("{}.{}", attribute.name, sub.name));
+    let listed = IDENTITY.core.attributes.iter().filter(|attribute| !attribute.open);
+    let names = listed.flat_map(move |attribute| std::iter::once(attribute.name.clone()).chain(subs(attribute)));
+    names.chain(["externalId".to_owned()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::path::AttrPath;
 
     #[test]
     fn rules_name_every_fact_flat() {
@@ -60,6 +75,14 @@ mod tests {
         assert!(exact("groups.value"));
         assert!(!exact("groups.display"));
         assert!(!exact("custom.anything"));
+    }
+
+    #[test]
+    fn what_no_person_has_is_not_known() {
+        for text in ["gruops", "email", "groups.name", "userName.value", "password", "id", "meta.created", "urn:x:y:department"] {
+            assert!(!knows(&AttrPath::parse(text).unwrap()), "{text}");
+        }
+        assert!(names().all(|name| knows(&AttrPath::parse(&name).unwrap())));
     }
 
     #[test]
