@@ -120,7 +120,13 @@ pub async fn apply(
 
 /// What [`apply`] would do: it is done, counted and dropped, so that the preview cannot differ.
 pub async fn preview(db: &Db, occasion: &mut Occasion, file: &TenantFile, metadata: &Metadata) -> Result<Applied, ApplyError> {
-    once(db, occasion, &mut || Secret::new(String::new()), file, metadata, false).await
+    // Never committed, yet two links may not have one secret, nor may those of two previews at a time.
+    let (correlation, mut made) = (occasion.correlation.clone(), 0);
+    let mut mint = || {
+        made += 1;
+        Secret::new(format!("preview {correlation} {made}"))
+    };
+    once(db, occasion, &mut mint, file, metadata, false).await
 }
 
 async fn once(

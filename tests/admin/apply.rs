@@ -99,12 +99,18 @@ async fn a_tenant_is_made_once_and_applying_again_changes_nothing(#[values(Engin
 #[tokio::test]
 async fn a_preview_writes_nothing_and_says_what_apply_does(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let db = engine.fresh().await;
-    let previewed = preview(&db, &mut occasion(1), &parse(BASE), &Metadata::new()).await.unwrap();
+    let two_owners = format!("{BASE}\n[[owners]]\nemail = \"second@acme.example\"\nname = \"Second Owner\"\n");
+    let previewed = preview(&db, &mut occasion(1), &parse(&two_owners), &Metadata::new()).await.unwrap();
     assert!(tenant::list_tenants(&*db).await.unwrap().is_empty());
-    let applied = apply_text(&db, BASE, 1).await;
+    let mut made = 0;
+    let mut mint = || {
+        made += 1;
+        Secret::new(format!("secret-{made}"))
+    };
+    let applied = apply(&db, &mut occasion(1), &mut mint, &parse(&two_owners), &Metadata::new()).await.unwrap();
     assert_eq!(shown(&previewed), shown(&applied));
     assert_eq!(previewed.counts, applied.counts);
-    assert_eq!(applied.counts.origins_added, 1, "the owner's role");
+    assert_eq!(applied.counts.origins_added, 2, "the owners' roles");
 }
 
 #[rstest]

@@ -112,8 +112,9 @@ fn a_tenant_below_its_owner_floor_and_a_connection_without_certificates_are_told
     assert!(graded.contains(&(&json!("owners"), &json!("warning"))), "{graded:?}");
     assert!(graded.contains(&(&json!("certificate"), &json!("failed"))), "{graded:?}");
 
-    let second = format!("{}\n[[owners]]\nemail = \"b@acme.example\"\nname = \"B\"\n", FILE.split("[[connections]]").next().unwrap());
-    fs::write(host.0.path().join("two.toml"), second).unwrap();
+    let two = format!("{}\n[[owners]]\nemail = \"b@acme.example\"\nname = \"B\"\n", FILE.split("[[connections]]").next().unwrap());
+    fs::write(host.0.path().join("two.toml"), two).unwrap();
+    assert!(host.run(&["plan", "two.toml"]).status.success());
     let output = host.run(&["apply", "two.toml"]);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(host.run(&["check"]).status.success());
