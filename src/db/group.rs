@@ -283,6 +283,8 @@ pub async fn known_groups(tx: &mut Tx, tenant: TenantId, connection: ConnectionI
 }
 
 /// The groups of each account as rules see them: direct ones and those that hold these, however deep; cycles end the walk by themselves.
+///
+/// SQLite does not reorder a `cross join`: without it, it may walk all memberships of the tenant instead of those of one member.
 pub async fn groups_of(
     tx: &mut Tx,
     tenant: TenantId,
@@ -295,7 +297,7 @@ pub async fn groups_of(
             .query_set(
                 "with recursive upward (account, id) as (
                      select member, directory_group from group_member where tenant = $1 and member in ({$3})
-                     union select upward.account, m.directory_group from upward join group_member m on m.tenant = $1 and m.member = upward.id
+                     union select upward.account, m.directory_group from upward cross join group_member m where m.tenant = $1 and m.member = upward.id
                  )
                  select upward.account, g.pinned_value, g.pinned_display from upward join directory_group g on g.tenant = $1 and g.id = upward.id and g.connection = $2
                  order by upward.account, g.pinned_value, g.id",
@@ -319,9 +321,9 @@ pub async fn users_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId]) -> 
             .query_set(
                 "with recursive downward (id) as (
                      select id from directory_group where tenant = $1 and id in ({$2})
-                     union select m.member from downward join group_member m on m.tenant = $1 and m.directory_group = downward.id and m.kind = 'Group'
+                     union select m.member from downward cross join group_member m where m.tenant = $1 and m.directory_group = downward.id and m.kind = 'Group'
                  )
-                 select distinct m.member from downward join group_member m on m.tenant = $1 and m.directory_group = downward.id and m.kind = 'User' order by m.member",
+                 select distinct m.member from downward cross join group_member m where m.tenant = $1 and m.directory_group = downward.id and m.kind = 'User' order by m.member",
                 chunk.len(),
             )
             .bind(tenant.to_string());

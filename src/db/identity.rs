@@ -261,18 +261,19 @@ pub async fn find_live_elsewhere(
     account: AccountId,
     but: ConnectionId,
 ) -> Result<Option<IdentityRow>, DbError> {
-    let row: Option<IdentityColumns> = tx
+    let rows: Vec<IdentityColumns> = tx
         .query(
             "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
                  saml_correlation_key, saml_seen_at_ms, mapping_version
-             from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted' order by connection limit 1",
+             from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted'",
         )
         .bind(tenant.to_string())
         .bind(account.to_string())
         .bind(but.to_string())
-        .optional()
+        .all()
         .await?;
-    row.map(IdentityRow::try_from).transpose()
+    // A handful at most; `order by … limit 1` would make SQLite walk the whole tenant in the order of the key.
+    rows.into_iter().map(IdentityRow::try_from).collect::<Result<Vec<_>, _>>().map(|rows| rows.into_iter().min_by_key(|row| row.connection))
 }
 
 /// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId.
