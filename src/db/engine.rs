@@ -139,7 +139,7 @@ impl Db {
 
     /// As [`Tx::query_set`], for reading.
     pub fn query_set(&self, sql: &'static str, rows: usize) -> Query<'_> {
-        Query::new(Target::Pool(self), repeat(sql, rows))
+        Query::new(Target::Pool(self), repeat(sql, rows, self.is_sqlite()))
     }
 
     pub(super) fn query_built(&self, sql: String) -> Query<'_> {
@@ -186,13 +186,14 @@ impl Tx {
     /// A statement over a set: the one group `{($1, $2)}` in the text is repeated `rows` times, numbered on, separated by commas.
     /// Placeholders outside the group keep their numbers and are bound first. At most [`SET_LIMIT`] rows: chunk longer sets.
     pub fn query_set(&mut self, sql: &'static str, rows: usize) -> Query<'_> {
-        Query::new(Target::Tx(self), repeat(sql, rows))
+        let sql = repeat(sql, rows, matches!(self, Self::Sqlite(_)));
+        Query::new(Target::Tx(self), sql)
     }
 
     /// As [`Tx::query_set`], and locks like [`Tx::lock`].
     pub fn lock_set(&mut self, sql: &'static str, rows: usize) -> Query<'_> {
         let suffix = if matches!(self, Self::Postgres(_)) { " for update" } else { "" };
-        let sql = AssertSqlSafe(format!("{}{suffix}", repeat(sql, rows).as_str())).into_sql_str();
+        let sql = AssertSqlSafe(format!("{}{suffix}", repeat(sql, rows, suffix.is_empty()).as_str())).into_sql_str();
         Query::new(Target::Tx(self), sql)
     }
 
@@ -207,8 +208,9 @@ impl Tx {
 /// Rows in one set statement; 16 columns of them stay below SQLite's 32,766 and PostgreSQL's 65,535 placeholders.
 pub const SET_LIMIT: usize = 2_000;
 
-/// `{…}` repeated, its placeholders numbered on from the highest one.
-fn repeat(sql: &str, rows: usize) -> SqlStr {
+/// `{…}` repeated, its placeholders numbered on from the highest one. SQLite looks `$1` up by name among all that came before, which
+/// makes a large set quadratic; `?1` is a number to it.
+fn repeat(sql: &str, rows: usize, sqlite: bool) -> SqlStr {
     assert!((1..=SET_LIMIT).contains(&rows), "a set statement takes 1 to {SET_LIMIT} rows, not {rows}");
     let (head, rest) = sql.split_once('{').expect("a set statement has a group in braces");
     let (group, tail) = rest.split_once('}').expect("the group in braces is closed");
@@ -231,7 +233,7 @@ fn repeat(sql: &str, rows: usize) -> SqlStr {
         }
     }
     text.push_str(tail);
-    AssertSqlSafe(text).into_sql_str()
+    AssertSqlSafe(if sqlite { text.replace('$', "?") } else { text }).into_sql_str()
 }
 
 /// Where a statement runs. What only reads takes `impl Into<Target<'_>>` and is asked with `db` or, inside a transaction, `&mut *tx`.
@@ -372,10 +374,10 @@ mod tests {
 
     #[test]
     fn a_group_is_repeated_and_numbered_on() {
-        assert_eq!(repeat("insert into t (a, b) values {($1, $2)}", 2).as_str(), "insert into t (a, b) values ($1, $2), ($3, $4)");
+        assert_eq!(repeat("insert into t (a, b) values {($1, $2)}", 2, false).as_str(), "insert into t (a, b) values ($1, $2), ($3, $4)");
         assert_eq!(
-            repeat("select 1 from t where tenant = $1 and id in ({$2}) order by id", 3).as_str(),
-            "select 1 from t where tenant = $1 and id in ($2, $3, $4) order by id"
+            repeat("select 1 from t where tenant = $1 and id in ({$2}) order by id", 3, true).as_str(),
+            "select 1 from t where tenant = ?1 and id in (?2, ?3, ?4) order by id"
         );
     }
 }
