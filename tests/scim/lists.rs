@@ -229,7 +229,7 @@ const LOOK_UPS: [(&str, &[&str]); 9] = [
     (r#"id eq "00000000-0000-7000-8000-100000000777" and manager eq "x""#, &BY_ID),
     ("id pr", &BY_ID),
 ];
-const BY_ID: [&str; 4] = ["identity_live", "identity_by_account", "identity_pkey", "sqlite_autoindex_identity_1"];
+const BY_ID: [&str; 3] = ["identity_listed", "identity_pkey", "sqlite_autoindex_identity_1"];
 
 #[rstest]
 #[tokio::test]
