@@ -167,6 +167,7 @@ pub async fn purge(app: &App) -> Result<(), JobError> {
     while provisioning_log::purge_entries(&app.db, app.now().plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
         tokio::task::yield_now().await;
     }
+    db::idempotency::purge(&app.db, app.now().plus_secs(-db::idempotency::TTL_SECS)).await?;
     while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }

@@ -13,6 +13,7 @@ use super::engine::{Db, DbError};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "the role store", include_str!("../../migrations/0001_role_store.sql")),
     (2, "what running SCIM connections needs", include_str!("../../migrations/0002_scim_operations.sql")),
+    (7, "what the administration API needs", include_str!("../../migrations/0007_admin_api.sql")),
 ];
 
 impl Db {
