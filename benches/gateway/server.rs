@@ -61,7 +61,7 @@ impl Server {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let before = fs::read_to_string(seed.log()).unwrap().len();
         step.once(seed, &mut client, 900_001).await;
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
         let log = fs::read_to_string(seed.log()).unwrap();
         let mut statements = Statements::default();
         for line in log[before..].lines().filter(|line| line.contains("sqlx::query")) {
