@@ -3,6 +3,7 @@
 mod bulk;
 mod callers;
 mod concurrent;
+mod constant;
 mod crowd;
 mod discovery;
 mod groups;
