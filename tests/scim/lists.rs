@@ -245,7 +245,7 @@ async fn a_look_up_among_many_uses_an_index(#[values(Engine::Sqlite, Engine::Pos
 }
 
 /// 5,000 people, written without the core.
-async fn many(gateway: &Gateway) {
+pub async fn many(gateway: &Gateway) {
     let statements = [
         "insert into account (tenant, id, user_name, user_name_key, kind, status, has_local_credential, from_file, created_at_ms, changed_at_ms)
             with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
