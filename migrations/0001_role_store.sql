@@ -135,7 +135,7 @@ create table connection (
     attributes text not null,
     version bigint not null,                    -- raised by every change of the connection, its certificates and its mapping
     mapping_version bigint not null,            -- the published one
-    rules_due_ms bigint,                        -- when a rule begins or ends next; 0: published and not looked at, null: never
+    rules_due_ms bigint,                        -- when a rule begins or ends next; null: never
     from_file boolean not null,
     created_at_ms bigint not null,
     primary key (tenant, id),
@@ -225,7 +225,7 @@ create index identity_live on identity (tenant, connection, account) where scim_
 create unique index identity_by_subject on identity (tenant, connection, subject) where subject is not null;
 create index identity_by_correlation on identity (tenant, connection, saml_correlation_key) where saml_correlation_key is not null;
 create index identity_by_account on identity (tenant, account);
-create index identity_by_mapping on identity (tenant, connection, mapping_version) where scim_state <> 'deleted';
+create index identity_by_mapping on identity (tenant, connection, mapping_version, account) where scim_state <> 'deleted';
 create index identity_marked on identity (mapping_version, tenant, connection) where mapping_version < 0 and scim_state <> 'deleted';
 create index identity_by_deletion on identity (scim_deleted_at_ms) where scim_deleted_at_ms is not null;
 

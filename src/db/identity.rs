@@ -428,17 +428,23 @@ pub async fn mark_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId,
     Ok(())
 }
 
-/// As [`mark_stale`], everybody at a connection.
-pub async fn mark_all_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<(), DbError> {
-    tx.query(
-        "update identity set mapping_version = -mapping_version
-         where tenant = $1 and connection = $2 and mapping_version > 0 and scim_state <> 'deleted'",
-    )
-    .bind(tenant.to_string())
-    .bind(connection.to_string())
-    .run()
-    .await?;
-    Ok(())
+/// Who is at a connection, in the order of their ids, after one of them.
+pub async fn list_accounts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    after: Option<AccountId>,
+    limit: i64,
+) -> Result<Vec<AccountId>, DbError> {
+    let rows: Vec<(String,)> = tx
+        .query("select account from identity where tenant = $1 and connection = $2 and account > $3 and scim_state <> 'deleted' order by account limit $4")
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(after.map_or_else(String::new, |account| account.to_string()))
+        .bind(limit)
+        .all()
+        .await?;
+    rows.iter().map(|(id,)| column::id("identity.account", id)).collect()
 }
 
 /// Accounts whose evaluation is older than the published mapping, in the order of their ids.
