@@ -65,20 +65,21 @@ impl From<DbError> for ProvisionError {
 }
 
 /// What must be true of the version of a resource before it may be changed (RFC 7644 section 3.14).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
     None,
-    /// `If-Match: *`, or one of several versions.
+    /// `If-Match: *`
     Any,
-    Version(i64),
+    /// It is one of these; none of them is one that nobody ever had.
+    OneOf(Vec<i64>),
 }
 
 impl Precondition {
-    fn check(self, version: i64) -> Result<(), ProvisionError> {
+    fn check(&self, version: i64) -> Result<(), ProvisionError> {
         match self {
             Self::None | Self::Any => Ok(()),
-            Self::Version(expected) if expected == version => Ok(()),
-            Self::Version(_) => Err(ProvisionError::Stale),
+            Self::OneOf(expected) if expected.contains(&version) => Ok(()),
+            Self::OneOf(_) => Err(ProvisionError::Stale),
         }
     }
 }
