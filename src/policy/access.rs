@@ -185,7 +185,8 @@ pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: Orga
                 }
                 Verdict::OwnerOnly => Err(Denied::OwnerOnly { capability }),
                 Verdict::NotNamed if capability.is_owner_only() => Err(Denied::OwnerOnly { capability }),
-                Verdict::NotNamed => {
+                // What is held on one resource opens nothing of the gateway.
+                Verdict::NotNamed | Verdict::SelfService => {
                     let opened_by = opening(model, capability).map(|(entity, action)| format!("{entity}:{action}")).collect();
                     Err(Denied::NotPermitted { capability, at, opened_by })
                 }
