@@ -11,6 +11,7 @@ pub mod connection;
 pub mod counter;
 pub mod custom_schema;
 pub mod directory;
+pub mod domain;
 pub mod engine;
 pub mod expiry_alert;
 pub mod filter;
