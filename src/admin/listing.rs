@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         account::SignInStatus,
-        id::{AccountId, TenantId},
+        id::{AccountId, RuleId, TenantId},
         time::Timestamp,
     },
     policy::mapping::Mapping,
@@ -125,9 +125,13 @@ async fn with_assignments(db: &Db, tenant: TenantId, accounts: Vec<ListedAccount
 }
 
 /// Names of rules by their ids, as they are published now.
-async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
+pub async fn list_rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<RuleId, String>, DbError> {
     let mappings = listing::list_published_mappings::<Mapping>(db, tenant).await?;
-    Ok(mappings.into_iter().flat_map(|(_, mapping)| mapping.rules).map(|rule| (rule.id.to_string(), rule.name)).collect())
+    Ok(mappings.into_iter().flat_map(|(_, mapping)| mapping.rules).map(|rule| (rule.id, rule.name)).collect())
+}
+
+async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
+    Ok(list_rule_names(db, tenant).await?.into_iter().map(|(id, name)| (id.to_string(), name)).collect())
 }
 
 fn assemble(accounts: Vec<ListedAccount>, origins: Vec<ListedOrigin>, rules: &HashMap<String, String>) -> Vec<Row> {

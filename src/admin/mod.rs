@@ -6,6 +6,7 @@ pub mod apply;
 pub mod attribute_schema;
 pub mod certificate;
 pub mod change;
+pub mod check;
 pub mod current;
 pub mod event_feed;
 pub mod listing;

@@ -6,6 +6,7 @@ pub mod assignment;
 pub mod attention;
 pub mod audit;
 pub mod certificate;
+pub mod check;
 mod column;
 pub mod connection;
 pub mod counter;

@@ -3,6 +3,7 @@
 mod attribute_schema;
 mod body;
 mod certificates;
+mod check;
 mod events;
 mod oauth_clients;
 mod provisioning_log;
@@ -27,6 +28,8 @@ pub fn routes() -> Routes {
             Entry::Session,
             oauth_clients::revoke_secret,
         )
+        .add(Method::POST, "/api/v1/check", Entry::Session, check::ask)
+        .add(Method::GET, "/api/v1/accounts/{id}/explain", Entry::Session, check::explain)
         .add(Method::GET, "/api/v1/events", Entry::Session, events::list)
         .add(Method::GET, "/api/v1/attribute-schema", Entry::Session, attribute_schema::get)
         .add(Method::PUT, "/api/v1/attribute-schema", Entry::Session, attribute_schema::put)

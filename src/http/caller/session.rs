@@ -87,7 +87,7 @@ impl SessionCaller {
 
     /// The right to do `A` at an organization.
     pub fn authorize_at<A: Action>(&self, at: OrganizationId) -> Result<Grant<A>, Problem> {
-        authorize(&self.actor, &self.model, at).map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))
+        authorize(&self.actor, &self.model, at).map_err(Problem::denied)
     }
 
     async fn read(parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
