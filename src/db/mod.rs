@@ -17,6 +17,7 @@ pub mod domain;
 pub mod engine;
 pub mod expiry_alert;
 pub mod filter;
+pub mod first_user;
 pub mod group;
 pub mod identity;
 pub mod installation;

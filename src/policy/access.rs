@@ -204,7 +204,7 @@ pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: Orga
 }
 
 /// The pairs that open the capability in this tenant.
-fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
     model.catalogue.iter().flat_map(move |entity| {
         let opens = entity.opens.iter().filter(move |(_, capabilities)| capabilities.contains(&capability));
         opens.map(|(action, _)| (entity.key.as_str(), action.as_str()))

@@ -15,8 +15,10 @@ pub mod invariant;
 pub mod managed;
 pub mod mapping;
 pub mod permission;
+pub mod places;
 pub mod preset;
 #[cfg(test)]
 mod properties;
+pub mod role_change;
 pub mod rule;
 pub mod template;

@@ -3,6 +3,7 @@
 //! Facts in, effects out, in one transaction that the caller begins and commits: lock, load, decide (`policy`), write, with the
 //! audit rows and the events of the change beside it. SCIM, SAML, the command line and people differ only in how they get here.
 
+mod affiliation;
 mod correlation;
 pub mod grant;
 pub mod group;

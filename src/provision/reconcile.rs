@@ -6,7 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Published, held_back, record::Record};
+use super::{
+    Published,
+    affiliation::{self, Joining},
+    held_back,
+    record::Record,
+};
 use crate::{
     db::{
         self, DbError, Tx,
@@ -86,13 +91,13 @@ pub(super) async fn reconcile(
         let home = person.account.account.home_organization;
         let outcome = settle_account(person, &change.desired);
         let account = &person.account.account;
-        moved.extend(account.home_organization.filter(|now| home != Some(*now)).map(|now| (account.id, now)));
+        moved.extend(account.home_organization.filter(|now| home != Some(*now)).map(|now| Joining::of(account, now)));
         outcomes.push(outcome);
         effects.add(occasion, account.id, &change.current, change.plan);
         notes.extend(change.desired.notes);
     }
-    db::account::join_all(tx, tenant, &moved, occasion.now).await?;
     effects.write(tx, tenant, occasion, &published.model, Some(&published.mapping), record).await?;
+    affiliation::join(tx, &published.model, occasion, &moved, record).await?;
     held_back::tell(tx, published, occasion, &notes).await?;
     Ok(outcomes)
 }
