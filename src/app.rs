@@ -15,6 +15,7 @@ use crate::{
     admin::{check::RuleNames, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
+    dns::Dns,
     domain::{
         actor::{Actor, Occasion, Tally},
         id::{IdSource, TenantId},
@@ -47,6 +48,7 @@ pub struct App {
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
+    pub dns: Dns,
 }
 
 /// Whether tables are brought up to date when the database is opened.
@@ -112,6 +114,7 @@ impl App {
             verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
+            dns: Dns::system(),
         }
     }
 

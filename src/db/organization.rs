@@ -170,6 +170,7 @@ pub struct Contents {
     pub used_connections: i64,
     pub scopes: i64,
     pub domains: i64,
+    pub groups: i64,
 }
 
 pub async fn count_contents(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<Contents, DbError> {
@@ -181,7 +182,8 @@ pub async fn count_contents(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -
             (select count(*) from connection where tenant = $1 and organization = $2) as connections,
             (select count(*) from connection_use where tenant = $1 and organization = $2) as used_connections,
             (select count(*) from resource_scope where tenant = $1 and organization = $2) as scopes,
-            (select count(*) from organization_domain where tenant = $1 and organization = $2) as domains";
+            (select count(*) from organization_domain where tenant = $1 and organization = $2) as domains,
+            (select count(*) from local_group where tenant = $1 and organization = $2) as groups";
     let row: Option<Contents> = tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
     row.ok_or_else(|| DbError::corrupt("the contents of an organization", "they were not counted"))
 }
@@ -195,6 +197,7 @@ pub async fn delete_organization(tx: &mut Tx, tenant: TenantId, id: Organization
             and not exists (select 1 from account where tenant = $1 and home_organization = $2)
             and not exists (select 1 from membership where tenant = $1 and organization = $2)
             and not exists (select 1 from connection where tenant = $1 and organization = $2)
+            and not exists (select 1 from local_group where tenant = $1 and organization = $2)
             and not exists (select 1 from connection_use where tenant = $1 and organization = $2)
             and not exists (select 1 from organization_domain where tenant = $1 and organization = $2)
             and not exists (select 1 from resource_scope where tenant = $1 and organization = $2)

@@ -6,6 +6,7 @@ pub mod assignment;
 pub mod capability;
 pub mod catalogue;
 pub mod connection;
+pub mod domain_name;
 pub mod id;
 pub mod identity;
 pub mod model;
