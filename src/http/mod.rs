@@ -5,6 +5,7 @@
 mod api;
 pub mod caller;
 mod change;
+pub mod client;
 mod cookie;
 pub mod error;
 mod health;
