@@ -21,3 +21,4 @@ mod properties;
 pub mod role_change;
 pub mod rule;
 pub mod template;
+pub mod upgrade;
