@@ -27,6 +27,11 @@ pub async fn list(grant: &Grant<ReadOrganizations>, store: Store<'_>) -> Result<
     Ok(db::connection_use::list_used(store.db, store.tenant, grant.at()).await?)
 }
 
+/// As [`list`], for who enables.
+pub async fn list_enabled(grant: &Grant<EnableConnections>, store: Store<'_>) -> Result<Vec<UsedConnection>, UseError> {
+    Ok(db::connection_use::list_used(store.db, store.tenant, grant.at()).await?)
+}
+
 /// Whether it is enabled only now.
 pub async fn enable(
     grant: &Grant<EnableConnections>,

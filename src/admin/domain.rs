@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::organization::{Store, tell};
 use crate::{
-    db::{self, Db, DbError, domain::DomainRow},
-    domain::{actor::Occasion, domain_name::DomainName, id::OrganizationId},
+    db::{self, DbError, domain::DomainRow},
+    domain::{actor::Occasion, domain_name::DomainName},
     policy::{
         access::Grant,
         action::{ReadOrganizations, UpdateOrganizations},
@@ -81,8 +81,8 @@ pub async fn claim(
     Ok((row, true))
 }
 
-pub async fn find(db: &Db, store: Store<'_>, organization: OrganizationId, domain: &DomainName) -> Result<DomainRow, DomainError> {
-    db::domain::find_domain(db, store.tenant, organization, domain.as_str()).await?.ok_or(DomainError::NotFound)
+pub async fn find(grant: &Grant<UpdateOrganizations>, store: Store<'_>, domain: &DomainName) -> Result<DomainRow, DomainError> {
+    db::domain::find_domain(store.db, store.tenant, grant.at(), domain.as_str()).await?.ok_or(DomainError::NotFound)
 }
 
 /// Believes the texts that stand under the domain's challenge. One that is verified already stays as it is.

@@ -12,6 +12,7 @@ pub mod current;
 pub mod domain;
 pub mod event_feed;
 pub mod listing;
+pub mod member;
 pub mod oauth_client;
 pub mod organization;
 pub mod organization_settings;

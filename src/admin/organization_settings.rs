@@ -11,8 +11,8 @@ use crate::{
     domain::{
         actor::Occasion,
         model::RoleModel,
-        organization_settings::{API_TOKEN_TTL_SECS, Language, MOST_NETWORKS, OrganizationSettings, SESSION_TTL_SECS},
         network::Network,
+        organization_settings::{API_TOKEN_TTL_SECS, Language, MOST_NETWORKS, OrganizationSettings, SESSION_TTL_SECS},
     },
     policy::{
         access::Grant,
@@ -61,7 +61,7 @@ pub struct General {
 }
 
 /// What an owner alone sets.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Security {
     pub console_networks: Option<Vec<Network>>,
     pub email_mfa_required: Option<bool>,
@@ -127,6 +127,8 @@ pub async fn update(
     }
     db::organization_settings::put_settings(&mut tx, store.tenant, id, &after).await?;
     if let Some(on) = switched {
+        // Whoever else changes the tenant's settings waits from here on.
+        db::tenant::raise_model_version(&mut tx, store.tenant).await?;
         let mut tenant = db::tenant::find_tenant(&mut tx, store.tenant).await?.ok_or(OrganizationError::NotFound)?;
         tenant.settings.self_service_org_registration = on;
         db::tenant::update_tenant(&mut tx, &tenant).await?;

@@ -107,3 +107,10 @@ pub async fn delete_member(tx: &mut Tx, tenant: TenantId, organization: Organiza
     let query = tx.query(sql).bind(tenant.to_string()).bind(organization.to_string()).bind(account.to_string());
     Ok(query.run().await? == 1)
 }
+
+/// Of one account.
+pub async fn list_organizations(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<Vec<OrganizationId>, DbError> {
+    let sql = "select organization from membership where tenant = $1 and account = $2 order by organization";
+    let rows: Vec<(String,)> = source.into().query(sql).bind(tenant.to_string()).bind(account.to_string()).all().await?;
+    rows.iter().map(|(id,)| column::id("membership.organization", id)).collect()
+}

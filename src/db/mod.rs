@@ -3,6 +3,7 @@
 pub mod account;
 pub mod activity;
 pub mod assignment;
+pub mod assignment_list;
 pub mod attention;
 pub mod audit;
 pub mod certificate;
@@ -29,12 +30,14 @@ pub mod model;
 pub mod oauth;
 pub mod organization;
 pub mod organization_settings;
+pub mod people;
 pub mod pick;
 pub mod provisioning_log;
 pub mod role;
 pub mod seal;
 pub mod session;
 pub mod sign_in;
+mod statement;
 pub mod tenant;
 pub mod token;
 

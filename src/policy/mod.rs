@@ -22,3 +22,4 @@ mod properties;
 pub mod role_change;
 pub mod rule;
 pub mod template;
+pub mod upgrade;

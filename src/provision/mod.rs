@@ -4,6 +4,7 @@
 //! audit rows and the events of the change beside it. SCIM, SAML, the command line and people differ only in how they get here.
 
 mod affiliation;
+pub mod assign;
 mod correlation;
 pub mod grant;
 pub mod group;

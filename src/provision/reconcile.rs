@@ -22,7 +22,7 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        assignment::{Assignment, Holding, Origin},
+        assignment::{Assignment, Holding, Origin, OriginRow},
         connection::Authority,
         id::{AccountId, AssignmentId, TenantId},
         identity::{GroupRef, Identity, Protocol},
@@ -334,6 +334,24 @@ impl Effects {
             self.origins.push((NewOrigin { assignment, account, origin: *origin, may_delegate }, *holding));
         }
         self.remove(account, plan);
+    }
+
+    /// What leads from one state of an account to another; an assignment keeps its id.
+    pub(super) fn put(&mut self, account: AccountId, before: &[Assignment], after: &[Assignment]) {
+        let had = |held: &Assignment| before.iter().find(|old| old.id == held.id);
+        for held in after {
+            let old: &[OriginRow] = had(held).map(|old| old.origins.as_slice()).unwrap_or_default();
+            if had(held).is_none() && !held.origins.is_empty() {
+                self.assignments.push((held.id, account, held.holding));
+            }
+            let new = held.origins.iter().filter(|row| !old.contains(row));
+            self.origins.extend(new.map(|row| {
+                let origin = NewOrigin { assignment: held.id, account, origin: row.origin, may_delegate: row.may_delegate };
+                (origin, held.holding)
+            }));
+            let gone = old.iter().filter(|row| !held.origins.contains(row));
+            self.removed.extend(gone.map(|row| (held.id, account, held.holding, row.origin)));
+        }
     }
 
     fn remove(&mut self, account: AccountId, plan: Plan) {
