@@ -6,6 +6,7 @@
 //! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark reads the clock, and what fails in it ends it")]
 
+mod check;
 mod client;
 mod floor;
 mod load;
@@ -29,6 +30,7 @@ fn main() {
     let mut report = Report::default();
     for engine in ["sqlite", "postgres"] {
         if only.as_deref().is_none_or(|only| only == engine) {
+            runtime.block_on(check::measure(engine));
             runtime.block_on(measure(engine, &mut report));
         }
     }
