@@ -3,7 +3,6 @@
 //! A name that nothing reads is an error, in the file and in the environment: a setting with a spelling mistake must not pass for a
 //! setting. Refuses to know what the settings are used for.
 
-
 use std::{
     collections::BTreeMap,
     fmt, io,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::listing::{Origin, list_rule_names};
 use crate::{
@@ -72,24 +73,26 @@ pub fn permit(actor: &Actor, model: &RoleModel, account: AccountId, question: &Q
     })
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Answer {
     pub allowed: bool,
     pub because: Because,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Because {
     /// `granted`, or what is missing.
     pub code: &'static str,
     pub detail: String,
     /// The one that allows it; in a refusal the one that lacks only what the code says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub assignment: Option<Named>,
 }
 
 /// An assignment in names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DecidingAssignment)]
 pub struct Named {
     pub id: String,
     pub role: String,
@@ -97,6 +100,7 @@ pub struct Named {
     pub organization: String,
     pub reach: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub resource_scope: Option<String>,
     pub origins: Vec<Origin>,
 }
@@ -142,12 +146,8 @@ async fn read(
 impl Permitted {
     fn decide<'f>(&self, model: &RoleModel, facts: &'f Facts) -> Decision<'f> {
         let holder = facts.accounts.get(&self.account).map(|facts| Holder { status: facts.status, assignments: &facts.assignments });
-        let question = Question {
-            entity: &self.entity,
-            action: &self.action,
-            organization: self.organization,
-            resource_scope: self.resource_scope,
-        };
+        let question =
+            Question { entity: &self.entity, action: &self.action, organization: self.organization, resource_scope: self.resource_scope };
         decide(model, holder, &question)
     }
 }
@@ -226,8 +226,11 @@ impl RuleNames {
         givers: &BTreeMap<ConnectionId, Giver>,
         named: impl Iterator<Item = &'a Assignment>,
     ) -> Result<Names, DbError> {
-        let by_rules: BTreeSet<ConnectionId> =
-            named.flat_map(|held| &held.origins).filter(|row| row.origin.rule().is_some()).filter_map(|row| row.origin.connection()).collect();
+        let by_rules: BTreeSet<ConnectionId> = named
+            .flat_map(|held| &held.origins)
+            .filter(|row| row.origin.rule().is_some())
+            .filter_map(|row| row.origin.connection())
+            .collect();
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned().unwrap_or_default();
         let version = |id| givers.get(id).map(|giver: &Giver| giver.mapping_version);
         if by_rules.iter().all(|id| kept.versions.get(id).copied() == version(id)) {

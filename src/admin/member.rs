@@ -82,13 +82,7 @@ pub async fn remove(
 }
 
 /// With the account locked, by somebody who sees it and has the right over it at the organization.
-async fn begin(
-    model: &RoleModel,
-    db: &Db,
-    actor: &Actor,
-    organization: OrganizationId,
-    account: AccountId,
-) -> Result<Tx, MemberError> {
+async fn begin(model: &RoleModel, db: &Db, actor: &Actor, organization: OrganizationId, account: AccountId) -> Result<Tx, MemberError> {
     let tenant = model.tenant;
     let mut tx = db.begin().await?;
     let row = db::account::lock_accounts(&mut tx, tenant, &[account]).await?.remove(&account).ok_or(MemberError::NotFound)?;

@@ -33,7 +33,11 @@ struct Row {
 }
 
 /// Of one organization, in the order of slugs: its own and those that were enabled for it.
-pub async fn list_used(source: impl Into<Target<'_>>, tenant: TenantId, organization: OrganizationId) -> Result<Vec<UsedConnection>, DbError> {
+pub async fn list_used(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    organization: OrganizationId,
+) -> Result<Vec<UsedConnection>, DbError> {
     let sql = "select c.id, c.slug, c.audience, c.enabled, u.enabled_at_ms, u.enabled_by
         from connection c
         left join connection_use u on u.tenant = c.tenant and u.connection = c.id and u.organization = $2

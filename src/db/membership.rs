@@ -62,7 +62,8 @@ pub async fn list_members(
     after: Option<AccountId>,
     limit: i64,
 ) -> Result<Vec<MemberRow>, DbError> {
-    let sql = "select m.account, a.user_name, a.display_name, coalesce(a.home_organization, '') = m.organization as home, m.status, m.since_ms
+    let sql =
+        "select m.account, a.user_name, a.display_name, coalesce(a.home_organization, '') = m.organization as home, m.status, m.since_ms
         from membership m
         join account a on a.tenant = m.tenant and a.id = m.account
         where m.tenant = $1 and m.organization = $2 and m.account > $3
@@ -79,7 +80,8 @@ pub async fn find_member(
     organization: OrganizationId,
     account: AccountId,
 ) -> Result<Option<MemberRow>, DbError> {
-    let sql = "select m.account, a.user_name, a.display_name, coalesce(a.home_organization, '') = m.organization as home, m.status, m.since_ms
+    let sql =
+        "select m.account, a.user_name, a.display_name, coalesce(a.home_organization, '') = m.organization as home, m.status, m.since_ms
         from membership m
         join account a on a.tenant = m.tenant and a.id = m.account
         where m.tenant = $1 and m.organization = $2 and m.account = $3";
@@ -109,7 +111,11 @@ pub async fn delete_member(tx: &mut Tx, tenant: TenantId, organization: Organiza
 }
 
 /// Of one account.
-pub async fn list_organizations(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<Vec<OrganizationId>, DbError> {
+pub async fn list_organizations(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    account: AccountId,
+) -> Result<Vec<OrganizationId>, DbError> {
     let sql = "select organization from membership where tenant = $1 and account = $2 order by organization";
     let rows: Vec<(String,)> = source.into().query(sql).bind(tenant.to_string()).bind(account.to_string()).all().await?;
     rows.iter().map(|(id,)| column::id("membership.organization", id)).collect()

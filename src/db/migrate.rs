@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "what running sign-ins needs", include_str!("../../migrations/0004_sign_in_operations.sql")),
     (5, "roles, accounts and groups as people keep them", include_str!("../../migrations/0005_roles.sql")),
     (6, "organizations as people keep them", include_str!("../../migrations/0006_organizations.sql")),
+    (7, "what the administration API needs", include_str!("../../migrations/0007_admin_api.sql")),
 ];
 
 impl Db {

@@ -27,9 +27,8 @@ impl DomainName {
         let Ok(host) = Host::parse(bare) else { return Err(DomainNameError::NotADomain(shown())) };
         let Host::Domain(name) = host else { return Err(DomainNameError::Address(shown())) };
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let label = |label: &str| {
-            (1..=63).contains(&label.len()) && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
-        };
+        let label =
+            |label: &str| (1..=63).contains(&label.len()) && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
         if name.len() > 235 || !name.split('.').all(label) {
             // The name of its challenge has to fit into 253 characters too.
             return Err(DomainNameError::NotADomain(shown()));
@@ -82,7 +81,19 @@ mod tests {
         }
         assert!(matches!(DomainName::parse("localhost"), Err(DomainNameError::SingleLabel(_))));
         let long = format!("{}.example", ["a"; 130].join("."));
-        for wrong in ["", ".", "a..b", "-a.example", "a-.example", "*.acme.example", "https://acme.example", "acme.example:443", "a_b.example", "a b.example", &long] {
+        for wrong in [
+            "",
+            ".",
+            "a..b",
+            "-a.example",
+            "a-.example",
+            "*.acme.example",
+            "https://acme.example",
+            "acme.example:443",
+            "a_b.example",
+            "a b.example",
+            &long,
+        ] {
             assert!(matches!(DomainName::parse(wrong), Err(DomainNameError::NotADomain(_))), "{wrong}");
         }
     }

@@ -100,7 +100,11 @@ mod tests {
             api_token_ttl_secs: Some(600),
             ..networks(&["10.0.0.0/8", "2001:db8::/32"])
         };
-        let child = OrganizationSettings { session_ttl_secs: Some(7200), api_token_ttl_secs: Some(60), ..networks(&["10.1.0.0/16", "192.0.2.0/24"]) };
+        let child = OrganizationSettings {
+            session_ttl_secs: Some(7200),
+            api_token_ttl_secs: Some(60),
+            ..networks(&["10.1.0.0/16", "192.0.2.0/24"])
+        };
         let said = [child, OrganizationSettings::default(), parent];
         let rules = InForce::of(said.iter());
         let admits = |address: &str| rules.admits(Some(address.parse().unwrap()));

@@ -1,20 +1,36 @@
 //! Where a client is: the address of the socket, unless that is a trusted proxy's. Then the last address in `X-Forwarded-For` counts
 //! that is no trusted proxy's: what stands before it, the client may have written itself.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+};
 
 use axum::{
-    extract::ConnectInfo,
+    extract::{ConnectInfo, FromRequestParts},
     http::{HeaderMap, HeaderName, request::Parts},
 };
 
 use super::error::{Kind, Problem};
 use crate::{
+    app::App,
     config::Network,
     domain::{id::OrganizationId, model::RoleModel},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The client's address as an extractor.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl FromRequestParts<App> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        Ok(Self(address(parts, &app.config.trusted_proxies)))
+    }
+}
 
 /// `None` where the server does not know whom it speaks to, or a trusted proxy says something unreadable.
 #[must_use]
@@ -80,7 +96,11 @@ mod tests {
     fn only_a_trusted_proxy_speaks_for_others() {
         assert_eq!(seen("192.0.2.1", &["198.51.100.7"], &[]).unwrap(), "192.0.2.1");
         assert_eq!(seen("10.0.0.1", &["198.51.100.7"], &["10.0.0.0/8"]).unwrap(), "198.51.100.7");
-        assert_eq!(seen("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.0.0.2"], &["10.0.0.0/8"]).unwrap(), "198.51.100.7", "the first is hearsay");
+        assert_eq!(
+            seen("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.0.0.2"], &["10.0.0.0/8"]).unwrap(),
+            "198.51.100.7",
+            "the first is hearsay"
+        );
         assert_eq!(seen("10.0.0.1", &["203.0.113.9", "198.51.100.7"], &["10.0.0.0/8"]).unwrap(), "198.51.100.7", "lines are one list");
         assert_eq!(seen("10.0.0.1", &["[2001:db8::7]:443"], &["10.0.0.0/8"]).unwrap(), "2001:db8::7");
         assert_eq!(seen("10.0.0.1", &["::ffff:198.51.100.7"], &["10.0.0.0/8"]).unwrap(), "198.51.100.7");

@@ -240,8 +240,8 @@ mod tests {
         },
         policy::{
             action::{
-                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates,
-                RotateCertificates, SignInToConsole, UpdateConnections, UpdateRoles,
+                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates, RotateCertificates,
+                SignInToConsole, UpdateConnections, UpdateRoles,
             },
             fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
         },

@@ -162,9 +162,7 @@ fn explain<'a>(model: &RoleModel, assignments: &'a [Assignment], question: &Ques
         Verdict::NotNamed | Verdict::Allowed => {
             return Decision::Denied { why: Why::NotNamed { entity: shown(entity), action: shown(action) }, nearest: None };
         }
-        Verdict::Gated => {
-            Why::Gate { requires: model.settings.gate.as_ref().map_or_else(String::new, |gate| gate.requires.to_string()) }
-        }
+        Verdict::Gated => Why::Gate { requires: model.settings.gate.as_ref().map_or_else(String::new, |gate| gate.requires.to_string()) },
         Verdict::OwnerOnly => Why::OwnerOnly,
         Verdict::SelfService => Why::SelfService,
         Verdict::RootOnly => Why::RootOnly,

@@ -151,7 +151,9 @@ fn makes_sense(world: &World, asked: &Asked) -> bool {
     let Some(thing) = world.entities.get(asked.entity) else { return false };
     let scope_fits = match asked.scope {
         None => thing.kind == 0,
-        Some(scope) => world.scopes.get(scope).is_some_and(|(at, kind)| *at == asked.organization && (thing.kind == 0 || thing.kind == *kind)),
+        Some(scope) => {
+            world.scopes.get(scope).is_some_and(|(at, kind)| *at == asked.organization && (thing.kind == 0 || thing.kind == *kind))
+        }
     };
     asked.action < thing.actions && asked.organization < ORGANIZATIONS && scope_fits
 }
