@@ -115,6 +115,10 @@ impl Planner<'_> {
             let why = format!("the tenant was made from the preset {}, which cannot be changed", current.tenant.preset);
             return Err(entry.slug.place.refuse(why).into());
         }
+        let mut tenant = tenant;
+        if !entry.says_registration {
+            tenant.settings.self_service_org_registration = current.tenant.settings.self_service_org_registration;
+        }
         let what = [
             differences(&json!({ "name": current.tenant.name }), &json!({ "name": tenant.name })),
             differences(&json!({ "preset_version": current.tenant.preset_version }), &json!({ "preset_version": tenant.preset_version })),

@@ -148,7 +148,7 @@ async fn insert_permissions(tx: &mut Tx, tenant: TenantId, roles: &[Role]) -> Re
 pub async fn update_role(tx: &mut Tx, tenant: TenantId, role: &Role) -> Result<bool, DbError> {
     let sql = "update role set name = $3, name_key = $4, description = $5, owner_class = $6, root_only = $7, machine_only = $8,
             locked_fields = $9, exclusive_family = $10, rank = $11, managed_roles = $12, managed_groups = $13, auto_assign_on_join = $14,
-            auto_assign_first_user = $15, scope_kind = $16
+            auto_assign_first_user = $15, scope_kind = $16, version = version + 1
         where tenant = $1 and id = $2
             and not exists (select 1 from role other where other.tenant = $1 and other.name_key = $4 and other.id <> $2)";
     let written = tx

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::request::RequestId;
 use crate::{
     db::DbError,
+    policy::access::Denied,
     provision::ProvisionError,
     scim::error::{ErrorKind, ScimError},
 };
@@ -260,6 +261,12 @@ impl Problem {
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, "forbidden", detail)
+    }
+
+    /// The actor lacks a right; says which, and what would help.
+    #[must_use]
+    pub fn denied(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
     }
 
     #[must_use]

@@ -3,11 +3,14 @@
 //! Facts in, effects out, in one transaction that the caller begins and commits: lock, load, decide (`policy`), write, with the
 //! audit rows and the events of the change beside it. SCIM, SAML, the command line and people differ only in how they get here.
 
+mod affiliation;
+pub mod assign;
 mod correlation;
 pub mod grant;
 pub mod group;
 mod held_back;
 pub mod keep;
+pub mod membership;
 pub mod published;
 mod reconcile;
 mod record;

@@ -92,7 +92,8 @@ impl Reader<'_> {
             place.refuse(format!("there is no preset {:?}; there are {}", raw.preset.get_ref(), known.join(", ")))
         })?;
         let settings = self.settings(&preset.settings, &raw.settings)?;
-        Ok(TenantEntry { slug, name, preset, settings })
+        let says_registration = raw.settings.keys().any(|key| key.get_ref() == "self_service_org_registration");
+        Ok(TenantEntry { slug, name, preset, settings, says_registration })
     }
 
     /// One at a time, so that what is wrong has its line.

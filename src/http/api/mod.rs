@@ -32,13 +32,20 @@
 
 mod attribute_schema;
 mod certificates;
+mod check;
+mod connection_uses;
+mod domains;
 mod events;
 mod extract;
 pub(super) mod idempotency;
+mod members;
 mod oauth_clients;
+mod organization_settings;
+mod organizations;
 mod paging;
 mod precondition;
 mod provisioning_log;
+mod scopes;
 mod value;
 
 use super::routes::Routes;
@@ -50,4 +57,11 @@ pub fn routes() -> Routes {
         .merge(provisioning_log::routes())
         .merge(events::routes())
         .merge(attribute_schema::routes())
+        .merge(check::routes())
+        .merge(organizations::routes())
+        .merge(organization_settings::routes())
+        .merge(domains::routes())
+        .merge(members::routes())
+        .merge(scopes::routes())
+        .merge(connection_uses::routes())
 }
