@@ -3,16 +3,21 @@
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
 pub mod apply;
+pub mod assign;
 pub mod attribute_schema;
 pub mod certificate;
 pub mod change;
 pub mod current;
 pub mod event_feed;
 pub mod listing;
+pub mod model_change;
 pub mod oauth_client;
 pub mod plan;
+pub mod preset_upgrade;
 pub mod provisioning_log;
 pub mod recover;
+pub mod role;
+pub mod role_use;
 pub mod session;
 pub mod sign_in_link;
 pub mod sign_in_log;

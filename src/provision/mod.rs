@@ -10,6 +10,7 @@ pub mod grant;
 pub mod group;
 mod held_back;
 pub mod keep;
+pub mod person;
 pub mod published;
 mod reconcile;
 mod record;
@@ -76,7 +77,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    fn check(self, version: i64) -> Result<(), ProvisionError> {
+    pub(crate) fn check(self, version: i64) -> Result<(), ProvisionError> {
         match self {
             Self::None | Self::Any => Ok(()),
             Self::Version(expected) if expected == version => Ok(()),
