@@ -12,6 +12,7 @@ pub mod event_feed;
 pub mod listing;
 pub mod model_change;
 pub mod oauth_client;
+pub mod person;
 pub mod plan;
 pub mod preset_upgrade;
 pub mod provisioning_log;
