@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod duration;
 mod metadata;
+mod oauth_client;
 mod output;
 mod owner;
 mod plan;
@@ -60,6 +61,9 @@ enum Command {
     /// SCIM tokens of a connection
     #[command(subcommand)]
     Token(token::Token),
+    /// OAuth 2.0 clients of a connection, for identity providers that fetch short-lived SCIM tokens
+    #[command(subcommand)]
+    OauthClient(oauth_client::OauthClient),
     /// List accounts with what they hold, and why
     Accounts(accounts::Accounts),
     /// List assignments with their origins
@@ -128,6 +132,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Plan(command) => command.run(context, output).await,
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
+        Command::OauthClient(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
         Command::SignIns(command) => command.run(context, output).await,

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "the role store", include_str!("../../migrations/0001_role_store.sql")),
     (2, "what running SCIM connections needs", include_str!("../../migrations/0002_scim_operations.sql")),
     (5, "roles, accounts and groups as people keep them", include_str!("../../migrations/0005_roles.sql")),
+    (7, "what the administration API needs", include_str!("../../migrations/0007_admin_api.sql")),
 ];
 
 impl Db {

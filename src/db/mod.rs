@@ -17,6 +17,7 @@ pub mod expiry_alert;
 pub mod filter;
 pub mod first_user;
 pub mod group;
+pub mod idempotency;
 pub mod identity;
 pub mod installation;
 pub mod listing;

@@ -2,5 +2,5 @@
 
 mod certificates;
 mod matrix;
-mod people;
+pub mod people;
 mod routes;

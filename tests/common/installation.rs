@@ -15,6 +15,7 @@ use rolegate::{
     },
     app::{App, Clock, Migrations, Random},
     config::Config,
+    db::{Db, PoolSize},
     domain::actor::Actor,
     http, jobs, keys,
 };
@@ -35,7 +36,7 @@ pub struct Gateway {
     pub app: App,
     router: Router,
     /// Dropped after the pools above are of no use any more.
-    _database: Fresh,
+    database: Fresh,
     _home: TempDir,
 }
 
@@ -47,7 +48,7 @@ impl Gateway {
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
-        Self { router: http::router(app.clone()), app, _database: database, _home: home }
+        Self { router: http::router(app.clone()), app, database, _home: home }
     }
 
     /// Applies the text of a tenant file; connections that name `idp.xml` get the metadata of the tests' identity provider.
@@ -74,6 +75,11 @@ impl Gateway {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 64 << 20).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body: body.to_vec() }
+    }
+
+    /// The database once more, after a server of the test has closed it.
+    pub async fn reopen(&self) -> Db {
+        Db::open(&self.database.address, PoolSize(2)).await.unwrap()
     }
 
     pub fn browser(&self) -> Browser<'_> {

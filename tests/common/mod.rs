@@ -4,6 +4,7 @@ pub mod engines;
 pub mod gateway;
 pub mod idp;
 pub mod installation;
+pub mod statements;
 pub mod whole;
 
 use rolegate::domain::{
