@@ -125,7 +125,7 @@ async fn with_assignments(db: &Db, tenant: TenantId, accounts: Vec<ListedAccount
 }
 
 /// Names of rules by their ids, as they are published now.
-async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
+pub async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
     let mappings = listing::list_published_mappings::<Mapping>(db, tenant).await?;
     Ok(mappings.into_iter().flat_map(|(_, mapping)| mapping.rules).map(|rule| (rule.id.to_string(), rule.name)).collect())
 }

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    db::{self, Db, DbError, Tx, filter::Condition, people::{Asked, Lacking, PersonRow}},
+    db::{
+        self, Db, DbError, Tx,
+        filter::Condition,
+        people::{Asked, Lacking, PersonRow},
+    },
     domain::{
         account::SignInStatus,
         actor::{Actor, Occasion},

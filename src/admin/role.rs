@@ -80,7 +80,13 @@ pub async fn get(places: &Places, db: &Db, tenant: TenantId, id: RoleId) -> Resu
 }
 
 /// Makes a role of the tenant's own.
-pub async fn create(grant: &Grant<CreateRoles>, db: &Db, occasion: &mut Occasion, tenant: TenantId, draft: &Draft) -> Result<Shown, RoleError> {
+pub async fn create(
+    grant: &Grant<CreateRoles>,
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    draft: &Draft,
+) -> Result<Shown, RoleError> {
     let mut change = ModelChange::begin(db, tenant).await?;
     let role = role_change::create(&change.model, draft, occasion.ids.make())?;
     may_auto_assign(grant.actor(), &change.model, None, &role)?;

@@ -18,14 +18,7 @@ use crate::{
         role::Role,
     },
     keys,
-    policy::{
-        access::Grant,
-        action::DeleteRoles,
-        mapping::Mapping,
-        places::Places,
-        role_change,
-        rule::Effect,
-    },
+    policy::{access::Grant, action::DeleteRoles, mapping::Mapping, places::Places, role_change, rule::Effect},
     provision::{
         Precondition,
         assign::{self, Outcome, Request, Wish},

@@ -147,7 +147,8 @@ pub async fn list_memberships(
     tenant: TenantId,
     accounts: &[AccountId],
 ) -> Result<Vec<(AccountId, OrganizationId, Timestamp)>, DbError> {
-    let mut statement = Statement::new("select account, organization, since_ms from membership where tenant = ? and account in ", [text(tenant)]);
+    let mut statement =
+        Statement::new("select account, organization, since_ms from membership where tenant = ? and account in ", [text(tenant)]);
     statement.push_set(accounts.iter().map(ToString::to_string)).push(" order by account, since_ms, organization", []);
     let rows: Vec<(String, String, i64)> = statement.all(db).await?;
     rows.into_iter()

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::request::RequestId;
 use crate::{
     db::DbError,
+    policy::access::Denied,
     provision::ProvisionError,
     scim::error::{ErrorKind, ScimError},
 };
@@ -334,6 +335,29 @@ pub struct ProblemDocument {
     #[serde(flatten)]
     #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
     more: Map<String, Value>,
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
+    }
+}
+
+impl From<ProvisionError> for Problem {
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::NotFound => Self::not_found(),
+            ProvisionError::Stale => Self::stale(),
+            ProvisionError::Taken(name) => Self::conflict("taken", format!("The {name} is taken.")).at(name),
+            ProvisionError::OwnersAccount(_) => Self::conflict("owners_account", format!("{error}.")),
+            ProvisionError::OwnerFloor(_) => Self::conflict("owner_floor", format!("{error}.")),
+            ProvisionError::Ineligible(_) => Self::unprocessable("not_eligible", format!("{error}.")),
+            ProvisionError::UnknownMembers(_) => Self::unprocessable("unknown_members", format!("{error}.")),
+            ProvisionError::Scim(error) => Self::invalid("body", error.detail),
+            ProvisionError::Again => Self::unavailable("Other requests are changing the same; try again."),
+            ProvisionError::Db(error) => error.into(),
+        }
+    }
 }
 
 impl From<DbError> for Problem {

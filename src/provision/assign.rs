@@ -54,7 +54,10 @@ pub enum Outcome {
     /// With the assignment, which may have been there for another reason already.
     Granted(AssignmentId),
     /// `stays`: a machine's reason is left, so that the assignment is.
-    Revoked { assignment: AssignmentId, stays: bool },
+    Revoked {
+        assignment: AssignmentId,
+        stays: bool,
+    },
     /// It was so before.
     Unchanged(Option<AssignmentId>),
     Refused(AssignRefusal),
@@ -104,7 +107,10 @@ fn held_by(causes: &[Cause]) -> String {
         }
     };
     let causes: Vec<String> = causes.iter().map(one).collect();
-    format!("the assignment is held by {} and would come back: change that, or the person's groups at the identity provider", causes.join(" and "))
+    format!(
+        "the assignment is held by {} and would come back: change that, or the person's groups at the identity provider",
+        causes.join(" and ")
+    )
 }
 
 /// The stable code of problem documents.
@@ -169,10 +175,13 @@ pub async fn decide(tx: &mut Tx, model: &RoleModel, occasion: &mut Occasion, req
     let with_groups: Vec<AccountId> = accounts.keys().copied().chain(actor).collect();
     let mut groups = db::group::memberships(&mut *tx, model.tenant, &with_groups).await?;
     let own_groups = actor.and_then(|actor| groups.get(&actor).cloned()).unwrap_or_default();
-    let mappings = if requests.iter().any(|request| is_external(&held, request)) { Mappings::load(tx, model).await? } else { Mappings::default() };
+    let mappings =
+        if requests.iter().any(|request| is_external(&held, request)) { Mappings::load(tx, model).await? } else { Mappings::default() };
     let people = accounts
         .into_iter()
-        .map(|(id, row)| (id, Subject { row, groups: groups.remove(&id).unwrap_or_default(), held: held.get(&id).cloned().unwrap_or_default() }))
+        .map(|(id, row)| {
+            (id, Subject { row, groups: groups.remove(&id).unwrap_or_default(), held: held.get(&id).cloned().unwrap_or_default() })
+        })
         .collect();
     let mut desk = Desk { model, people, owners, own_groups, mappings, brought: None, revoked: Vec::new() };
     let mut outcomes = Vec::with_capacity(requests.len());

@@ -52,7 +52,9 @@ pub enum PersonError {
     Stale,
     #[error("the account is kept by the connection {0}: delete the person at the identity provider, which deletes the account here")]
     ExternallyManaged(String),
-    #[error("the account is linked to another subject of this connection, and a link is written once: change the correlated SCIM attribute to release it")]
+    #[error(
+        "the account is linked to another subject of this connection, and a link is written once: change the correlated SCIM attribute to release it"
+    )]
     LinkedOtherwise,
     #[error("the subject is linked to another account of this connection: unlink it there first")]
     SubjectTaken,

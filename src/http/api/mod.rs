@@ -30,7 +30,10 @@
 //! [`ChangingCaller`]: super::caller::api::ChangingCaller
 //! [`Operation`]: super::operation::Operation
 
+mod accounts;
+mod assignments;
 mod attribute_schema;
+mod catalogue;
 mod certificates;
 mod events;
 mod extract;
@@ -38,7 +41,9 @@ pub(super) mod idempotency;
 mod oauth_clients;
 mod paging;
 mod precondition;
+mod preset;
 mod provisioning_log;
+mod roles;
 mod value;
 
 use super::routes::Routes;
@@ -50,4 +55,9 @@ pub fn routes() -> Routes {
         .merge(provisioning_log::routes())
         .merge(events::routes())
         .merge(attribute_schema::routes())
+        .merge(roles::routes())
+        .merge(catalogue::routes())
+        .merge(assignments::routes())
+        .merge(accounts::routes())
+        .merge(preset::routes())
 }
