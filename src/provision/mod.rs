@@ -11,6 +11,7 @@ pub mod group;
 mod held_back;
 pub mod keep;
 pub mod membership;
+pub mod person;
 pub mod published;
 mod reconcile;
 mod record;
@@ -78,7 +79,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    fn check(&self, version: i64) -> Result<(), ProvisionError> {
+    pub(crate) fn check(&self, version: i64) -> Result<(), ProvisionError> {
         if self.admits(version) { Ok(()) } else { Err(ProvisionError::Stale) }
     }
 
