@@ -15,6 +15,7 @@ pub mod engine;
 pub mod expiry_alert;
 pub mod filter;
 pub mod group;
+pub mod idempotency;
 pub mod identity;
 pub mod installation;
 pub mod listing;

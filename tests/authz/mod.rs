@@ -3,5 +3,5 @@
 mod certificates;
 mod keys;
 mod matrix;
-mod people;
+pub mod people;
 mod routes;
