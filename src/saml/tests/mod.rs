@@ -6,6 +6,7 @@ mod encrypted;
 mod grammar;
 mod robustness;
 mod signatures;
+mod vendors;
 
 use std::sync::LazyLock;
 
