@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{check::RuleNames, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{check::RuleNames, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
     dns::Dns,
@@ -37,6 +37,7 @@ pub struct App {
     pub published: PublishedCache,
     pub trusted: TrustedCache,
     pub rule_names: RuleNames,
+    pub own_keys: OwnKeysCache,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -109,6 +110,7 @@ impl App {
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
             rule_names: RuleNames::default(),
+            own_keys: OwnKeysCache::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),
@@ -168,7 +170,13 @@ async fn match_keys(db: &Db, config: &Config, clock: &Clock, random: &Random) ->
         Some(check) => check,
         None => keep_key_check(db, &keys.check(), clock.now()).await.map_err(failed)?,
     };
-    if keys.gives(&check) { Ok(keys) } else { Err(KeyError::Other { path: path.clone() }.into()) }
+    if !keys.gives(&check) {
+        return Err(KeyError::Other { path: path.clone() }.into());
+    }
+    match installation::find_chain_key(db).await.map_err(failed)? {
+        Some(sealed) => keys.with_chain(&sealed).ok_or_else(|| KeyError::Other { path: path.clone() }.into()),
+        None => Ok(keys),
+    }
 }
 
 /// The check value that the database keeps: this one, unless another process was first.

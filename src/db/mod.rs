@@ -38,6 +38,7 @@ pub mod role;
 pub mod seal;
 pub mod session;
 pub mod sign_in;
+pub mod sp_key;
 mod statement;
 pub mod tenant;
 pub mod token;

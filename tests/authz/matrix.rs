@@ -64,8 +64,13 @@ async fn a_custom_role_that_names_everything_rotates_nothing() {
         let applied = gateway.apply(&format!("{}{role}", tenant(&preset.key, &preset.key))).await;
         let model = model(&gateway, applied.tenant).await;
         let mut browser = holder(&gateway, &model, Some("Everything")).await;
-        let path = format!("/api/v1/connections/{}-okta/certificates", preset.key);
-        let answer = browser.post_json(&path, &json!({ "certificate": idp::KEY.certificate().to_pem() })).await;
-        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "owner_only"), "{}", preset.key);
+        let id = "01900000-0000-7000-8000-000000000001";
+        let steps = ["activate", "retire", "remove"].map(|step| format!("keys/{id}/{step}"));
+        let below = ["certificates".to_owned(), format!("certificates/{id}/retire"), "keys".to_owned()];
+        for below in below.into_iter().chain(steps) {
+            let path = format!("/api/v1/connections/{}-okta/{below}", preset.key);
+            let answer = browser.post_json(&path, &json!({ "certificate": idp::KEY.certificate().to_pem(), "confirm": true })).await;
+            assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "owner_only"), "{} {below}", preset.key);
+        }
     }
 }

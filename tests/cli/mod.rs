@@ -6,10 +6,13 @@ use std::{
     process::{Command, Output},
 };
 
-use rolegate::db::{
-    Db, PoolSize,
-    connection::find_connection_by_slug,
-    sign_in::{SignInLogRow, SignInOutcome, log_sign_ins},
+use rolegate::{
+    db::{
+        Db, PoolSize,
+        connection::find_connection_by_slug,
+        sign_in::{SignInLogRow, SignInOutcome, log_sign_ins},
+    },
+    saml::issuer::IssuerKey,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -316,4 +319,47 @@ fn a_database_is_not_opened_with_another_key_and_a_check_says_so() {
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
     assert_eq!(report["ok"], false);
     assert!(host.with(&[("ROLEGATE_MASTER_KEY_FILE", "kept.key")], &["check"]).status.success());
+}
+
+#[test]
+fn keys_and_certificates_have_their_whole_life_on_the_command_line() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let named = ["--connection", "acme-okta"];
+    let text = |arguments: &[&str]| String::from_utf8(host.run(&[arguments, &named].concat()).stdout).unwrap();
+    assert!(text(&["keys", "list"]).starts_with("acme-okta has no key yet: `rolegate keys create"));
+    let json = |arguments: &[&str]| host.json(&[arguments, &named, &["--json"]].concat());
+    let first = json(&["keys", "create", "--algorithm", "ec-p256"]);
+    assert_eq!((&first["state"], &first["key"]), (&json!("current"), &json!("EC P-256")));
+    let key = IssuerKey::ec("sp", NOW).unwrap();
+    let private = openssl::pkey::PKey::private_key_from_der(key.pair().private_der().expose()).unwrap();
+    fs::write(host.0.path().join("sp.key"), private.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    fs::write(host.0.path().join("sp.crt"), key.certificate().to_pem()).unwrap();
+    let second = json(&["keys", "import", "--private-key", "sp.key", "--certificate", "sp.crt"]);
+    assert_eq!(second["state"], "next");
+    let (old, new) = (first["id"].as_str().unwrap(), second["id"].as_str().unwrap());
+    let (status, why) = refused(&host.run(&[&["keys", "activate", new], &named[..]].concat()));
+    assert!(status == 1 && why.contains("--confirm"), "{why}");
+    assert_eq!(json(&["keys", "activate", new, "--confirm"])["state"], "current");
+    assert!(refused(&host.run(&[&["keys", "remove", old], &named[..]].concat())).1.contains("may still be encrypted for"));
+    assert!(text(&["keys", "remove", old, "--confirm"]).contains("is removed"));
+    assert_eq!(json(&["keys", "list"]).as_array().unwrap().len(), 1);
+
+    // A new master key opens what the old one sealed, and the old one nothing more.
+    let told = String::from_utf8(host.run(&["keys", "rewrap", "--new-key", "new.key"]).stdout).unwrap();
+    assert!(told.contains("1 private keys are sealed under the new master key") && told.contains("restart every node"), "{told}");
+    let (_, why) = refused(&host.run(&["audit", "verify"]));
+    assert!(why.contains("is not the master key that the database was written with"), "{why}");
+    let with_new = [("ROLEGATE_MASTER_KEY_FILE", "new.key")];
+    assert!(host.with(&with_new, &["audit", "verify"]).status.success(), "the chain holds");
+    assert_eq!(host.json(&["keys", "rewrap", "--new-key", "new.key", "--json"])["was_done"], true);
+
+    let with = |arguments: &[&str]| host.with(&with_new, &[arguments, &named].concat());
+    assert!(with(&["certificates", "add", "sp.crt"]).status.success());
+    let listed = host.with(&with_new, &["certificates", "list", "--connection", "acme-okta", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&listed[0]["state"], &listed[0]["last_used_at"]), (&json!("current"), &Value::Null));
+    let id = listed[0]["id"].as_str().unwrap();
+    assert!(refused(&with(&["certificates", "retire", id])).1.contains("this is the last certificate that is trusted"));
+    assert!(with(&["certificates", "retire", id, "--confirm"]).status.success());
 }

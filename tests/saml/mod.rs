@@ -1,9 +1,13 @@
 mod accepted;
 mod account;
+mod encrypted;
+mod expired;
 mod hostile;
 mod house;
 mod link;
 mod metadata;
 mod refused;
 mod replay;
+mod requests;
+mod rotation;
 mod session;

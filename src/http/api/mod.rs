@@ -41,6 +41,7 @@ mod domains;
 mod events;
 mod extract;
 pub(super) mod idempotency;
+mod keys;
 mod members;
 mod oauth_clients;
 mod organization_settings;
@@ -58,6 +59,7 @@ use super::routes::Routes;
 pub fn routes() -> Routes {
     Routes::new()
         .merge(certificates::routes())
+        .merge(keys::routes())
         .merge(oauth_clients::routes())
         .merge(provisioning_log::routes())
         .merge(events::routes())
