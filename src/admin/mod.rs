@@ -3,11 +3,15 @@
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
 pub mod apply;
+pub mod archive;
 pub mod attribute_schema;
+pub mod audit_line;
+pub mod audit_trail;
 pub mod certificate;
 pub mod change;
 pub mod current;
 pub mod event_feed;
+pub mod history;
 pub mod listing;
 pub mod oauth_client;
 pub mod plan;

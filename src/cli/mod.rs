@@ -17,6 +17,7 @@ mod plan;
 pub mod serve;
 mod sign_ins;
 mod token;
+mod why;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
@@ -68,6 +69,8 @@ enum Command {
     Accounts(accounts::Accounts),
     /// List assignments with their origins
     Assignments(assignments::Assignments),
+    /// Why an account held a role at a time that is past
+    Why(why::Why),
     /// Sign-ins of the last 90 days, the newest first, with the reason of each refusal
     SignIns(sign_ins::SignIns),
     /// The way back in for owners
@@ -135,6 +138,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::OauthClient(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
+        Command::Why(command) => command.run(context, output).await,
         Command::SignIns(command) => command.run(context, output).await,
         Command::Owner(command) => command.run(context, output).await,
         Command::Audit(command) => command.run(context, output).await,

@@ -2,9 +2,11 @@
 
 pub mod account;
 pub mod activity;
+pub mod anchor;
 pub mod assignment;
 pub mod attention;
 pub mod audit;
+pub mod audit_trail;
 pub mod certificate;
 mod column;
 pub mod connection;

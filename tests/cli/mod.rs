@@ -317,3 +317,45 @@ fn a_database_is_not_opened_with_another_key_and_a_check_says_so() {
     assert_eq!(report["ok"], false);
     assert!(host.with(&[("ROLEGATE_MASTER_KEY_FILE", "kept.key")], &["check"]).status.success());
 }
+
+#[test]
+fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let before = host.json(&["audit", "verify", "--json"]);
+    let rows = before[0]["rows"].as_i64().unwrap();
+    assert!(rows > 1 && before[0]["archived"] == 0);
+    let early = host.run(&["audit", "archive", "--before", "2020-01-01T00:00:00Z", "--out", "early.jsonl"]);
+    assert!(early.status.success() && !host.0.path().join("early.jsonl").exists());
+    let archived = host.json(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl", "--json"]);
+    assert_eq!((archived["first"].as_i64(), archived["last"].as_i64(), archived["rows"].as_i64()), (Some(1), Some(rows), Some(rows)));
+    let file = host.0.path().join("first.jsonl");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), usize::try_from(rows).unwrap());
+    let after = host.json(&["audit", "verify", "--json"]);
+    assert_eq!((after[0]["rows"].as_i64(), after[0]["archived"].as_i64()), (Some(1), Some(rows)), "the archiving itself is a row");
+    assert!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.success());
+    let again = host.run(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl"]);
+    assert_eq!(refused(&again).0, 1, "an archive is not overwritten");
+
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("tenant", "tenanT", 1)).unwrap();
+    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+    let cut: Vec<&str> = text.lines().skip(1).collect();
+    fs::write(&file, cut.join("\n")).unwrap();
+    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+}
+
+#[test]
+fn why_somebody_held_a_role_is_said_for_any_time() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let ask = |at: &str| host.json(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", at, "--json"]);
+    assert_eq!(ask("2999-01-01T00:00:00Z")["because"][0]["origin"], "bootstrap");
+    assert_eq!(ask("2020-01-01T00:00:00Z")["held"], false);
+    let words = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", "2999-01-01T00:00:00Z"]);
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.contains("held Organization Owner") && words.contains("bootstrap, by host_operator"), "{words}");
+    let nobody = host.run(&["why", "--account", "x", "--role", "y", "--at", "2026-01-01T00:00:00Z"]);
+    assert!(refused(&nobody).1.contains("0 accounts"));
+}

@@ -31,6 +31,7 @@
 //! [`Operation`]: super::operation::Operation
 
 mod attribute_schema;
+mod audit;
 mod certificates;
 mod events;
 mod extract;
@@ -49,5 +50,6 @@ pub fn routes() -> Routes {
         .merge(oauth_clients::routes())
         .merge(provisioning_log::routes())
         .merge(events::routes())
+        .merge(audit::routes())
         .merge(attribute_schema::routes())
 }
