@@ -217,7 +217,7 @@ pub struct Refusal {
 }
 
 /// Headers that belong to a status.
-fn mark(kind: Kind, headers: &mut HeaderMap) {
+pub(super) fn mark(kind: Kind, headers: &mut HeaderMap) {
     match kind {
         // RFC 7235 section 4.1.
         Kind::Unauthenticated => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rolegate\"")),
