@@ -2,6 +2,8 @@
 //!
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
+pub mod api_token;
+pub mod app_token;
 pub mod apply;
 pub mod archive;
 pub mod attribute_schema;

@@ -3,6 +3,7 @@
 //! Exit status: 0 fine, 1 refused or failed, 2 wrong usage.
 
 mod accounts;
+mod app_token;
 mod apply;
 mod assignments;
 mod audit;
@@ -65,6 +66,9 @@ enum Command {
     /// OAuth 2.0 clients of a connection, for identity providers that fetch short-lived SCIM tokens
     #[command(subcommand)]
     OauthClient(oauth_client::OauthClient),
+    /// Tokens by which applications behind the role store read it
+    #[command(subcommand)]
+    AppToken(app_token::AppToken),
     /// List accounts with what they hold, and why
     Accounts(accounts::Accounts),
     /// List assignments with their origins
@@ -136,6 +140,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
         Command::OauthClient(command) => command.run(context, output).await,
+        Command::AppToken(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
         Command::Why(command) => command.run(context, output).await,

@@ -3,6 +3,8 @@
 pub mod account;
 pub mod activity;
 pub mod anchor;
+pub mod api_token;
+pub mod app_token;
 pub mod assignment;
 pub mod attention;
 pub mod audit;

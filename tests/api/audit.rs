@@ -50,14 +50,15 @@ async fn the_trail_is_narrowed_by_time_actor_subject_and_kind(#[values(Engine::S
     let actions = |rows: Vec<Value>| rows.iter().map(|row| row["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let both = ["certificate.retired", "certificate.added"];
     let actor = all[0]["actor"]["id"].as_str().unwrap();
+    let mine = format!("actor eq {actor:?}");
     let subject = all[0]["target"]["id"].as_str().unwrap();
     assert_eq!(actions(filtered(&mut owner, &format!("actor eq {actor:?}")).await), both);
     assert_eq!(actions(filtered(&mut owner, &format!("subject eq {subject:?}")).await), both);
     assert_eq!(actions(filtered(&mut owner, &format!("subjectKind eq \"certificate\" and subject eq {subject:?}")).await), both);
-    assert_eq!(actions(filtered(&mut owner, "kind eq \"certificate.added\"").await), ["certificate.added"]);
-    assert_eq!(actions(filtered(&mut owner, "kind sw \"certificate.\"").await), both);
+    assert_eq!(actions(filtered(&mut owner, &format!("{mine} and kind eq \"certificate.added\"")).await), ["certificate.added"]);
+    assert_eq!(actions(filtered(&mut owner, &format!("{mine} and kind sw \"certificate.\"")).await), both);
     let (first, last) = (all[1]["at"].as_str().unwrap(), all[0]["at"].as_str().unwrap());
-    let kind = "kind sw \"certificate.\"";
+    let kind = format!("{mine} and kind sw \"certificate.\"");
     assert_eq!(actions(filtered(&mut owner, &format!("{kind} and at ge {last:?}")).await), ["certificate.retired"]);
     assert_eq!(actions(filtered(&mut owner, &format!("{kind} and at lt {last:?}")).await), ["certificate.added"]);
     assert_eq!(actions(filtered(&mut owner, &format!("{kind} and at gt {first:?}")).await), ["certificate.retired"]);

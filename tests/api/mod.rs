@@ -4,3 +4,4 @@ mod audit;
 mod common;
 mod document;
 mod once;
+mod tokens;

@@ -359,3 +359,23 @@ fn why_somebody_held_a_role_is_said_for_any_time() {
     let nobody = host.run(&["why", "--account", "x", "--role", "y", "--at", "2026-01-01T00:00:00Z"]);
     assert!(refused(&nobody).1.contains("0 accounts"));
 }
+
+#[test]
+fn applications_get_tokens_that_are_listed_and_revoked() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let made = host.json(&["app-token", "create", "--name", "dashboard", "--ttl", "30d", "--json"]);
+    assert!(made["token"].as_str().unwrap().starts_with("rg_app_"));
+    let id = made["id"].as_str().unwrap();
+    let listed = host.json(&["app-token", "list", "--json"]);
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["organization"], &listed[0]["state"]),
+        (&json!("dashboard"), &json!("acme"), &json!("live"))
+    );
+    assert!(!listed.to_string().contains("rg_app_"));
+    assert!(host.run(&["app-token", "revoke", id]).status.success());
+    assert_eq!(host.json(&["app-token", "list", "--json"])[0]["state"], "revoked");
+    assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--ttl", "400d"])).1.contains("366 days"));
+    assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--organization", "y"])).1.contains("no organization"));
+    assert!(refused(&host.run(&["app-token", "revoke", "01900000-0000-7000-8000-000000000001"])).1.contains("no token"));
+}

@@ -30,6 +30,7 @@
 //! [`ChangingCaller`]: super::caller::api::ChangingCaller
 //! [`Operation`]: super::operation::Operation
 
+mod app_tokens;
 mod attribute_schema;
 mod audit;
 mod certificates;
@@ -40,6 +41,7 @@ mod oauth_clients;
 mod paging;
 mod precondition;
 mod provisioning_log;
+mod tokens;
 mod value;
 
 use super::routes::Routes;
@@ -52,4 +54,6 @@ pub fn routes() -> Routes {
         .merge(events::routes())
         .merge(audit::routes())
         .merge(attribute_schema::routes())
+        .merge(tokens::routes())
+        .merge(app_tokens::routes())
 }
