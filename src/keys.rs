@@ -138,6 +138,23 @@ pub fn access_token(random: [u8; 32]) -> Secret<String> {
 /// What access tokens begin with.
 pub const ACCESS_TOKEN_PREFIX: &str = "rg_oauth_";
 
+/// What a person's API tokens begin with.
+pub const API_TOKEN_PREFIX: &str = "rg_api_";
+/// What applications' tokens begin with.
+pub const APP_TOKEN_PREFIX: &str = "rg_app_";
+
+/// A person's API token: `rg_api_` and 256 random bits.
+#[must_use]
+pub fn api_token(random: [u8; 32]) -> Secret<String> {
+    Secret::new(format!("{API_TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// An application's token: `rg_app_` and 256 random bits.
+#[must_use]
+pub fn app_token(random: [u8; 32]) -> Secret<String> {
+    Secret::new(format!("{APP_TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
 /// A secret of an OAuth client: `rg_secret_` and 256 random bits.
 #[must_use]
 pub fn client_secret(random: [u8; 32]) -> Secret<String> {

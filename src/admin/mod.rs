@@ -2,9 +2,14 @@
 //!
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
+pub mod api_token;
+pub mod app_token;
 pub mod apply;
+pub mod archive;
 pub mod assign;
 pub mod attribute_schema;
+pub mod audit_line;
+pub mod audit_trail;
 pub mod certificate;
 pub mod change;
 pub mod check;
@@ -12,6 +17,7 @@ pub mod connection_use;
 pub mod current;
 pub mod domain;
 pub mod event_feed;
+pub mod history;
 pub mod listing;
 pub mod member;
 pub mod model_change;

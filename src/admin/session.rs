@@ -3,14 +3,17 @@
 //! The database keeps hashes only. The token against forged requests is made from the session's own secret, so that it can be handed
 //! out again and is stored nowhere.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::{
-    db::{self, Db, DbError, Tx, audit::Entry, session::SessionRow},
+    db::{self, Db, DbError, Tx, account::AccountRow, audit::Entry, session::SessionRow},
     domain::{
         account::SignInStatus,
         actor::{AccountActor, Actor, Occasion},
-        id::{AccountId, ConnectionId, SessionId, TenantId, kind},
+        assignment::Assignment,
+        id::{AccountId, ConnectionId, GroupId, SessionId, TenantId, kind},
         secret::Secret,
         time::Timestamp,
     },
@@ -54,6 +57,22 @@ pub fn csrf_token(secret: &Secret<String>) -> Secret<String> {
     Secret::new(keys::hash(&format!("rolegate/1 csrf {}", secret.expose())))
 }
 
+/// An account as far as it decides who may end its sessions.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub row: AccountRow,
+    pub assignments: Vec<Assignment>,
+    pub groups: BTreeSet<GroupId>,
+}
+
+/// `None` when the tenant has no such account.
+pub async fn find_holder(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<Holder>, DbError> {
+    let Some(row) = db::account::find_account(db, tenant, account).await? else { return Ok(None) };
+    let assignments = db::assignment::list_held(db, tenant, account).await?;
+    let groups = db::group::list_group_ids(db, tenant, account).await?;
+    Ok(Some(Holder { row, assignments, groups }))
+}
+
 /// Ends one session; false when it has ended before.
 pub async fn end(db: &Db, tenant: TenantId, session: &SessionRow) -> Result<bool, DbError> {
     let mut tx = db.begin().await?;
@@ -78,7 +97,7 @@ pub async fn sign_in_by_link(
     let row = accounts.get(&account).ok_or_else(|| DbError::corrupt("a sign-in link", "its account is not there"))?;
     let admitted = row.has_local_credential && row.account.status == SignInStatus::Active;
     let session = occasion.ids.make::<kind::Session>();
-    occasion.actor = Actor::Account(AccountActor { account, kind: row.account.kind, session, assignments: Vec::new() });
+    occasion.actor = Actor::Account(AccountActor { account, kind: row.account.kind, session, assignments: Vec::new(), only: None });
     let expires_at = occasion.now.plus_secs(LOCAL_TTL_SECS);
     let action = if admitted { "sign_in.by_link" } else { "sign_in.link_refused" };
     let entry = Entry { action, target_kind: "account", target_id: account.to_string(), detail: json!({}) };

@@ -98,7 +98,7 @@ pub struct AuditRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     number: i64,
     id: String,
     at_ms: i64,
@@ -113,7 +113,7 @@ struct Row {
 }
 
 impl Row {
-    fn read(self) -> Result<AuditRow, DbError> {
+    pub(super) fn read(self) -> Result<AuditRow, DbError> {
         Ok(AuditRow {
             number: self.number,
             id: column::id("an audit row's id", &self.id)?,

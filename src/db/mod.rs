@@ -2,10 +2,14 @@
 
 pub mod account;
 pub mod activity;
+pub mod anchor;
+pub mod api_token;
+pub mod app_token;
 pub mod assignment;
 pub mod assignment_list;
 pub mod attention;
 pub mod audit;
+pub mod audit_trail;
 pub mod certificate;
 pub mod check;
 mod column;

@@ -1,9 +1,12 @@
 //! Who acts: every change and every audit row names one.
 
+use std::collections::BTreeSet;
+
 use super::{
     account::AccountKind,
     assignment::Assignment,
-    id::{AccountId, ConnectionId, IdSource, SessionId, TokenId},
+    capability::Capability,
+    id::{AccountId, AppTokenId, ConnectionId, IdSource, OrganizationId, SessionId, TokenId},
     time::Timestamp,
 };
 
@@ -35,6 +38,8 @@ pub enum Actor {
     Account(AccountActor),
     /// A SCIM bearer: speaks SCIM for one connection and nothing else.
     Scim { connection: ConnectionId, token: TokenId },
+    /// An application behind the role store: looks at one organization and what is below it, and never administers.
+    Application { token: AppTokenId, organization: OrganizationId },
     /// An identity provider, speaking through a verified SAML response.
     Saml { connection: ConnectionId },
     /// Whoever may run the command line on the host.
@@ -50,6 +55,8 @@ pub struct AccountActor {
     pub session: SessionId,
     /// Live assignments of the account, of every organization.
     pub assignments: Vec<Assignment>,
+    /// What a token was made for; `None`: all that the account may do.
+    pub only: Option<BTreeSet<Capability>>,
 }
 
 impl Actor {
@@ -59,6 +66,7 @@ impl Actor {
         match self {
             Self::Account(_) => "account",
             Self::Scim { .. } => "scim_token",
+            Self::Application { .. } => "app_token",
             Self::Saml { .. } => "saml_idp",
             Self::HostOperator => "host_operator",
             Self::System => "system",
@@ -71,6 +79,7 @@ impl Actor {
         match self {
             Self::Account(actor) => Some(actor.account.to_string()),
             Self::Scim { token, .. } => Some(token.to_string()),
+            Self::Application { token, .. } => Some(token.to_string()),
             Self::Saml { connection } => Some(connection.to_string()),
             Self::HostOperator | Self::System => None,
         }
@@ -80,7 +89,7 @@ impl Actor {
     pub fn account_id(&self) -> Option<AccountId> {
         match self {
             Self::Account(actor) => Some(actor.account),
-            Self::Scim { .. } | Self::Saml { .. } | Self::HostOperator | Self::System => None,
+            Self::Scim { .. } | Self::Application { .. } | Self::Saml { .. } | Self::HostOperator | Self::System => None,
         }
     }
 }

@@ -98,6 +98,8 @@ pub mod kind {
     pub enum Token {}
     pub enum OauthClient {}
     pub enum OauthSecret {}
+    pub enum ApiToken {}
+    pub enum AppToken {}
     pub enum Session {}
     pub enum Event {}
 }
@@ -119,6 +121,10 @@ pub type TokenId = Id<kind::Token>;
 /// The `client_id` of an OAuth client.
 pub type OauthClientId = Id<kind::OauthClient>;
 pub type OauthSecretId = Id<kind::OauthSecret>;
+/// Of a token that a person made from a session.
+pub type ApiTokenId = Id<kind::ApiToken>;
+/// Of a token that an application reads with.
+pub type AppTokenId = Id<kind::AppToken>;
 pub type SessionId = Id<kind::Session>;
 /// An audit or outbox row.
 pub type EventId = Id<kind::Event>;

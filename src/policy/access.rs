@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use crate::domain::{
-    actor::Actor,
+    actor::{AccountActor, Actor},
     assignment::Assignment,
     capability::Capability,
     id::{AccountId, GroupId, OrganizationId},
@@ -74,6 +74,12 @@ pub enum Denied {
     SelfAssignment { capability: Capability },
     #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
     NotAPerson { capability: Capability, actor: &'static str },
+    #[error("this token was not made for {}: make one that is, or use the session", action::name(*.capability))]
+    NotInToken { capability: Capability },
+    #[error("an application's token looks at accounts, assignments, roles, organizations, groups and events; {} is not for it", action::name(*.capability))]
+    ReadOnly { capability: Capability },
+    #[error("{} at organization {at} is beyond this token: it was made for another part of the tenant", action::name(*.capability))]
+    BeyondToken { capability: Capability, at: OrganizationId },
 }
 
 impl Denied {
@@ -86,7 +92,10 @@ impl Denied {
             | Self::Gated { capability, .. }
             | Self::OutOfReach { capability }
             | Self::SelfAssignment { capability }
-            | Self::NotAPerson { capability, .. } => *capability,
+            | Self::NotAPerson { capability, .. }
+            | Self::NotInToken { capability }
+            | Self::ReadOnly { capability }
+            | Self::BeyondToken { capability, .. } => *capability,
         }
     }
 
@@ -101,6 +110,9 @@ impl Denied {
             Self::OutOfReach { .. } => "out_of_reach",
             Self::SelfAssignment { .. } => "self_assignment",
             Self::NotAPerson { .. } => "not_a_person",
+            Self::NotInToken { .. } => "not_in_token",
+            Self::ReadOnly { .. } => "read_only",
+            Self::BeyondToken { .. } => "beyond_token",
         }
     }
 }
@@ -136,7 +148,8 @@ pub fn authorize_over<A: Action>(
 ) -> Result<Grant<A>, Denied> {
     let grant = authorize::<A>(actor, model, at)?;
     let reaches = match actor {
-        Actor::HostOperator => true,
+        // It only looks: whom a role manages says who may be changed.
+        Actor::HostOperator | Actor::Application { .. } => true,
         Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => false,
         Actor::Account(account) => {
             let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
@@ -167,6 +180,7 @@ pub fn authorize_anywhere<A: Action>(actor: &Actor, model: &RoleModel) -> Result
     };
     let held: &[Assignment] = match actor {
         Actor::Account(account) => &account.assignments,
+        Actor::Application { organization, .. } => return authorize(actor, model, *organization),
         Actor::Scim { .. } | Actor::Saml { .. } | Actor::HostOperator | Actor::System => &[],
     };
     let mut places = held.iter().filter(|assignment| assignment.holding.resource_scope.is_none()).map(|a| a.holding.organization);
@@ -181,7 +195,11 @@ pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: Orga
     match actor {
         Actor::HostOperator => Ok(()),
         Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => Err(Denied::NotAPerson { capability, actor: actor.kind() }),
+        Actor::Application { .. } if !capability.is_for_applications() => Err(Denied::ReadOnly { capability }),
+        Actor::Application { organization, .. } if model.organizations.is_within(at, *organization) => Ok(()),
+        Actor::Application { .. } => Err(Denied::BeyondToken { capability, at }),
         Actor::Account(account) => {
+            within_token(account, capability)?;
             let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
             let best = acting.map(|assignment| opens(model, assignment, capability)).max().unwrap_or(Verdict::NotNamed);
             match best {
@@ -201,6 +219,24 @@ pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: Orga
             }
         }
     }
+}
+
+/// A token does what it was made for and nothing else, whatever its account may do.
+pub(super) fn within_token(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
+    match &account.only {
+        Some(only) if !only.contains(&capability) => Err(Denied::NotInToken { capability }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the actor may do at the root or at some organization where it holds a role: what a token of theirs can be made for.
+#[must_use]
+pub fn capabilities_anywhere(account: &AccountActor, model: &RoleModel) -> BTreeSet<Capability> {
+    let actor = Actor::Account(account.clone());
+    let held = account.assignments.iter().filter(|assignment| assignment.holding.resource_scope.is_none());
+    let places: BTreeSet<_> = held.map(|assignment| assignment.holding.organization).chain([model.organizations.root()]).collect();
+    let anywhere = |capability: &&Capability| places.iter().any(|at| permit(&actor, model, **capability, *at).is_ok());
+    action::CAPABILITIES.iter().filter(anywhere).copied().collect()
 }
 
 /// The pairs that open the capability in this tenant.

@@ -363,3 +363,65 @@ fn keys_and_certificates_have_their_whole_life_on_the_command_line() {
     assert!(refused(&with(&["certificates", "retire", id])).1.contains("this is the last certificate that is trusted"));
     assert!(with(&["certificates", "retire", id, "--confirm"]).status.success());
 }
+
+#[test]
+fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let before = host.json(&["audit", "verify", "--json"]);
+    let rows = before[0]["rows"].as_i64().unwrap();
+    assert!(rows > 1 && before[0]["archived"] == 0);
+    let early = host.run(&["audit", "archive", "--before", "2020-01-01T00:00:00Z", "--out", "early.jsonl"]);
+    assert!(early.status.success() && !host.0.path().join("early.jsonl").exists());
+    let archived = host.json(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl", "--json"]);
+    assert_eq!((archived["first"].as_i64(), archived["last"].as_i64(), archived["rows"].as_i64()), (Some(1), Some(rows), Some(rows)));
+    let file = host.0.path().join("first.jsonl");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), usize::try_from(rows).unwrap());
+    let after = host.json(&["audit", "verify", "--json"]);
+    assert_eq!((after[0]["rows"].as_i64(), after[0]["archived"].as_i64()), (Some(1), Some(rows)), "the archiving itself is a row");
+    assert!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.success());
+    let again = host.run(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl"]);
+    assert_eq!(refused(&again).0, 1, "an archive is not overwritten");
+
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("tenant", "tenanT", 1)).unwrap();
+    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+    let cut: Vec<&str> = text.lines().skip(1).collect();
+    fs::write(&file, cut.join("\n")).unwrap();
+    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+}
+
+#[test]
+fn why_somebody_held_a_role_is_said_for_any_time() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let ask = |at: &str| host.json(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", at, "--json"]);
+    assert_eq!(ask("2999-01-01T00:00:00Z")["because"][0]["origin"], "bootstrap");
+    assert_eq!(ask("2020-01-01T00:00:00Z")["held"], false);
+    let words = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", "2999-01-01T00:00:00Z"]);
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.contains("held Organization Owner") && words.contains("bootstrap, by host_operator"), "{words}");
+    let nobody = host.run(&["why", "--account", "x", "--role", "y", "--at", "2026-01-01T00:00:00Z"]);
+    assert!(refused(&nobody).1.contains("0 accounts"));
+}
+
+#[test]
+fn applications_get_tokens_that_are_listed_and_revoked() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let made = host.json(&["app-token", "create", "--name", "dashboard", "--ttl", "30d", "--json"]);
+    assert!(made["token"].as_str().unwrap().starts_with("rg_app_"));
+    let id = made["id"].as_str().unwrap();
+    let listed = host.json(&["app-token", "list", "--json"]);
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["organization"], &listed[0]["state"]),
+        (&json!("dashboard"), &json!("acme"), &json!("live"))
+    );
+    assert!(!listed.to_string().contains("rg_app_"));
+    assert!(host.run(&["app-token", "revoke", id]).status.success());
+    assert_eq!(host.json(&["app-token", "list", "--json"])[0]["state"], "revoked");
+    assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--ttl", "400d"])).1.contains("366 days"));
+    assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--organization", "y"])).1.contains("no organization"));
+    assert!(refused(&host.run(&["app-token", "revoke", "01900000-0000-7000-8000-000000000001"])).1.contains("no token"));
+}

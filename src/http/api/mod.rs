@@ -31,8 +31,10 @@
 //! [`Operation`]: super::operation::Operation
 
 mod accounts;
+mod app_tokens;
 mod assignments;
 mod attribute_schema;
+mod audit;
 mod catalogue;
 mod certificates;
 mod check;
@@ -52,6 +54,7 @@ mod preset;
 mod provisioning_log;
 mod roles;
 mod scopes;
+mod tokens;
 mod value;
 
 use super::routes::Routes;
@@ -63,6 +66,7 @@ pub fn routes() -> Routes {
         .merge(oauth_clients::routes())
         .merge(provisioning_log::routes())
         .merge(events::routes())
+        .merge(audit::routes())
         .merge(attribute_schema::routes())
         .merge(check::routes())
         .merge(organizations::routes())
@@ -76,4 +80,6 @@ pub fn routes() -> Routes {
         .merge(assignments::routes())
         .merge(accounts::routes())
         .merge(preset::routes())
+        .merge(tokens::routes())
+        .merge(app_tokens::routes())
 }

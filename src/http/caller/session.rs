@@ -70,6 +70,12 @@ impl SessionCaller {
         let secret = Secret::new(secret.to_owned());
         let now = app.now();
         let Some(session) = db::session::find_session(&app.db, &keys::hash(secret.expose()), now).await? else { return Ok(None) };
+        Self::of(session, secret, parts, app).await
+    }
+
+    /// The holder of a session as they are now; `None` when it counts no more. `secret` is what was shown for it.
+    pub(super) async fn of(session: SessionRow, secret: Secret<String>, parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
+        let now = app.now();
         let (tenant, account) = (session.tenant, session.account);
         let row = db::account::find_account(&app.db, tenant, account).await?;
         let Some(row) = row.filter(|row| row.account.status == SignInStatus::Active) else { return Ok(None) };
@@ -84,7 +90,7 @@ impl SessionCaller {
             return Ok(None);
         }
         let address = client::address(parts, &app.config.trusted_proxies);
-        let actor = Actor::Account(AccountActor { account, kind: row.account.kind, session: session.id, assignments });
+        let actor = Actor::Account(AccountActor { account, kind: row.account.kind, session: session.id, assignments, only: None });
         Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), address, home, secret }))
     }
 
