@@ -9,6 +9,7 @@ mod cookie;
 pub mod error;
 mod health;
 mod link;
+pub mod listen;
 mod local_path;
 mod me;
 mod meter;
