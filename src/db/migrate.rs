@@ -13,7 +13,7 @@ use super::engine::{Db, DbError};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "the role store", include_str!("../../migrations/0001_role_store.sql")),
     (2, "what running SCIM connections needs", include_str!("../../migrations/0002_scim_operations.sql")),
-    (8, "a tenant's schema from its file, and changed groups", include_str!("../../migrations/0008_scim_rest.sql")),
+    (8, "a tenant's schema from its file", include_str!("../../migrations/0008_attribute_schema_from_file.sql")),
 ];
 
 impl Db {

@@ -52,7 +52,8 @@ async fn connection(socket: TcpStream, peer: SocketAddr, router: Router, head_ti
         tracing::debug!(%error, "a socket keeps its delay");
     }
     let service = TowerToHyperService::new(axum::Extension(ConnectInfo(peer)).layer(router.into_service()));
-    let mut builder = Builder::new(TokioExecutor::new());
+    // Else the time before the first byte, which would tell the version, has no limit.
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(head_time);
     let served = builder.serve_connection(TokioIo::new(socket), service);
     let mut served = std::pin::pin!(served);
