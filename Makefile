@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export PEERS_HOME ?= $(CURDIR)/target/peers
 ARGS ?=
 
-.PHONY: help demo run test check fuzz bench audit peers
+.PHONY: help demo run test check fuzz crowd bench audit peers
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -56,6 +56,12 @@ fuzz: ## long runs of the property tests: filters, paths, PATCH, JSON, bulk, rul
 	@PROPTEST_CASES=$(CASES) cargo test --locked --quiet --lib -- scim:: policy:: $(ARGS)
 	@echo "== $(FILTERS) filters in memory and in the database"
 	@PROPTEST_CASES=$(FILTERS) scripts/postgres.sh cargo test --locked --quiet --test all -- scim::random
+
+# A hundred clients at once for so long, with other draws each time; in `make test` they send a few requests each.
+SECS ?= 60
+crowd: ## a hundred SCIM clients push at once, and the store must be what they were told; SECS=…
+	@scripts/install.sh test
+	@ROLEGATE_TEST_CROWD_SECS=$(SECS) scripts/postgres.sh cargo test --locked --quiet --test all -- scim::crowd
 
 bench: ## the benchmarks, release build, on SQLite and on a PostgreSQL that waits for its disk
 	@scripts/install.sh test

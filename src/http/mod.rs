@@ -12,6 +12,7 @@ pub mod error;
 mod etag;
 mod health;
 mod link;
+pub mod listen;
 mod local_path;
 mod me;
 mod meter;
