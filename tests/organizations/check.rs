@@ -67,7 +67,10 @@ async fn an_answer_names_assignment_role_organization_and_origin(#[values(Engine
     let answers = ask(&mut owner, &batch).await.json();
     let codes: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["because"]["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["no_assignment", "not_named", "unknown_permission", "unknown_organization", "unknown_account", "granted"]);
-    assert_eq!(answers[2]["because"]["detail"], "The catalogue has no permission account_management:fly; its actions are read, write, delete.");
+    assert_eq!(
+        answers[2]["because"]["detail"],
+        "The catalogue has no permission account_management:fly; its actions are read, write, delete."
+    );
 
     // The same by address.
     let path = format!("/api/v1/accounts/{account}/explain?entity=account_management&action=read&organization=acme-eu-west");
@@ -87,7 +90,8 @@ async fn everybody_asks_about_themselves_and_others_need_the_right_there(#[value
     // Whether it exists is told to nobody who may not ask.
     refused(&ask(&mut nobody, &question(supporter, "account_management:read", "nowhere")).await, StatusCode::FORBIDDEN, "not_permitted");
     assert_eq!(ask(&mut support, &question(without, "account_management:read", "acme-eu-west")).await.status, StatusCode::OK);
-    let above = ask(&mut support, &json!([question(supporter, "a:b", "acme-eu"), question(without, "account_management:read", "acme")])).await;
+    let above =
+        ask(&mut support, &json!([question(supporter, "a:b", "acme-eu"), question(without, "account_management:read", "acme")])).await;
     refused(&above, StatusCode::FORBIDDEN, "not_permitted");
     assert_eq!(above.json()["field"], "[1].organization");
 }
@@ -169,7 +173,9 @@ async fn another_node_answers_by_the_last_commit(#[values(Engine::Sqlite, Engine
 async fn what_a_rule_gave_is_named_with_its_connection_and_rule(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let gateway = Gateway::open(engine).await;
     let rule = "[[connections.rules]]\nname = \"everybody\"\nwhen = 'active eq true'\ngrant = [{ role = \"Organization Member\", organization = \"acme\" }]\n";
-    let text = file("owner-member").replace("jit = ", "idp_initiated = true\njit = ").replace("[[organizations]]\nslug = \"acme-eu\"\n", &format!("{rule}[[organizations]]\nslug = \"acme-eu\"\n"));
+    let text = file("owner-member")
+        .replace("jit = ", "idp_initiated = true\njit = ")
+        .replace("[[organizations]]\nslug = \"acme-eu\"\n", &format!("{rule}[[organizations]]\nslug = \"acme-eu\"\n"));
     gateway.apply(&text).await;
     let response = idp::signed(&idp::message("acme-okta", "ada@acme.example", gateway.app.now()), Sign::Both);
     let mut ada = gateway.browser();
@@ -183,7 +189,13 @@ async fn what_a_rule_gave_is_named_with_its_connection_and_rule(#[values(Engine:
     let origin = read().await;
     assert_eq!((&origin["kind"], &origin["connection"], &origin["rule"]), (&json!("saml_rule"), &json!("acme-okta"), &json!("everybody")));
     // Renamed and published anew, it has its new name at once: the rule keeps its id.
-    gateway.apply(&text.replace("\"everybody\"", "\"all hands\"").replace("[[connections.rules]]\n", "[[connections.rules]]\nnote = \"renamed\"\n")).await;
+    gateway
+        .apply(
+            &text
+                .replace("\"everybody\"", "\"all hands\"")
+                .replace("[[connections.rules]]\n", "[[connections.rules]]\nnote = \"renamed\"\n"),
+        )
+        .await;
     gateway.settle().await;
     assert_eq!(read().await["rule"], "all hands");
 }

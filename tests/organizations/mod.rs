@@ -33,7 +33,8 @@ use crate::{
 
 /// `acme` with `acme-eu`, `acme-eu-west` below it, and `acme-us`.
 pub fn file(preset: &str) -> String {
-    let organization = |slug: &str, parent: &str| format!("[[organizations]]\nslug = \"{slug}\"\nname = \"{slug}\"\nparent = \"{parent}\"\n");
+    let organization =
+        |slug: &str, parent: &str| format!("[[organizations]]\nslug = \"{slug}\"\nname = \"{slug}\"\nparent = \"{parent}\"\n");
     let more = [organization("acme-eu", "acme"), organization("acme-eu-west", "acme-eu"), organization("acme-us", "acme")].concat();
     format!("{}{more}", tenant("acme", preset))
 }
