@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     db::{
-        self, DbError, Tx, account::AccountRow, certificate::IdpCertificateRow, connection::ConnectionRow, organization::OrganizationRow,
-        role::RoleRow, tenant::Tenant,
+        self, DbError, Tx, account::AccountRow, certificate::IdpCertificateRow, connection::ConnectionRow, custom_schema::CustomSchema,
+        organization::OrganizationRow, role::RoleRow, tenant::Tenant,
     },
     domain::{
         assignment::Origin,
@@ -32,6 +32,7 @@ pub struct Current {
     pub holders: BTreeMap<RoleId, Vec<String>>,
     /// Organizations in which somebody is at home, a member, or holds something.
     pub peopled: Vec<OrganizationId>,
+    pub attribute_schema: Option<CustomSchema>,
 }
 
 /// `None` when there is no such tenant. The tree is locked: of two files that are applied at once, the second waits.
@@ -59,5 +60,18 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
         holders.entry(role).or_default().push(name);
     }
     let peopled = db::listing::list_peopled(&mut *tx, id).await?;
-    Ok(Some(Current { tenant, organizations, roles, connections, mappings, certificates, file_accounts, file_owners, holders, peopled }))
+    let attribute_schema = db::custom_schema::find_custom_schema(&mut *tx, id).await?;
+    Ok(Some(Current {
+        tenant,
+        organizations,
+        roles,
+        connections,
+        mappings,
+        certificates,
+        file_accounts,
+        file_owners,
+        holders,
+        peopled,
+        attribute_schema,
+    }))
 }

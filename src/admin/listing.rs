@@ -134,7 +134,7 @@ pub async fn list_rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<RuleId
     Ok(mappings.into_iter().flat_map(|(_, mapping)| mapping.rules).map(|rule| (rule.id, rule.name)).collect())
 }
 
-async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
+pub async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
     Ok(list_rule_names(db, tenant).await?.into_iter().map(|(id, name)| (id.to_string(), name)).collect())
 }
 

@@ -3,6 +3,7 @@
 //! Refuses to know how somebody asked: no HTTP, no terminal.
 
 pub mod apply;
+pub mod assign;
 pub mod attribute_schema;
 pub mod certificate;
 pub mod change;
@@ -13,12 +14,17 @@ pub mod domain;
 pub mod event_feed;
 pub mod listing;
 pub mod member;
+pub mod model_change;
 pub mod oauth_client;
 pub mod organization;
 pub mod organization_settings;
+pub mod person;
 pub mod plan;
+pub mod preset_upgrade;
 pub mod provisioning_log;
 pub mod recover;
+pub mod role;
+pub mod role_use;
 pub mod scope;
 pub mod session;
 pub mod sign_in_link;

@@ -230,6 +230,36 @@ pub async fn update_homes(
     Ok(())
 }
 
+/// The version of an account that the caller has locked.
+pub async fn find_version(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<Option<i64>, DbError> {
+    let sql = "select version from account where tenant = $1 and id = $2";
+    let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).optional().await?;
+    Ok(row.map(|(version,)| version))
+}
+
+/// Marks a locked account as verified since then, or takes the mark back.
+pub async fn set_verified(tx: &mut Tx, tenant: TenantId, account: AccountId, at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
+    let sql = "update account set verified_at_ms = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id = $2";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(account.to_string());
+    query.bind(at.map(Timestamp::millis)).bind(now.millis()).run().await?;
+    Ok(())
+}
+
+/// Whether a locked account is marked as verified.
+pub async fn is_verified(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<bool, DbError> {
+    let sql = "select id from account where tenant = $1 and id = $2 and verified_at_ms is not null";
+    let row: Option<(String,)> = tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).optional().await?;
+    Ok(row.is_some())
+}
+
+/// Deletes a locked account with all that is its own; what others wrote of it stays in the audit trail.
+pub async fn delete_account(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<bool, DbError> {
+    let sql = "delete from group_member where tenant = $1 and member = $2";
+    tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).run().await?;
+    let sql = "delete from account where tenant = $1 and id = $2";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).run().await? == 1)
+}
+
 /// An account that holds an owner-class role at the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerRow {

@@ -178,3 +178,10 @@ pub async fn count_holders(db: &Db, tenant: TenantId) -> Result<Vec<(RoleId, i64
     let rows: Vec<(String, i64)> = db.query(sql).bind(tenant.to_string()).all().await?;
     rows.into_iter().map(|(role, count)| Ok((column::id("assignment.role", &role)?, count))).collect()
 }
+
+/// How many assignments a role has.
+pub async fn count_assignments(db: &Db, tenant: TenantId, role: RoleId) -> Result<i64, DbError> {
+    let sql = "select count(*) from assignment where tenant = $1 and role = $2";
+    let row: Option<(i64,)> = db.query(sql).bind(tenant.to_string()).bind(role.to_string()).optional().await?;
+    Ok(row.map_or(0, |(count,)| count))
+}

@@ -95,6 +95,12 @@ fn column(resources: Resources, target: Target<'_>) -> Column {
         (Resources::Accounts, "userName", None) => Column::Folded("r.user_name_key"),
         (Resources::Accounts, "active", None) => Column::Flag("(r.status = 'active')"),
         (Resources::Accounts, "emails", None | Some("value")) => Column::Folded("r.email_key"),
+        (Resources::Accounts, "roles", None | Some("value")) => Column::Several {
+            those: "r.id in (select a.account from assignment a join role on role.tenant = a.tenant and role.id = a.role
+                where a.tenant = $1 and ",
+            of: "role.name_key",
+            folded: true,
+        },
         (Resources::Groups, "id", None) => Column::Exact("r.id"),
         (Resources::Groups, "externalId", None) => Column::Exact("r.external_id"),
         (Resources::Groups, "displayName", None) => Column::Folded("r.display_name_key"),

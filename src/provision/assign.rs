@@ -29,7 +29,7 @@ use crate::{
     policy::{
         access::{Denied, Target, permit},
         assigning::{Assignee, authorize_grant, authorize_revoke},
-        invariant::{self, Ineligible, OwnerFloor},
+        invariant::{self, Ineligible, LastLocalOwner, OwnerFloor},
         mapping::{Apply, Mapping},
         rule::Rule,
     },
@@ -75,6 +75,8 @@ pub enum AssignRefusal {
     UnknownAccount,
     #[error(transparent)]
     OwnerFloor(#[from] OwnerFloor),
+    #[error(transparent)]
+    LastLocalOwner(#[from] LastLocalOwner),
     #[error("this tenant does not pass roles on: switch on delegation in its settings, or grant without may_delegate")]
     NoDelegation,
     #[error("it is granted already with another may_delegate; revoke it first")]
@@ -126,6 +128,7 @@ impl AssignRefusal {
             },
             Self::UnknownAccount => "tenant_mismatch",
             Self::OwnerFloor(_) => "owner_floor",
+            Self::LastLocalOwner(_) => "last_local_owner",
             Self::NoDelegation => "no_delegation",
             Self::OtherDelegation => "already_granted",
             Self::ExternallyManaged(_) => "externally_managed",
@@ -356,22 +359,29 @@ impl Desk<'_> {
     }
 
     /// Invariant 4, for one who loses an owner assignment.
-    fn check_floor(&mut self, account: AccountId, stays_owner: bool) -> Result<(), OwnerFloor> {
+    fn check_floor(&mut self, account: AccountId, stays_owner: bool) -> Result<(), AssignRefusal> {
         if stays_owner {
             return Ok(());
         }
-        let count = |n: usize| i64::try_from(n).expect("a tenant has fewer owners than that");
-        let before = count(self.owners.iter().filter(|owner| owner.usable).count());
-        let leaves = self.owners.iter().any(|owner| owner.account == account && owner.usable);
-        let min_owners = self.model.settings.min_owners;
-        invariant::person_may_leave(before - i64::from(leaves), min_owners, before)?;
-        if self.owners.iter().all(|owner| owner.account == account) {
-            // Nobody of them can sign in, but somebody may again: the last owner assignment is not a person's to take either.
-            return Err(OwnerFloor { after: 0, floor: min_owners.max(1) });
-        }
+        may_leave(&self.owners, account, self.model.settings.min_owners)?;
         self.owners.retain(|owner| owner.account != account);
         Ok(())
     }
+}
+
+/// Whether a person may take the account from among the owners: enough stay, one at least, and one who needs no identity provider.
+pub(super) fn may_leave(owners: &[OwnerRow], account: AccountId, min_owners: i64) -> Result<(), AssignRefusal> {
+    let count = |n: usize| i64::try_from(n).expect("a tenant has fewer owners than that");
+    let before = count(owners.iter().filter(|owner| owner.usable).count());
+    let leaves = owners.iter().any(|owner| owner.account == account && owner.usable);
+    invariant::person_may_leave(before - i64::from(leaves), min_owners, before)?;
+    if owners.iter().all(|owner| owner.account == account) {
+        // Nobody of them can sign in, but somebody may again: the last owner assignment is not a person's to take either.
+        return Err(OwnerFloor { after: 0, floor: min_owners.max(1) }.into());
+    }
+    let local = |owner: &&OwnerRow| owner.has_local_credential && owner.usable;
+    let is_last = owners.iter().filter(local).any(|owner| owner.account == account) && owners.iter().filter(local).count() == 1;
+    if is_last { Err(LastLocalOwner.into()) } else { Ok(()) }
 }
 
 fn unknown(model: &RoleModel, holding: &Holding) -> Option<Ineligible> {

@@ -30,7 +30,10 @@
 //! [`ChangingCaller`]: super::caller::api::ChangingCaller
 //! [`Operation`]: super::operation::Operation
 
+mod accounts;
+mod assignments;
 mod attribute_schema;
+mod catalogue;
 mod certificates;
 mod check;
 mod connection_uses;
@@ -44,7 +47,9 @@ mod organization_settings;
 mod organizations;
 mod paging;
 mod precondition;
+mod preset;
 mod provisioning_log;
+mod roles;
 mod scopes;
 mod value;
 
@@ -64,4 +69,9 @@ pub fn routes() -> Routes {
         .merge(members::routes())
         .merge(scopes::routes())
         .merge(connection_uses::routes())
+        .merge(roles::routes())
+        .merge(catalogue::routes())
+        .merge(assignments::routes())
+        .merge(accounts::routes())
+        .merge(preset::routes())
 }
