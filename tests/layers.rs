@@ -18,7 +18,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("provision", &["db", "policy", "scim", "saml", "domain"]),
     ("admin", &["keys", "provision", "db", "policy", "scim", "saml", "domain"]),
     ("config", &["keys", "db", "domain"]),
-    ("app", &["config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    // Asks the network, and knows nothing of the rest.
+    ("dns", &[]),
+    ("app", &["config", "dns", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
     ("http", &["app", "config", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
     // Works beside the routes, from the same wiring.
     ("jobs", &["app", "provision", "db", "domain"]),
@@ -31,6 +33,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["http", "app", "cli", "main"]),
     ("sqlx", &["db"]),
     // `admin` describes the values whose JSON is a contract.
+    ("hickory_resolver", &["dns"]),
     ("utoipa", &["http", "admin"]),
     ("samael", &["saml"]),
     // `cli` signs as the identity provider of the demo.
