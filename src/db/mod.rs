@@ -21,6 +21,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod installation;
 pub mod listing;
+pub mod local_group;
 pub mod mapping;
 mod migrate;
 pub mod model;

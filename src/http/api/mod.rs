@@ -37,6 +37,7 @@ mod catalogue;
 mod certificates;
 mod events;
 mod extract;
+mod groups;
 pub(super) mod idempotency;
 mod oauth_clients;
 mod paging;
@@ -59,5 +60,6 @@ pub fn routes() -> Routes {
         .merge(catalogue::routes())
         .merge(assignments::routes())
         .merge(accounts::routes())
+        .merge(groups::routes())
         .merge(preset::routes())
 }
