@@ -1,5 +1,6 @@
 //! What each preset must show, through the product's own doors.
 
+mod bulk;
 mod dashboard;
 mod delegated_user_management;
 mod house;
