@@ -12,15 +12,16 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{check::RuleNames, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
+    dns::Dns,
     domain::{
         actor::{Actor, Occasion, Tally},
         id::{IdSource, TenantId},
         time::Timestamp,
     },
-    http::pace::Pace,
+    http::{pace::Pace, saml::intake::Intake},
     keys::{self, KeyError, Keys},
     provision::{PublishedCache, SchemaCache},
 };
@@ -35,6 +36,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub published: PublishedCache,
     pub trusted: TrustedCache,
+    pub rule_names: RuleNames,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -43,9 +45,12 @@ pub struct App {
     pub schemas: SchemaCache,
     /// One for each core: a signature check cannot be cut short, so that no more of them may run at a time.
     pub verifications: Arc<Semaphore>,
+    /// What waits for such a check, in bytes.
+    pub intake: Intake,
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
+    pub dns: Dns,
 }
 
 /// Whether tables are brought up to date when the database is opened.
@@ -103,13 +108,16 @@ impl App {
             config: Arc::new(config),
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
+            rule_names: RuleNames::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),
             schemas: SchemaCache::default(),
             verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
+            intake: Intake::default(),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
+            dns: Dns::system(),
         }
     }
 

@@ -218,7 +218,7 @@ pub struct Refusal {
 }
 
 /// Headers that belong to a status.
-fn mark(kind: Kind, headers: &mut HeaderMap) {
+pub(super) fn mark(kind: Kind, headers: &mut HeaderMap) {
     match kind {
         // RFC 7235 section 4.1.
         Kind::Unauthenticated => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rolegate\"")),
@@ -271,6 +271,12 @@ impl Problem {
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, "forbidden", detail)
+    }
+
+    /// The actor lacks a right; says which, and what would help.
+    #[must_use]
+    pub fn denied(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
     }
 
     #[must_use]

@@ -160,6 +160,15 @@ impl Rule {
         self.effects.iter().any(|effect| matches!(effect, Effect::Grant { .. }))
     }
 
+    /// Whether one of its effects names the organization itself; what a template yields is another matter.
+    #[must_use]
+    pub fn names_organization(&self, id: OrganizationId) -> bool {
+        self.effects.iter().any(|effect| match effect {
+            Effect::Grant { organization, .. } | Effect::Exclude { organization, .. } => *organization == Place::Fixed(id),
+            Effect::DenySignIn { .. } | Effect::SetHomeOrganization { .. } | Effect::SetKind(_) => false,
+        })
+    }
+
     #[must_use]
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.valid_from.is_none_or(|from| from <= now) && self.valid_until.is_none_or(|until| now < until)

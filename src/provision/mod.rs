@@ -11,6 +11,7 @@ pub mod group;
 mod held_back;
 pub mod keep;
 pub mod local_group;
+pub mod membership;
 pub mod person;
 pub mod published;
 mod reconcile;
@@ -69,25 +70,26 @@ impl From<DbError> for ProvisionError {
 }
 
 /// What must be true of the version of a resource before it may be changed (RFC 7644 section 3.14).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
     None,
-    /// `If-Match: *`, or one of several versions.
+    /// `If-Match: *`
     Any,
-    Version(i64),
+    /// It is one of these; none of them is one that nobody ever had.
+    OneOf(Vec<i64>),
 }
 
 impl Precondition {
-    pub(crate) fn check(self, version: i64) -> Result<(), ProvisionError> {
+    pub(crate) fn check(&self, version: i64) -> Result<(), ProvisionError> {
         if self.admits(version) { Ok(()) } else { Err(ProvisionError::Stale) }
     }
 
     /// Whether what has this version may be changed.
     #[must_use]
-    pub fn admits(self, version: i64) -> bool {
+    pub fn admits(&self, version: i64) -> bool {
         match self {
             Self::None | Self::Any => true,
-            Self::Version(expected) => expected == version,
+            Self::OneOf(expected) => expected.contains(&version),
         }
     }
 }

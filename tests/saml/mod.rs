@@ -1,5 +1,6 @@
 mod accepted;
 mod account;
+mod hostile;
 mod house;
 mod link;
 mod metadata;

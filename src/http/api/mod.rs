@@ -35,16 +35,23 @@ mod assignments;
 mod attribute_schema;
 mod catalogue;
 mod certificates;
+mod check;
+mod connection_uses;
+mod domains;
 mod events;
 mod extract;
 mod groups;
 pub(super) mod idempotency;
+mod members;
 mod oauth_clients;
+mod organization_settings;
+mod organizations;
 mod paging;
 mod precondition;
 mod preset;
 mod provisioning_log;
 mod roles;
+mod scopes;
 mod value;
 
 use super::routes::Routes;
@@ -56,6 +63,13 @@ pub fn routes() -> Routes {
         .merge(provisioning_log::routes())
         .merge(events::routes())
         .merge(attribute_schema::routes())
+        .merge(check::routes())
+        .merge(organizations::routes())
+        .merge(organization_settings::routes())
+        .merge(domains::routes())
+        .merge(members::routes())
+        .merge(scopes::routes())
+        .merge(connection_uses::routes())
         .merge(roles::routes())
         .merge(catalogue::routes())
         .merge(assignments::routes())

@@ -10,7 +10,7 @@ use axum::{
 use super::{
     admit::{self, Admitted, Outcome},
     browser, find_enabled,
-    form::{self, AcsForm},
+    form::{self, AcsForm, FormError},
     refusal::{SignInRefusal, refuse},
     verify::verify,
 };
@@ -53,22 +53,27 @@ impl<E: Into<Problem>> From<E> for Failure {
 
 pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let form = form::read(&parts.headers, body).await;
     let connection = match find_enabled(&app, &slug).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return page::not_found(),
         Err(error) => return page::failed(error.into()),
     };
     let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
-    let outcome = match form {
+    let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
+    let outcome = match form::read(&parts.headers, body, &mut held).await {
         Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
-        Err(message) => Err(SignInRefusal::new("transport", message).into()),
+        Err(FormError::Refused(message)) => Err(SignInRefusal::new("transport", message).into()),
+        Err(FormError::Full) => Err(full().into()),
     };
     match outcome {
         Ok(admitted) => welcome(&app, &connection, &mut occasion, &admitted),
         Err(Failure::Refused(refusal)) => refuse(&app, &connection, &mut occasion, refusal),
         Err(Failure::Broken(problem)) => page::failed(problem),
     }
+}
+
+fn full() -> Problem {
+    Problem::unavailable("Too many responses are being verified; try again.")
 }
 
 async fn sign_in(

@@ -137,15 +137,15 @@ impl IssuerKey {
     }
 
     /// Fills in the values of the first signature of a document.
-    pub(super) fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
+    pub fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
         let signed = Crypto::sign_xml(xml, &self.key_der)?;
         // libxml2 writes an XML declaration, which has no place inside another document.
         let body = signed.split_once("?>").map_or(signed.as_str(), |(_, body)| body);
         Ok(body.trim().to_owned())
     }
 
-    /// A signature without its values: they are filled in by xmlsec.
-    pub(super) fn template(&self, id: &str) -> String {
+    /// A signature for the element of that ID, without its values: they are filled in by xmlsec.
+    pub fn template(&self, id: &str) -> String {
         let method = match self.certificate.key() {
             Key::Rsa { .. } => "rsa-sha256",
             Key::Ec { .. } => "ecdsa-sha256",
