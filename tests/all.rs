@@ -11,6 +11,7 @@ mod demo;
 mod end_to_end;
 mod layers;
 mod organizations;
+mod presets;
 mod provision;
 mod saml;
 mod scim;

@@ -28,6 +28,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod installation;
 pub mod listing;
+pub mod local_group;
 pub mod mapping;
 pub mod membership;
 mod migrate;

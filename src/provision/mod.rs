@@ -10,6 +10,7 @@ pub mod grant;
 pub mod group;
 mod held_back;
 pub mod keep;
+pub mod local_group;
 pub mod membership;
 pub mod person;
 pub mod published;

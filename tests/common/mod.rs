@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod idp;
 pub mod installation;
 pub mod statements;
+pub mod together;
 pub mod whole;
 
 use rolegate::domain::{

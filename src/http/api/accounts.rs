@@ -154,6 +154,10 @@ async fn filtered(
     let wanted = usize::try_from(ask).unwrap_or(usize::MAX);
     let chunk = if condition.is_exact() { ask } else { SCAN };
     let names_roles = filter.attributes().any(|path| path.name.eq_ignore_ascii_case("roles"));
+    if names_roles {
+        // Whoever may not look at assignments does not learn of them by asking for accounts.
+        places::<ReadAssignments>(&caller.actor, &caller.model)?;
+    }
     let mut found = Vec::new();
     loop {
         let rows = person::list(seen, caller.db(), caller.tenant, Some(&condition), after, chunk).await?;

@@ -42,6 +42,7 @@ mod connection_uses;
 mod domains;
 mod events;
 mod extract;
+mod groups;
 pub(super) mod idempotency;
 mod keys;
 mod members;
@@ -79,6 +80,7 @@ pub fn routes() -> Routes {
         .merge(catalogue::routes())
         .merge(assignments::routes())
         .merge(accounts::routes())
+        .merge(groups::routes())
         .merge(preset::routes())
         .merge(tokens::routes())
         .merge(app_tokens::routes())
