@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{provisioning_log::ProvisioningLog, session_rights::SessionRightsCache, sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
     domain::{
@@ -22,6 +22,7 @@ use crate::{
     },
     http::pace::Pace,
     keys::{self, KeyError, Keys},
+    outbound::Outbound,
     provision::{PublishedCache, SchemaCache},
 };
 
@@ -33,8 +34,10 @@ pub struct App {
     pub random: Random,
     pub keys: Keys,
     pub config: Arc<Config>,
+    pub outbound: Outbound,
     pub published: PublishedCache,
     pub trusted: TrustedCache,
+    pub session_rights: SessionRightsCache,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -100,9 +103,11 @@ impl App {
             clock,
             random,
             keys,
+            outbound: Outbound::new(&config.outbound_networks),
             config: Arc::new(config),
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
+            session_rights: SessionRightsCache::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),

@@ -314,11 +314,15 @@ impl Planner<'_> {
             (Some(metadata), _) => {
                 saml.idp_entity_id.clone_from(&metadata.entity_id);
                 saml.sso_url.clone_from(&metadata.sso_redirect_url);
+                saml.slo_redirect_url.clone_from(&metadata.slo_redirect_url);
+                saml.slo_post_url.clone_from(&metadata.slo_post_url);
             }
             // A file without metadata leaves what an earlier one brought.
             (None, Some(row)) => {
                 saml.idp_entity_id.clone_from(&row.connection.saml.idp_entity_id);
                 saml.sso_url.clone_from(&row.connection.saml.sso_url);
+                saml.slo_redirect_url.clone_from(&row.connection.saml.slo_redirect_url);
+                saml.slo_post_url.clone_from(&row.connection.saml.slo_post_url);
             }
             (None, None) => {}
         }

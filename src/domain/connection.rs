@@ -120,6 +120,10 @@ pub struct SamlSettings {
     pub idp_entity_id: String,
     /// Where HTTP-Redirect AuthnRequests go.
     pub sso_url: Option<String>,
+    /// Where logout messages go by HTTP-Redirect.
+    pub slo_redirect_url: Option<String>,
+    /// Where they go by HTTP-POST.
+    pub slo_post_url: Option<String>,
     pub jit: Option<Jit>,
     pub idp_initiated: bool,
     pub correlate: Option<Correlation>,
@@ -139,6 +143,8 @@ impl Default for SamlSettings {
             enabled: false,
             idp_entity_id: String::new(),
             sso_url: None,
+            slo_redirect_url: None,
+            slo_post_url: None,
             jit: None,
             idp_initiated: false,
             correlate: None,

@@ -18,7 +18,7 @@ use crate::{
     admin::{self, listing::Row},
     app::App,
     domain::actor::Actor,
-    policy::access::permissions,
+    policy::access::usable_permissions,
 };
 
 /// The row that `rolegate accounts --json` prints too, and what only the holder of the session is told.
@@ -75,7 +75,7 @@ async fn read(caller: &SessionCaller) -> Result<Me, Problem> {
     places.dedup();
     let found = places.into_iter().filter_map(|at| {
         let organization = caller.model.organizations.find(at)?.slug.as_str().to_owned();
-        let permissions = permissions(&caller.model, &actor.assignments, at).iter().map(ToString::to_string).collect();
+        let permissions = usable_permissions(actor, &caller.model, at).iter().map(ToString::to_string).collect();
         Some(PermissionsAt { organization, permissions })
     });
     let permissions = found.filter(|at| !at.permissions.is_empty()).collect();

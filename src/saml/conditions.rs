@@ -65,6 +65,7 @@ pub(super) fn check(
         id: claims.id,
         issuer: claims.issuer,
         name_id: claims.name_id,
+        qualifiers: claims.qualifiers,
         attributes: claims.attributes,
         verified_with,
     })

@@ -32,6 +32,20 @@ pub struct IdpMetadata {
     pub cache_duration: Option<String>,
 }
 
+impl IdpMetadata {
+    /// `cache_duration` in seconds, a month counted as 30 days; `None` where there is none or it is no duration.
+    #[must_use]
+    pub fn cache_secs(&self) -> Option<i64> {
+        let span: jiff::Span = self.cache_duration.as_deref()?.trim().parse().ok()?;
+        let days = i64::from(span.get_years()) * 365
+            + i64::from(span.get_months()) * 30
+            + i64::from(span.get_weeks()) * 7
+            + i64::from(span.get_days());
+        let minutes = i64::from(span.get_hours()) * 60 + span.get_minutes();
+        Some(days * 86_400 + minutes * 60 + span.get_seconds())
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     #[error("the metadata is larger than 2 MiB: take the metadata of one identity provider, not of a federation")]

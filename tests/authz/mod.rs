@@ -2,5 +2,7 @@
 
 mod certificates;
 mod matrix;
-mod people;
+mod metadata;
+pub mod people;
 mod routes;
+mod sessions;

@@ -21,6 +21,8 @@ use crate::common::{NOW, engines::Engine, ids, occasion};
 
 fn session(world: &World, id: SessionId) -> SessionRow {
     SessionRow {
+        name_id: None,
+        rights: None,
         id,
         tenant: world.tenant,
         account: world.account,

@@ -4,8 +4,10 @@ mod attribute_schema;
 mod body;
 mod certificates;
 mod events;
+mod metadata;
 mod oauth_clients;
 mod provisioning_log;
+mod sessions;
 
 use axum::http::Method;
 
@@ -16,6 +18,11 @@ pub fn routes() -> Routes {
         .add(Method::GET, "/api/v1/connections/{slug}/certificates", Entry::Session, certificates::list)
         .add(Method::POST, "/api/v1/connections/{slug}/certificates", Entry::Session, certificates::add)
         .add(Method::POST, "/api/v1/connections/{slug}/certificates/{id}/retire", Entry::Session, certificates::retire)
+        .add(Method::GET, "/api/v1/connections/{slug}/metadata", Entry::Session, metadata::get)
+        .add(Method::PUT, "/api/v1/connections/{slug}/metadata", Entry::Session, metadata::put)
+        .add(Method::POST, "/api/v1/connections/{slug}/metadata/refresh", Entry::Session, metadata::refresh)
+        .add(Method::POST, "/api/v1/connections/{slug}/metadata/proposals/{id}/accept", Entry::Session, metadata::accept)
+        .add(Method::POST, "/api/v1/connections/{slug}/metadata/proposals/{id}/decline", Entry::Session, metadata::decline)
         .add(Method::GET, "/api/v1/connections/{slug}/provisioning-log", Entry::Session, provisioning_log::list)
         .add(Method::GET, "/api/v1/connections/{slug}/oauth-clients", Entry::Session, oauth_clients::list)
         .add(Method::POST, "/api/v1/connections/{slug}/oauth-clients", Entry::Session, oauth_clients::create)
@@ -28,6 +35,11 @@ pub fn routes() -> Routes {
             oauth_clients::revoke_secret,
         )
         .add(Method::GET, "/api/v1/events", Entry::Session, events::list)
+        .add(Method::GET, "/api/v1/sessions", Entry::Session, sessions::list)
+        .add(Method::DELETE, "/api/v1/sessions/{id}", Entry::Session, sessions::revoke)
+        .add(Method::GET, "/api/v1/accounts/{id}/sessions", Entry::Session, sessions::list_of)
+        .add(Method::DELETE, "/api/v1/accounts/{id}/sessions", Entry::Session, sessions::revoke_all_of)
+        .add(Method::DELETE, "/api/v1/accounts/{id}/sessions/{session}", Entry::Session, sessions::revoke_of)
         .add(Method::GET, "/api/v1/attribute-schema", Entry::Session, attribute_schema::get)
         .add(Method::PUT, "/api/v1/attribute-schema", Entry::Session, attribute_schema::put)
         .add(Method::DELETE, "/api/v1/attribute-schema", Entry::Session, attribute_schema::delete)
