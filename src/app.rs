@@ -12,7 +12,10 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{provisioning_log::ProvisioningLog, session_rights::SessionRightsCache, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{
+        own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache, sign_in_log::SignInLog,
+        trusted::TrustedCache,
+    },
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
     domain::{
@@ -38,6 +41,7 @@ pub struct App {
     pub published: PublishedCache,
     pub trusted: TrustedCache,
     pub session_rights: SessionRightsCache,
+    pub own_keys: OwnKeysCache,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -108,6 +112,7 @@ impl App {
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
             session_rights: SessionRightsCache::default(),
+            own_keys: OwnKeysCache::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),

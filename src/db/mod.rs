@@ -32,6 +32,7 @@ pub mod role_version;
 pub mod seal;
 pub mod session;
 pub mod sign_in;
+pub mod sp_key;
 pub mod tenant;
 pub mod token;
 

@@ -8,14 +8,17 @@
 mod assertion;
 mod certificate;
 mod conditions;
+mod decrypt;
 mod element;
 pub mod identity;
 pub mod issuer;
+mod key_pair;
 mod lexical;
 pub mod metadata;
 mod refusal;
 pub mod request;
 mod scan;
+pub mod sign;
 mod signature;
 mod structure;
 #[cfg(test)]
@@ -27,7 +30,9 @@ pub use self::{
     assertion::{Assertion, Attribute, NameId, Value},
     certificate::{Certificate, CertificateError, Key},
     conditions::check_answer,
+    decrypt::DecryptionKey,
     identity::{Subject, identity},
+    key_pair::{KeyPair, KeyPairError},
     metadata::{IdpMetadata, MetadataError, ServiceProvider, sp_metadata},
     refusal::{Refusal, Step},
     request::AuthnRequest,

@@ -4,9 +4,10 @@ use std::{fmt::Write as _, io::Write as _};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::DeflateEncoder};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use quick_xml::escape::escape;
 
+use super::sign::QUERY;
 use crate::domain::time::Timestamp;
 
 /// A request for authentication.
@@ -23,8 +24,6 @@ pub struct AuthnRequest {
     pub force_authn: bool,
     pub issue_instant: Timestamp,
 }
-
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// An identifier of 128 random bits. It begins with `_`, as xs:ID (and Entra) want no digit there.
 #[must_use]

@@ -235,7 +235,7 @@ pub(super) enum Family {
 
 const EXC_C14N: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
-const SHA1_CURE: &str = "SHA-1 is broken: set the signature and digest algorithm to SHA-256 at the identity provider";
+pub(super) const SHA1_CURE: &str = "SHA-1 is broken: set the signature and digest algorithm to SHA-256 at the identity provider";
 
 /// What the table cannot say: exactly one assertion in a response that reports success, Issuer formats, and every signature's algorithms,
 /// reference and transforms. Returns the key family of each signature, the response's first.
