@@ -24,6 +24,23 @@ pub enum Algorithm {
     EcP256,
 }
 
+impl std::str::FromStr for Algorithm {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "rsa-3072" => Ok(Self::Rsa3072),
+            "ec-p256" => Ok(Self::EcP256),
+            _ => Err("rsa-3072 (signs and decrypts) or ec-p256 (only signs) was expected"),
+        }
+    }
+}
+
+/// How long a new certificate counts, unless somebody says otherwise.
+pub const VALID_DAYS: i64 = 3 * 365;
+pub const MOST_VALID_DAYS: i64 = 3650;
+pub const SECONDS_OF_A_DAY: i64 = 86_400;
+
 /// Makes a key pair with a certificate that it signs itself. It takes up to a second of computing for RSA.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ mod attribute_schema;
 mod body;
 mod certificates;
 mod events;
+mod keys;
 mod metadata;
 mod oauth_clients;
 mod provisioning_log;
@@ -23,6 +24,11 @@ pub fn routes() -> Routes {
         .add(Method::POST, "/api/v1/connections/{slug}/metadata/refresh", Entry::Session, metadata::refresh)
         .add(Method::POST, "/api/v1/connections/{slug}/metadata/proposals/{id}/accept", Entry::Session, metadata::accept)
         .add(Method::POST, "/api/v1/connections/{slug}/metadata/proposals/{id}/decline", Entry::Session, metadata::decline)
+        .add(Method::GET, "/api/v1/connections/{slug}/keys", Entry::Session, keys::list)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys", Entry::Session, keys::add)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys/{id}/activate", Entry::Session, keys::activate)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys/{id}/retire", Entry::Session, keys::retire)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys/{id}/remove", Entry::Session, keys::remove)
         .add(Method::GET, "/api/v1/connections/{slug}/provisioning-log", Entry::Session, provisioning_log::list)
         .add(Method::GET, "/api/v1/connections/{slug}/oauth-clients", Entry::Session, oauth_clients::list)
         .add(Method::POST, "/api/v1/connections/{slug}/oauth-clients", Entry::Session, oauth_clients::create)

@@ -1,6 +1,7 @@
 //! A small identity provider's side: composes responses and signs them, for the demo on loopback, for tests and for benchmarks. It
 //! holds no session and asks nobody for a password; nothing of it takes part in verifying.
 
+mod encrypt;
 mod message;
 
 use std::io::Read as _;
@@ -16,7 +17,10 @@ use openssl::{
 };
 use quick_xml::escape::escape;
 
-pub use self::message::Message;
+pub use self::{
+    encrypt::{ContentCipher, Encryption, KeyTransport, Placement},
+    message::Message,
+};
 use super::{
     certificate::Certificate,
     element::Ns,
@@ -104,6 +108,21 @@ impl IssuerKey {
             assertion = self.sign(&assertion, &message.assertion_id)?;
         }
         let response = message.response(&assertion);
+        if matches!(sign, Sign::Response | Sign::Both) { self.sign(&response, &message.response_id) } else { Ok(response) }
+    }
+
+    /// As [`IssuerKey::issue`], with the assertion encrypted: what is signed of it is signed before, the Response after.
+    pub fn issue_encrypted(&self, message: &Message, sign: Sign, encryption: &Encryption) -> Result<String, IssueError> {
+        let mut assertion = message.assertion();
+        if matches!(sign, Sign::Assertion | Sign::Both) {
+            assertion = self.sign(&assertion, &message.assertion_id)?;
+        }
+        self.issue_around(message, sign, &assertion, encryption)
+    }
+
+    /// Encrypts these octets as the assertion of a message, and signs the Response if that is wanted.
+    pub fn issue_around(&self, message: &Message, sign: Sign, octets: &str, encryption: &Encryption) -> Result<String, IssueError> {
+        let response = message.response(&encryption.encrypted_assertion(octets)?);
         if matches!(sign, Sign::Response | Sign::Both) { self.sign(&response, &message.response_id) } else { Ok(response) }
     }
 
