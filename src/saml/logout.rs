@@ -3,11 +3,11 @@
 //!
 //! Whether a message was seen before, and whose sessions end, the database decides.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
-use percent_encoding::{percent_decode_str, utf8_percent_encode};
+use flate2::read::DeflateDecoder;
+use percent_encoding::percent_decode_str;
 use quick_xml::escape::escape;
 
 use super::{
@@ -15,8 +15,9 @@ use super::{
     element::{Element, Ns},
     key_pair::KeyPair,
     refusal::{Refusal, Step},
+    request::redirect_query,
     scan::{self, Grammar},
-    sign::{self, QUERY, SignError},
+    sign::{self, SignError},
     signature::{self, IdpCertificate, Trust},
     structure::{self, Root, SUCCESS},
 };
@@ -307,11 +308,7 @@ impl Outgoing<'_> {
     /// # Errors
     /// When openssl refuses to sign.
     pub fn redirect_url(&self, relay_state: Option<&str>, key: Option<&KeyPair>) -> Result<String, SignError> {
-        let mut deflate = DeflateEncoder::new(Vec::new(), Compression::default());
-        deflate.write_all(self.to_xml().as_bytes()).expect("a Vec takes every write");
-        let message = STANDARD.encode(deflate.finish().expect("a Vec takes every write"));
-        let state = relay_state.map_or_else(String::new, |state| format!("&RelayState={}", utf8_percent_encode(state, QUERY)));
-        let query = format!("{}={}{state}", self.parameter(), utf8_percent_encode(&message, QUERY));
+        let query = redirect_query(self.parameter(), &self.to_xml(), relay_state);
         let query = key.map_or_else(|| Ok(query.clone()), |key| sign::sign_redirect(&query, key))?;
         let separator = if self.destination.contains('?') { '&' } else { '?' };
         Ok(format!("{}{separator}{query}", self.destination))
@@ -333,7 +330,15 @@ impl Outgoing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::issuer::IssuerKey, *};
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::DeflateEncoder};
+    use percent_encoding::utf8_percent_encode;
+
+    use super::{
+        super::{issuer::IssuerKey, sign::QUERY},
+        *,
+    };
     use crate::domain::id::CertificateId;
 
     const URL: &str = "https://sp.example/logout";

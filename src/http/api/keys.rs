@@ -19,6 +19,7 @@ use crate::{
     http::{
         caller::session::{ChangingCaller, SessionCaller},
         error::Problem,
+        work,
     },
     keys::pair::{self, Algorithm, SECONDS_OF_A_DAY, VALID_DAYS},
     policy::action::{ManageKeys, ReadCertificates},
@@ -101,17 +102,11 @@ pub async fn add(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String
     let wanted = if body.is_empty() { NewKey::none() } else { parse(&body)? }.read()?;
     let (now, serial) = (caller.app.now(), u64::from_be_bytes(caller.app.random.bytes()) >> 1);
     let name = connection.slug.to_string();
-    let work = move || match wanted {
+    let make = move || match wanted {
         Wanted::Made { algorithm, valid_days } => pair::generate(algorithm, &name, serial, now, valid_days * SECONDS_OF_A_DAY),
         Wanted::Brought { private_key, certificate } => KeyPair::from_pem(&private_key, &certificate),
     };
-    let turn = caller.app.verifications.clone().acquire_owned().await;
-    let turn = turn.map_err(|_| Problem::unavailable("The gateway is ending; try again."))?;
-    let made = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        work()
-    });
-    let pair = made.await.map_err(|error| Problem::internal(&error))?.map_err(|error| refused(&error))?;
+    let pair = work::run(&caller.app, make).await?.map_err(|error| refused(&error))?;
     let sealing = Sealing { keys: &caller.app.keys, nonce: caller.app.random.bytes() };
     let row = sp_key::add(&grant, caller.db(), &mut caller.occasion(), &connection, &sealing, &pair).await?;
     caller.app.committed.notify_one();

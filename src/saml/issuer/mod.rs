@@ -195,9 +195,10 @@ mod tests {
             acs_url: "https://sp.example/acs".to_owned(),
             name_id_format: None,
             force_authn: false,
+            authn_context: None,
             issue_instant: Timestamp::from_millis(0),
         };
-        let url = url::Url::parse(&sent.redirect_url(None)).unwrap();
+        let url = url::Url::parse(&sent.redirect_url(None, None).unwrap()).unwrap();
         let value = url.query_pairs().next().unwrap().1.into_owned();
         let read = ReceivedRequest::parse(&value).unwrap();
         assert_eq!(read, ReceivedRequest { id: sent.id, issuer: sent.issuer, acs_url: Some(sent.acs_url) });
