@@ -147,6 +147,7 @@ pub async fn import(
         set_address(&mut connection.saml, change.what, &change.after);
         changes.addresses.push(change);
     }
+    connection.saml.idp_wants_signed_requests = document.metadata.want_authn_requests_signed;
     write_connection(&mut tx, &connection).await?;
     add_certificates(&mut tx, occasion, &connection, document, by, &mut changes).await?;
     let row = MetadataRow {
@@ -321,11 +322,11 @@ pub async fn decide(
             let certificate = Certificate::parse(&proposal.value).map_err(|error| DbError::corrupt("a proposed certificate", &error))?;
             certificate::trust(&mut tx, occasion, &connection, &certificate, by).await?;
         }
-        What::SsoUrl | What::SloRedirectUrl | What::SloPostUrl if accepted => {
+        What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl if accepted => {
             set_address(&mut connection.saml, proposal.what, &proposal.value);
             write_connection(&mut tx, &connection).await?;
         }
-        What::Certificate | What::SsoUrl | What::SloRedirectUrl | What::SloPostUrl => {}
+        What::Certificate | What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl => {}
     }
     if proposals.iter().filter(open).count() == 1 {
         db::attention::resolve_kind(&mut tx, connection.tenant, PROPOSED, connection.id, occasion.now).await?;
@@ -418,6 +419,7 @@ async fn settle_proposals(
 fn address_changes(saml: &SamlSettings, metadata: &IdpMetadata) -> Vec<AddressChange> {
     let pairs = [
         (What::SsoUrl, &saml.sso_url, &metadata.sso_redirect_url),
+        (What::SsoPostUrl, &saml.sso_post_url, &metadata.sso_post_url),
         (What::SloRedirectUrl, &saml.slo_redirect_url, &metadata.slo_redirect_url),
         (What::SloPostUrl, &saml.slo_post_url, &metadata.slo_post_url),
     ];
@@ -428,6 +430,7 @@ fn address_changes(saml: &SamlSettings, metadata: &IdpMetadata) -> Vec<AddressCh
 fn set_address(saml: &mut SamlSettings, what: What, address: &str) {
     let field = match what {
         What::SsoUrl => &mut saml.sso_url,
+        What::SsoPostUrl => &mut saml.sso_post_url,
         What::SloRedirectUrl => &mut saml.slo_redirect_url,
         What::SloPostUrl => &mut saml.slo_post_url,
         What::Certificate => return,

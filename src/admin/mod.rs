@@ -9,6 +9,7 @@ pub mod change;
 pub mod current;
 pub mod event_feed;
 pub mod listing;
+pub mod logout;
 pub mod metadata;
 pub mod oauth_client;
 pub mod own_keys;

@@ -138,6 +138,7 @@ pub enum ProposalState {
 pub enum What {
     Certificate,
     SsoUrl,
+    SsoPostUrl,
     SloRedirectUrl,
     SloPostUrl,
 }

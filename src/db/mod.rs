@@ -20,6 +20,7 @@ pub mod identity;
 pub mod idp_metadata;
 pub mod installation;
 pub mod listing;
+pub mod logout;
 pub mod mapping;
 mod migrate;
 pub mod model;

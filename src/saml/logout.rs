@@ -249,24 +249,24 @@ fn time(element: &Element, name: &'static str) -> Result<Option<Timestamp>, Refu
 
 /// A message of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing<'a> {
-    pub id: &'a str,
-    pub destination: &'a str,
+pub struct Outgoing {
+    pub id: String,
+    pub destination: String,
     /// Our entity ID.
-    pub issuer: &'a str,
+    pub issuer: String,
     pub issue_instant: Timestamp,
-    pub content: Content<'a>,
+    pub content: Content,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content<'a> {
+pub enum Content {
     /// Asks that somebody be signed out.
-    Request { name_id: &'a NameIdentifier, session_index: Option<&'a str> },
+    Request { name_id: NameIdentifier, session_index: Option<String> },
     /// Says that it was done.
-    Response { in_response_to: &'a str },
+    Response { in_response_to: String },
 }
 
-impl Outgoing<'_> {
+impl Outgoing {
     /// The name of its parameter or field.
     #[must_use]
     pub fn parameter(&self) -> &'static str {
@@ -284,22 +284,23 @@ impl Outgoing<'_> {
                 let qualifiers = attribute("NameQualifier", name_id.name_qualifier.as_deref())
                     + &attribute("SPNameQualifier", name_id.sp_name_qualifier.as_deref())
                     + &attribute("Format", name_id.format.as_deref());
-                let index =
-                    session_index.map_or_else(String::new, |index| format!("<samlp:SessionIndex>{}</samlp:SessionIndex>", escape(index)));
+                let index = session_index
+                    .as_deref()
+                    .map_or_else(String::new, |index| format!("<samlp:SessionIndex>{}</samlp:SessionIndex>", escape(index)));
                 let end = format!(r#" NotOnOrAfter="{}""#, self.issue_instant.plus_secs(HOLDS_SECS));
                 ("LogoutRequest", end, format!("<saml:NameID{qualifiers}>{}</saml:NameID>{index}", escape(&*name_id.value)))
             }
             Content::Response { in_response_to } => {
                 let status = format!(r#"<samlp:Status><samlp:StatusCode Value="{SUCCESS}"/></samlp:Status>"#);
-                ("LogoutResponse", attribute("InResponseTo", Some(in_response_to)), status)
+                ("LogoutResponse", attribute("InResponseTo", Some(in_response_to.as_str())), status)
             }
         };
         format!(
             r#"<samlp:{name} xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="{id}" Version="2.0" IssueInstant="{instant}" Destination="{destination}"{attributes}><saml:Issuer>{issuer}</saml:Issuer>{body}</samlp:{name}>"#,
-            id = escape(self.id),
+            id = escape(&*self.id),
             instant = self.issue_instant,
-            destination = escape(self.destination),
-            issuer = escape(self.issuer),
+            destination = escape(&*self.destination),
+            issuer = escape(&*self.issuer),
         )
     }
 
@@ -321,7 +322,7 @@ impl Outgoing<'_> {
     pub fn form_value(&self, key: Option<&KeyPair>) -> Result<String, SignError> {
         let xml = self.to_xml();
         let xml = match key {
-            Some(key) => sign::sign_xml(&xml, self.id, key)?,
+            Some(key) => sign::sign_xml(&xml, &self.id, key)?,
             None => xml,
         };
         Ok(STANDARD.encode(xml))
@@ -366,9 +367,9 @@ mod tests {
         }
     }
 
-    fn request(name_id: &NameIdentifier) -> Outgoing<'_> {
-        let content = Content::Request { name_id, session_index: Some("i&1") };
-        Outgoing { id: "_1", destination: URL, issuer: IDP, issue_instant: now(), content }
+    fn request(name_id: &NameIdentifier) -> Outgoing {
+        let content = Content::Request { name_id: name_id.clone(), session_index: Some("i&1".into()) };
+        Outgoing { id: "_1".into(), destination: URL.into(), issuer: IDP.into(), issue_instant: now(), content }
     }
 
     fn query(url: &str) -> &str {
@@ -388,7 +389,7 @@ mod tests {
                 assert_eq!((&read.name_id, &read.session_indexes[..]), (&name_id, &["i&1".to_owned()][..]));
                 assert_eq!(read.usable_until, now().plus_secs(660));
             }
-            let content = Content::Response { in_response_to: "_1" };
+            let content = Content::Response { in_response_to: "_1".into() };
             let answer = Outgoing { content, ..request(&name_id) };
             let url = answer.redirect_url(None, Some(key.pair())).unwrap();
             let read = read_response(Sent::Redirect(query(&url)), &party(&pinned), now()).unwrap();
@@ -438,15 +439,18 @@ mod tests {
     fn conditions_hold_before_anybody_is_signed_out() {
         let key = IssuerKey::rsa("idp", now()).unwrap();
         let (name_id, pinned) = (ada(), pinned(&key));
-        let sent = |outgoing: Outgoing<'_>| outgoing.redirect_url(None, Some(key.pair())).unwrap();
+        let sent = |outgoing: Outgoing| outgoing.redirect_url(None, Some(key.pair())).unwrap();
         let judge = |url: &str, at: Timestamp| code(Sent::Redirect(query(url)), &pinned, at);
         let good = sent(request(&name_id));
         assert_eq!(judge(&good, now().plus_secs(659)), "accepted");
         assert_eq!(judge(&good, now().plus_secs(660)), "expired");
         assert_eq!(judge(&good, now().plus_secs(-60)), "accepted");
         assert_eq!(judge(&good, now().plus_secs(-61)), "issued_in_future");
-        assert_eq!(judge(&sent(Outgoing { issuer: "https://other.example", ..request(&name_id) }), now()), "issuer");
-        assert_eq!(judge(&sent(Outgoing { destination: "https://sp.example/other/logout", ..request(&name_id) }), now()), "destination");
+        assert_eq!(judge(&sent(Outgoing { issuer: "https://other.example".into(), ..request(&name_id) }), now()), "issuer");
+        assert_eq!(
+            judge(&sent(Outgoing { destination: "https://sp.example/other/logout".into(), ..request(&name_id) }), now()),
+            "destination"
+        );
     }
 
     #[test]

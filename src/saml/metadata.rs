@@ -174,6 +174,8 @@ fn certificates(idp: &Element) -> (Vec<Certificate>, Vec<CertificateError>) {
 pub struct ServiceProvider<'a> {
     pub entity_id: &'a str,
     pub acs_url: &'a str,
+    /// Where logout messages are taken, by redirect and by POST.
+    pub logout_url: &'a str,
     pub name_id_format: Option<&'a str>,
     /// The current key's certificate, then the next one's. RSA keys are there for encryption too.
     pub certificates: &'a [Certificate],
@@ -198,7 +200,9 @@ pub fn sp_metadata(sp: &ServiceProvider<'_>) -> String {
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" ID="{METADATA_ID}" entityID="{entity_id}">
   <md:SPSSODescriptor AuthnRequestsSigned="{signed}" WantAssertionsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
-{keys}{format}    <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="{acs_url}" index="0" isDefault="true"/>
+{keys}    <md:SingleLogoutService Binding="{REDIRECT}" Location="{logout_url}"/>
+    <md:SingleLogoutService Binding="{POST}" Location="{logout_url}"/>
+{format}    <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="{acs_url}" index="0" isDefault="true"/>
   </md:SPSSODescriptor>
 </md:EntityDescriptor>
 "#,
@@ -206,6 +210,7 @@ pub fn sp_metadata(sp: &ServiceProvider<'_>) -> String {
         signed = sp.signs_requests,
         keys = signing.chain(encrypting).collect::<String>(),
         acs_url = escape(sp.acs_url),
+        logout_url = escape(sp.logout_url),
     )
 }
 
