@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     app::App,
-    db::{self, DbError, identity, logout, oauth, provisioning_log, role_version, seal, sign_in},
+    db::{self, DbError, identity, logout, oauth, provisioning_log, role_version, seal, sign_in, test_sign_in},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
@@ -166,6 +166,9 @@ pub async fn purge(app: &App) -> Result<(), JobError> {
         tokio::task::yield_now().await;
     }
     while role_version::purge_versions(&app.db, app.now(), MAX_SESSION_TTL_SECS).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while test_sign_in::purge_tests(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }
     while logout::purge_logout_requests(&app.db, app.now()).await? > 0 {

@@ -35,6 +35,7 @@ pub mod session;
 pub mod sign_in;
 pub mod sp_key;
 pub mod tenant;
+pub mod test_sign_in;
 pub mod token;
 
 pub use engine::{Db, DbError, PoolSize, SET_LIMIT, Target, Tx};

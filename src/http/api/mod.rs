@@ -9,6 +9,8 @@ mod metadata;
 mod oauth_clients;
 mod provisioning_log;
 mod sessions;
+mod sign_in_log;
+pub(super) mod test_sign_ins;
 
 use axum::http::Method;
 
@@ -40,6 +42,10 @@ pub fn routes() -> Routes {
             Entry::Session,
             oauth_clients::revoke_secret,
         )
+        .add(Method::GET, "/api/v1/connections/{slug}/sign-in-log", Entry::Session, sign_in_log::list)
+        .add(Method::GET, "/api/v1/connections/{slug}/sign-in-log/{id}", Entry::Session, sign_in_log::get)
+        .add(Method::POST, "/api/v1/connections/{slug}/test-sign-ins", Entry::Session, test_sign_ins::start)
+        .add(Method::GET, "/api/v1/connections/{slug}/test-sign-ins/{id}", Entry::Session, test_sign_ins::get)
         .add(Method::GET, "/api/v1/events", Entry::Session, events::list)
         .add(Method::GET, "/api/v1/sessions", Entry::Session, sessions::list)
         .add(Method::DELETE, "/api/v1/sessions/{id}", Entry::Session, sessions::revoke)

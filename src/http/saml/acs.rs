@@ -12,11 +12,12 @@ use super::{
     browser, find_enabled,
     form::{self, AcsForm},
     refusal::{SignInRefusal, refuse},
+    test,
     verify::verify,
 };
 use crate::{
     app::App,
-    db::sign_in::{SignInLogRow, SignInOutcome},
+    db::sign_in::{SignInLogRow, SignInOutcome, Why},
     domain::{
         actor::{Actor, Occasion},
         connection::Connection,
@@ -54,6 +55,18 @@ impl<E: Into<Problem>> From<E> for Failure {
 pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let form = form::read(&parts.headers, body).await;
+    match test::find_begun(&app, &slug, &parts.headers).await {
+        Ok(None) => {}
+        Ok(Some((connection, row))) => {
+            let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
+            match test::receive(&app, &connection, &row, &form, &mut occasion).await {
+                Ok(Some(response)) => return response,
+                Ok(None) => {}
+                Err(problem) => return page::failed(problem),
+            }
+        }
+        Err(error) => return page::failed(error.into()),
+    }
     let connection = match find_enabled(&app, &slug).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return page::not_found(),
@@ -108,6 +121,7 @@ fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted
         outcome: SignInOutcome::Accepted,
         step: None,
         message: if admitted.created { "signed in for the first time; an account was made" } else { "signed in" }.to_owned(),
+        why: Why::default(),
         account: Some(admitted.account),
     };
     app.sign_in_log.note(connection.tenant, row);

@@ -19,7 +19,7 @@ use crate::{
     db::{
         self,
         session::SessionRow,
-        sign_in::{SignInLogRow, SignInOutcome},
+        sign_in::{SignInLogRow, SignInOutcome, Why},
     },
     domain::{
         actor::{Actor, Occasion},
@@ -162,6 +162,7 @@ fn note(app: &App, connection: &Connection, occasion: &mut Occasion, message: St
         outcome: SignInOutcome::Accepted,
         step: Some("logout".to_owned()),
         message,
+        why: Why::default(),
         account: None,
     };
     app.sign_in_log.note(connection.tenant, row);

@@ -8,6 +8,7 @@ mod login;
 pub mod logout;
 mod metadata;
 mod refusal;
+mod test;
 mod verify;
 
 use axum::http::Method;
@@ -25,6 +26,8 @@ pub fn routes() -> Routes {
         .add(Method::GET, "/connections/{slug}/saml/metadata", Entry::Open, metadata::get)
         .add(Method::GET, "/connections/{slug}/saml/login", Entry::Open, login::get)
         .add(Method::POST, "/connections/{slug}/saml/acs", Entry::Open, acs::post)
+        .add(Method::GET, "/connections/{slug}/saml/test", Entry::Open, test::begin)
+        .add(Method::GET, "/connections/{slug}/test-sign-ins/{id}", Entry::Session, test::page)
         .add(Method::GET, "/connections/{slug}/saml/logout", Entry::Open, logout::get)
         .add(Method::POST, "/connections/{slug}/saml/logout", Entry::Open, logout::post)
 }
