@@ -170,7 +170,13 @@ async fn match_keys(db: &Db, config: &Config, clock: &Clock, random: &Random) ->
         Some(check) => check,
         None => keep_key_check(db, &keys.check(), clock.now()).await.map_err(failed)?,
     };
-    if keys.gives(&check) { Ok(keys) } else { Err(KeyError::Other { path: path.clone() }.into()) }
+    if !keys.gives(&check) {
+        return Err(KeyError::Other { path: path.clone() }.into());
+    }
+    match installation::find_chain_key(db).await.map_err(failed)? {
+        Some(sealed) => keys.with_chain(&sealed).ok_or_else(|| KeyError::Other { path: path.clone() }.into()),
+        None => Ok(keys),
+    }
 }
 
 /// The check value that the database keeps: this one, unless another process was first.

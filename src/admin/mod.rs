@@ -17,6 +17,7 @@ pub mod own_keys;
 pub mod plan;
 pub mod provisioning_log;
 pub mod recover;
+pub mod rewrap;
 pub mod session;
 pub mod session_rights;
 pub mod sign_in_link;

@@ -1,8 +1,12 @@
 mod accepted;
 mod account;
+mod encrypted;
+mod expired;
 mod house;
 mod link;
 mod metadata;
 mod refused;
 mod replay;
+mod requests;
+mod rotation;
 mod session;

@@ -114,6 +114,9 @@ async fn sign_in(
 
 fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted: &Admitted) -> Response {
     app.sign_in_log.mark_used(connection.tenant, connection.id, admitted.verified_with, occasion.now);
+    if let Some(key) = admitted.decrypted_with {
+        app.sign_in_log.mark_decrypted(connection.tenant, connection.id, key, occasion.now);
+    }
     let row = SignInLogRow {
         id: occasion.ids.make(),
         connection: connection.id,
