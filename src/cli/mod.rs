@@ -10,6 +10,7 @@ mod certificates;
 mod check;
 mod demo;
 mod duration;
+mod idp_metadata;
 mod keys;
 mod metadata;
 mod output;
@@ -65,6 +66,9 @@ enum Command {
     /// The gateway's own keys of a connection, and the master key that protects them
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// The metadata of a connection's identity provider
+    #[command(subcommand)]
+    Metadata(idp_metadata::MetadataCommand),
     /// The certificates by which a connection's identity provider is believed
     #[command(subcommand)]
     Certificates(certificates::Certificates),
@@ -137,6 +141,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
         Command::Keys(command) => command.run(context, output).await,
+        Command::Metadata(command) => command.run(context, output).await,
         Command::Certificates(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
