@@ -23,7 +23,7 @@ use crate::{
         id::{IdSource, TenantId},
         time::Timestamp,
     },
-    http::pace::Pace,
+    http::{pace::Pace, saml::intake::Intake},
     keys::{self, KeyError, Keys},
     outbound::Outbound,
     provision::{PublishedCache, SchemaCache},
@@ -50,6 +50,8 @@ pub struct App {
     pub schemas: SchemaCache,
     /// One for each core: a signature check cannot be cut short, so that no more of them may run at a time.
     pub verifications: Arc<Semaphore>,
+    /// What waits for such a check, in bytes.
+    pub intake: Intake,
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
@@ -118,6 +120,7 @@ impl App {
             pace: Pace::default(),
             schemas: SchemaCache::default(),
             verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
+            intake: Intake::default(),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
         }

@@ -20,6 +20,7 @@ use crate::{
     },
     provision::{
         ProvisionError,
+        published::SETTLED_SECS,
         remap::{CHUNK, remap_chunk},
     },
 };
@@ -28,8 +29,6 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(20);
 /// Looks for work that nobody announced: of another node, or of a process that ended.
 const SWEEP: Duration = Duration::from_secs(30);
-/// Rules begin and end for those who are there already so much later: whoever was evaluated at a time before has committed by then.
-const SETTLED_SECS: i64 = 5;
 /// So long a deleted person is remembered, for an identity provider that brings them back.
 const REMEMBERED_SECS: i64 = 90 * 86_400;
 /// How often what expired is removed.
@@ -107,16 +106,26 @@ async fn seal_and_map(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)
     Ok(())
 }
 
-/// Everybody at the connection is evaluated again, and the next time is set.
+/// Everybody at the connection is evaluated again, and the next time is set. Each chunk is a transaction, so that no request waits for
+/// the whole directory; the time is set last, so that a process which ends in the middle leaves it due.
 async fn mark_due(app: &App, tenant: TenantId, connection: ConnectionId) -> Result<(), JobError> {
-    let mut tx = app.db.begin().await?;
-    let Some(published) = app.published.read(&mut tx, tenant, connection).await? else { return Ok(()) };
-    let next = published.mapping.next_boundary(app.now().plus_secs(-SETTLED_SECS));
-    if db::mapping::set_due(&mut tx, tenant, connection, published.mapping.version, next).await? {
-        identity::mark_all_stale(&mut tx, tenant, connection).await?;
+    let mut last = None;
+    loop {
+        let mut tx = app.db.begin().await?;
+        let Some(published) = app.published.read(&mut tx, tenant, connection).await? else { return Ok(()) };
+        let next = published.mapping.next_boundary(app.now().plus_secs(-SETTLED_SECS));
+        let found = identity::list_accounts(&mut tx, tenant, connection, last, CHUNK).await?;
+        last = found.last().copied();
+        let accounts: Vec<_> = found.into_iter().map(|(_, account)| account).collect();
+        identity::mark_stale(&mut tx, tenant, connection, &accounts).await?;
+        if last.is_none() {
+            db::mapping::set_due(&mut tx, tenant, connection, published.mapping.version, next).await?;
+        }
         tx.commit().await?;
+        if last.is_none() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 async fn seal_all(app: &App) -> Result<(), JobError> {
@@ -174,6 +183,7 @@ pub async fn purge(app: &App) -> Result<(), JobError> {
     while logout::purge_logout_requests(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }
+    db::idempotency::purge(&app.db, app.now().plus_secs(-db::idempotency::TTL_SECS)).await?;
     while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
 mod admin;
+mod api;
 mod authz;
 mod cli;
 mod common;

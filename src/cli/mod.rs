@@ -13,6 +13,7 @@ mod duration;
 mod idp_metadata;
 mod keys;
 mod metadata;
+mod oauth_client;
 mod output;
 mod owner;
 mod plan;
@@ -72,6 +73,9 @@ enum Command {
     /// The certificates by which a connection's identity provider is believed
     #[command(subcommand)]
     Certificates(certificates::Certificates),
+    /// OAuth 2.0 clients of a connection, for identity providers that fetch short-lived SCIM tokens
+    #[command(subcommand)]
+    OauthClient(oauth_client::OauthClient),
     /// List accounts with what they hold, and why
     Accounts(accounts::Accounts),
     /// List assignments with their origins
@@ -143,6 +147,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Keys(command) => command.run(context, output).await,
         Command::Metadata(command) => command.run(context, output).await,
         Command::Certificates(command) => command.run(context, output).await,
+        Command::OauthClient(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
         Command::SignIns(command) => command.run(context, output).await,

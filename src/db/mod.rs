@@ -16,6 +16,7 @@ pub mod engine;
 pub mod expiry_alert;
 pub mod filter;
 pub mod group;
+pub mod idempotency;
 pub mod identity;
 pub mod idp_metadata;
 pub mod installation;

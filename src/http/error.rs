@@ -4,10 +4,12 @@
 
 use axum::{
     Json,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::request::RequestId;
 use crate::{
@@ -33,6 +35,8 @@ pub enum Kind {
     MethodNotAllowed,
     Conflict,
     PreconditionFailed,
+    /// It was read and understood, and breaks a rule.
+    Unprocessable,
     TooLarge,
     UnsupportedMediaType,
     NotImplemented,
@@ -54,6 +58,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -212,7 +217,7 @@ pub struct Refusal {
 }
 
 /// Headers that belong to a status.
-fn mark(kind: Kind, headers: &mut HeaderMap) {
+pub(super) fn mark(kind: Kind, headers: &mut HeaderMap) {
     match kind {
         // RFC 7235 section 4.1.
         Kind::Unauthenticated => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rolegate\"")),
@@ -228,11 +233,19 @@ pub struct Problem {
     kind: Kind,
     code: &'static str,
     detail: String,
+    field: Option<String>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into() }
+        Self { kind, code, detail: detail.into(), field: None }
+    }
+
+    /// Which field of the body, or which parameter, the refusal is about.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
     }
 
     #[must_use]
@@ -258,6 +271,18 @@ impl Problem {
         Self::new(Kind::Invalid, code, detail)
     }
 
+    /// The request was understood, and what it asks for breaks a rule: 422.
+    pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::Unprocessable, code, detail)
+    }
+
+    /// `If-Match` names another version than the one that is there.
+    #[must_use]
+    pub fn stale() -> Self {
+        let detail = "It has changed: its version is not the one in If-Match. Read it again.";
+        Self::new(Kind::PreconditionFailed, "precondition_failed", detail)
+    }
+
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(Kind::Conflict, code, detail)
     }
@@ -277,6 +302,26 @@ impl Problem {
     }
 }
 
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDocument {
+    /// Always `about:blank`: what tells problems apart is `code`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The name of the status.
+    title: &'static str,
+    status: u16,
+    /// Stable; for programs.
+    code: &'static str,
+    /// What is wrong and what would be right; for people.
+    detail: String,
+    /// Which field of the body, or which parameter, it is about, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+}
+
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         let kind = log(&error);
@@ -294,18 +339,17 @@ impl From<Problem> for Response {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = status(self.kind);
-        let body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
+        let body = ProblemDocument {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            field: self.field,
+        };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if self.kind == Kind::Unavailable {
-            mark(self.kind, response.headers_mut());
-        }
+        mark(self.kind, response.headers_mut());
         response
     }
 }
@@ -346,6 +390,10 @@ pub(super) async fn no_such_page() -> Problem {
     Problem::not_found()
 }
 
-pub(super) async fn no_such_method() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "method_not_allowed", "This address has other methods.")
+/// The router says in `Allow` which methods there are; who asks with OPTIONS wanted to know nothing else.
+pub(super) async fn no_such_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::new(Kind::MethodNotAllowed, "method_not_allowed", "This address has other methods: Allow names them.").into()
 }

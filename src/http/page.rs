@@ -11,7 +11,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Kind, Problem};
+use super::error::{self, Kind, Problem};
 
 /// Stands in every page; the policy names its hash.
 pub const STYLE: &str = include_str!("../../templates/style.css");
@@ -113,7 +113,11 @@ pub fn failed(problem: Problem) -> Response {
             let lines = ["Begin at your application's sign-in page, or at your identity provider."];
             say(StatusCode::UNAUTHORIZED, "You are not signed in", &lines)
         }
-        Kind::Unavailable => say(StatusCode::SERVICE_UNAVAILABLE, "Not at the moment", &["Please try again in a moment."]),
+        Kind::Unavailable => {
+            let mut response = say(StatusCode::SERVICE_UNAVAILABLE, "Not at the moment", &["Please try again in a moment."]);
+            error::mark(problem.kind(), response.headers_mut());
+            response
+        }
         _ => problem.into(),
     }
 }

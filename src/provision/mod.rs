@@ -75,10 +75,15 @@ pub enum Precondition {
 
 impl Precondition {
     fn check(self, version: i64) -> Result<(), ProvisionError> {
+        if self.admits(version) { Ok(()) } else { Err(ProvisionError::Stale) }
+    }
+
+    /// Whether what has this version may be changed.
+    #[must_use]
+    pub fn admits(self, version: i64) -> bool {
         match self {
-            Self::None | Self::Any => Ok(()),
-            Self::Version(expected) if expected == version => Ok(()),
-            Self::Version(_) => Err(ProvisionError::Stale),
+            Self::None | Self::Any => true,
+            Self::Version(expected) => expected == version,
         }
     }
 }

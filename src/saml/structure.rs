@@ -64,6 +64,9 @@ type Child = (Ns, &'static str, usize, usize);
 
 const MANY: usize = usize::MAX;
 
+/// Canonicalisation looks for each of them at every element. (Okta lists one, others up to five.)
+const PREFIXES: usize = 32;
+
 const fn elements(ns: Ns, name: &'static str, attributes: &'static [&'static str], children: &'static [Child]) -> Rule {
     Rule { ns, name, within: None, content: Content::Elements, attributes, children }
 }
@@ -276,6 +279,9 @@ impl Rule {
             if element.attribute(name).is_none() {
                 return Err(refuse("missing_attribute", format!("attribute {name} is missing on {}", self.name)));
             }
+        }
+        if self.ns == C && element.attribute("PrefixList").is_some_and(|list| list.split_ascii_whitespace().count() > PREFIXES) {
+            return Err(refuse("prefix_list", format!("the PrefixList of {} has more than {PREFIXES} prefixes", self.name)));
         }
         if self.content == Content::Elements && !element.text.bytes().all(|b| b.is_ascii_whitespace()) {
             return Err(refuse("unexpected_text", format!("text may not stand in {}", self.name)));

@@ -15,8 +15,10 @@ use rolegate::{
     },
     app::{App, Clock, Migrations, Random},
     config::Config,
+    db::{Db, PoolSize},
     domain::actor::Actor,
     http, jobs, keys,
+    saml::IdpMetadata,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -35,7 +37,7 @@ pub struct Gateway {
     pub app: App,
     router: Router,
     /// Dropped after the pools above are of no use any more.
-    _database: Fresh,
+    database: Fresh,
     _home: TempDir,
 }
 
@@ -47,17 +49,22 @@ impl Gateway {
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
-        Self { router: http::router(app.clone()), app, _database: database, _home: home }
+        Self { router: http::router(app.clone()), app, database, _home: home }
     }
 
-    /// Applies the text of a tenant file; connections that name `idp.xml` get the metadata of the tests' identity provider.
+    /// Applies the text of a tenant file; connections that name a file of metadata get that of the tests' identity provider.
     pub async fn apply(&self, text: &str) -> Applied {
+        self.apply_with(text, |_| idp::metadata()).await
+    }
+
+    /// As [`Gateway::apply`], with the metadata of each connection by its slug.
+    pub async fn apply_with(&self, text: &str, metadata_of: impl Fn(&str) -> IdpMetadata) -> Applied {
         let file = TenantFile::parse(Path::new("tenant.toml"), text).unwrap_or_else(|error| panic!("{error}"));
         let metadata: Metadata = file
             .connections
             .iter()
             .filter(|connection| connection.idp_metadata.is_some())
-            .map(|connection| (connection.slug.value.clone(), idp::metadata()))
+            .map(|connection| (connection.slug.value.clone(), metadata_of(connection.slug.value.as_str())))
             .collect();
         let mut occasion = self.app.occasion(Actor::HostOperator, "test");
         let mut mint = || keys::secret(self.app.random.bytes());
@@ -80,6 +87,16 @@ impl Gateway {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 64 << 20).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body: body.to_vec() }
+    }
+
+    /// The database once more, after a server of the test has closed it.
+    pub async fn reopen(&self) -> Db {
+        Db::open(&self.database.address, PoolSize(2)).await.unwrap()
+    }
+
+    /// Where the database is.
+    pub fn address(&self) -> &str {
+        &self.database.address
     }
 
     pub fn browser(&self) -> Browser<'_> {

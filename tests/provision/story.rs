@@ -322,7 +322,7 @@ impl Story {
         mapping["version"] = json!(version);
         let mapping: Mapping = serde_json::from_value(mapping).unwrap();
         let occasion = self.occasion(Actor::HostOperator);
-        assert!(db::mapping::publish_mapping(&mut tx, self.tenant, idp.id(), version, &mapping, None, occasion.now).await.unwrap());
+        assert!(provision::published::publish(&mut tx, self.tenant, idp.id(), &mapping, None, occasion.now).await.unwrap());
         tx.commit().await.unwrap();
     }
 

@@ -2,6 +2,7 @@ mod accepted;
 mod account;
 mod encrypted;
 mod expired;
+mod hostile;
 mod house;
 mod link;
 mod logout;

@@ -20,11 +20,9 @@ use crate::{
     db::{self, Db, DbError, session::SessionRow},
     domain::{
         account::SignInStatus,
-        actor::{AccountActor, Actor, Occasion},
-        connection::Connection,
-        id::{OrganizationId, TenantId},
+        actor::{AccountActor, Actor},
+        id::TenantId,
         model::{RoleChangeEffect, RoleModel},
-        name::Slug,
         secret::Secret,
     },
     http::{
@@ -33,10 +31,6 @@ use crate::{
         request::RequestId,
     },
     keys,
-    policy::{
-        access::{Grant, authorize},
-        action::Action,
-    },
 };
 
 /// Where the token of a session is sent.
@@ -65,29 +59,6 @@ impl SessionCaller {
     #[must_use]
     pub fn csrf_token(&self) -> Secret<String> {
         admin::session::csrf_token(&self.secret)
-    }
-
-    #[must_use]
-    pub fn occasion(&self) -> Occasion {
-        self.app.occasion(self.actor.clone(), self.request_id.as_str())
-    }
-
-    /// A connection of the caller's tenant; of another one's, nobody is told that it exists.
-    pub async fn connection(&self, slug: &str) -> Result<Connection, Problem> {
-        let slug = Slug::parse(slug).map_err(|_| Problem::not_found())?;
-        let row = db::connection::find_connection_by_slug(self.db(), slug.as_str()).await?;
-        let connection = row.map(|row| row.connection).filter(|connection| connection.tenant == self.tenant);
-        connection.ok_or_else(Problem::not_found)
-    }
-
-    /// The right to do `A` at the organization of a connection.
-    pub fn authorize<A: Action>(&self, connection: &Connection) -> Result<Grant<A>, Problem> {
-        self.authorize_at(connection.organization)
-    }
-
-    /// The right to do `A` at an organization.
-    pub fn authorize_at<A: Action>(&self, at: OrganizationId) -> Result<Grant<A>, Problem> {
-        authorize(&self.actor, &self.model, at).map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))
     }
 
     async fn read(parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
@@ -119,7 +90,7 @@ impl SessionCaller {
     }
 
     /// Whether a change was asked for by a page of ours, or by a program that holds the session's token.
-    fn permit_change(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
+    pub(super) fn permit_change(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
         let token = token.ok_or_else(|| {
             Problem::new(
                 Kind::Forbidden,
@@ -146,21 +117,7 @@ impl FromRequestParts<App> for SessionCaller {
     }
 }
 
-/// A session whose holder means the change: the token came in the header.
-#[derive(Debug, Clone)]
-pub struct ChangingCaller(pub SessionCaller);
-
-impl FromRequestParts<App> for ChangingCaller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let caller = SessionCaller::from_request_parts(parts, app).await?;
-        caller.permit_change(&parts.headers, parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()))?;
-        Ok(Self(caller))
-    }
-}
-
-/// As [`ChangingCaller`], for forms of our own pages: the token came in the header or in the field `csrf_token`.
+/// A session whose holder means the change, for forms of our own pages: the token came in the header or in the field `csrf_token`.
 #[derive(Debug, Clone)]
 pub struct FormCaller(pub SessionCaller);
 

@@ -10,7 +10,7 @@ use axum::{
 use super::{
     admit::{self, Admitted, Outcome},
     browser, find_enabled,
-    form::{self, AcsForm},
+    form::{self, AcsForm, FormError},
     refusal::{SignInRefusal, refuse},
     test,
     verify::verify,
@@ -54,34 +54,42 @@ impl<E: Into<Problem>> From<E> for Failure {
 
 pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let form = form::read(&parts.headers, body).await;
-    match test::find_begun(&app, &slug, &parts.headers).await {
-        Ok(None) => {}
-        Ok(Some((connection, row))) => {
-            let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
-            match test::receive(&app, &connection, &row, &form, &mut occasion).await {
-                Ok(Some(response)) => return response,
-                Ok(None) => {}
-                Err(problem) => return page::failed(problem),
-            }
-        }
+    let tested = match test::find_begun(&app, &slug, &parts.headers).await {
+        Ok(tested) => tested,
         Err(error) => return page::failed(error.into()),
-    }
+    };
     let connection = match find_enabled(&app, &slug).await {
         Ok(Some(connection)) => connection,
-        Ok(None) => return page::not_found(),
+        Ok(None) => match &tested {
+            Some((connection, _)) => connection.clone(),
+            None => return page::not_found(),
+        },
         Err(error) => return page::failed(error.into()),
     };
     let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
+    let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
+    let form = form::read(&parts.headers, body, &mut held).await;
+    if let Some((connection, row)) = &tested {
+        match test::receive(&app, connection, row, &form, &mut occasion).await {
+            Ok(Some(response)) => return response,
+            Ok(None) => {}
+            Err(problem) => return page::failed(problem),
+        }
+    }
     let outcome = match form {
         Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
-        Err(message) => Err(SignInRefusal::new("transport", message).into()),
+        Err(FormError::Refused(message)) => Err(SignInRefusal::new("transport", message).into()),
+        Err(FormError::Full) => Err(full().into()),
     };
     match outcome {
         Ok(admitted) => welcome(&app, &connection, &mut occasion, &admitted),
         Err(Failure::Refused(refusal)) => refuse(&app, &connection, &mut occasion, refusal),
         Err(Failure::Broken(problem)) => page::failed(problem),
     }
+}
+
+pub(super) fn full() -> Problem {
+    Problem::unavailable("Too many responses are being verified; try again.")
 }
 
 async fn sign_in(

@@ -9,8 +9,10 @@ use axum::{
 };
 
 use super::{
-    Addresses, find_enabled,
-    form::{self, Carried},
+    Addresses,
+    acs::full,
+    find_enabled,
+    form::{self, Carried, FormError},
     refusal::{SignInRefusal, refuse},
 };
 use crate::{
@@ -55,40 +57,48 @@ pub async fn get(
     RawQuery(query): RawQuery,
     Extension(id): Extension<RequestId>,
 ) -> Response {
-    let query = query.unwrap_or_default();
-    let received =
-        form::parse_message(query.as_bytes()).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
-    receive(&app, &slug, received, id.as_str()).await
-}
-
-pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let read = form::read_message(&parts.headers, body).await;
-    let received = read.map(|(carried, relay_state)| Received { carried, relay_state, query: None });
-    receive(&app, &slug, received, request_id(&parts).as_str()).await
-}
-
-async fn receive(app: &App, slug: &str, received: Result<Received, String>, correlation: &str) -> Response {
-    let connection = match find_enabled(app, slug).await {
+    let connection = match find_enabled(&app, &slug).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return page::not_found(),
         Err(error) => return page::failed(error.into()),
     };
+    let query = query.unwrap_or_default();
+    let received = form::parse_message(query.as_bytes()).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
+    receive(&app, &connection, received, id.as_str()).await
+}
+
+pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let connection = match find_enabled(&app, &slug).await {
+        Ok(Some(connection)) => connection,
+        Ok(None) => return page::not_found(),
+        Err(error) => return page::failed(error.into()),
+    };
+    let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
+    let received = match form::read_message(&parts.headers, body, &mut held).await {
+        Ok((carried, relay_state)) => Ok(Received { carried, relay_state, query: None }),
+        Err(FormError::Refused(message)) => Err(message),
+        Err(FormError::Full) => return page::failed(full()),
+    };
+    receive(&app, &connection, received, request_id(&parts).as_str()).await
+}
+
+async fn receive(app: &App, connection: &Connection, received: Result<Received, String>, correlation: &str) -> Response {
     let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, correlation);
     let received = match received {
         Ok(received) => received,
-        Err(message) => return refuse(app, &connection, &mut occasion, SignInRefusal::new("logout", message)),
+        Err(message) => return refuse(app, connection, &mut occasion, SignInRefusal::new("logout", message)),
     };
     let by_redirect = received.query.is_some();
     let relay_state = received.relay_state.clone().filter(|state| state.len() <= RELAY_STATE);
-    let message = match verify(app, &connection, received, &occasion).await {
+    let message = match verify(app, connection, received, &occasion).await {
         Ok(Ok(message)) => message,
-        Ok(Err(refusal)) => return refuse(app, &connection, &mut occasion, refusal.into()),
+        Ok(Err(refusal)) => return refuse(app, connection, &mut occasion, refusal.into()),
         Err(problem) => return page::failed(problem),
     };
     let outcome = match message {
-        Message::Request(request) => obey(app, &connection, &mut occasion, &request, relay_state.as_deref(), by_redirect).await,
-        Message::Response(response) => hear(app, &connection, &mut occasion, &response).await,
+        Message::Request(request) => obey(app, connection, &mut occasion, &request, relay_state.as_deref(), by_redirect).await,
+        Message::Response(response) => hear(app, connection, &mut occasion, &response).await,
     };
     outcome.unwrap_or_else(page::failed)
 }

@@ -4,6 +4,7 @@ mod acs;
 mod admit;
 mod browser;
 mod form;
+pub mod intake;
 mod login;
 pub mod logout;
 mod metadata;

@@ -132,14 +132,13 @@ impl IssuerKey {
     }
 
     /// Fills in the values of the first signature of a document.
-    #[cfg(test)]
-    pub(super) fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
+    pub fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
         Ok(sign::sign_templated(xml, &self.0)?)
     }
 
-    /// A signature without its values: they are filled in by xmlsec.
-    #[cfg(test)]
-    pub(super) fn template(&self, id: &str) -> String {
+    /// A signature for the element of that ID, without its values: they are filled in by xmlsec.
+    #[must_use]
+    pub fn template(&self, id: &str) -> String {
         sign::template(id, &self.0)
     }
 }
