@@ -30,20 +30,32 @@
 //! [`ChangingCaller`]: super::caller::api::ChangingCaller
 //! [`Operation`]: super::operation::Operation
 
+mod accounts;
+mod assignments;
 mod attribute_schema;
+mod catalogue;
 mod certificates;
+mod check;
+mod connection_uses;
+mod domains;
 mod events;
 mod extract;
 pub(super) mod idempotency;
 mod keys;
 mod metadata;
+mod members;
 mod oauth_clients;
+mod organization_settings;
+mod organizations;
 mod paging;
 mod precondition;
+mod preset;
 mod provisioning_log;
 mod sessions;
 mod sign_in_log;
 pub(super) mod test_sign_ins;
+mod roles;
+mod scopes;
 mod value;
 
 use super::routes::Routes;
@@ -60,4 +72,16 @@ pub fn routes() -> Routes {
         .merge(sessions::routes())
         .merge(sign_in_log::routes())
         .merge(test_sign_ins::routes())
+        .merge(check::routes())
+        .merge(organizations::routes())
+        .merge(organization_settings::routes())
+        .merge(domains::routes())
+        .merge(members::routes())
+        .merge(scopes::routes())
+        .merge(connection_uses::routes())
+        .merge(roles::routes())
+        .merge(catalogue::routes())
+        .merge(assignments::routes())
+        .merge(accounts::routes())
+        .merge(preset::routes())
 }

@@ -80,7 +80,7 @@ async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<LogPa
         since: time("since", sent.since.as_deref())?,
         until: time("until", sent.until.as_deref())?,
     };
-    let asked = ListParameters::page(sent.limit, sent.cursor);
+    let asked = ListParameters::of(sent.limit, sent.cursor);
     let page = Page::<EventId>::read(&caller, &format!("sign-in-log {slug} {filter:?}"), &asked, &[])?;
     let (log, db) = (&caller.app.sign_in_log, caller.db());
     let rows = sign_in_log::list(&grant, log, db, &connection, &filter, page.after, page.ask()).await?;
