@@ -72,6 +72,8 @@ fn request(gateway: &Gateway, id: &str, name: &str, index: Option<&str>) -> Outg
 /// By redirect, as the identity provider sends it.
 async fn redirect(gateway: &Gateway, message: &Outgoing, relay_state: Option<&str>, key: Option<&KeyPair>) -> Answer {
     let url = message.redirect_url(relay_state, key).unwrap();
+    // The log has an order.
+    gateway.app.clock.advance_secs(1);
     gateway.browser().get(url.strip_prefix(PUBLIC_URL).unwrap()).await
 }
 
@@ -228,6 +230,7 @@ async fn whoever_signs_out_here_is_sent_on_to_be_signed_out_there(#[values(Engin
         "<samlp:StatusCode Value=\"urn:oasis:names:tc:SAML:2.0:status:Responder\"><samlp:StatusCode Value=\"urn:oasis:names:tc:SAML:2.0:status:PartialLogout\"/></samlp:StatusCode>",
     );
     let query = sign_redirect(&rolegate::saml::request::redirect_query("SAMLResponse", &partial, None), idp::KEY.pair()).unwrap();
+    gateway.app.clock.advance_secs(1);
     let heard = gateway.browser().get(&format!("{LOGOUT}?{query}")).await;
     assert!(heard.status == StatusCode::OK && heard.text().contains("could not sign you out everywhere"), "{}", heard.text());
     assert!(last_in_log(&gateway).await.message.contains("PartialLogout"));

@@ -193,9 +193,9 @@ async fn the_log_says_why_in_parts_and_in_pages(#[values(Engine::Sqlite, Engine:
     }
     let log = "/api/v1/connections/acme-okta/sign-in-log";
     let all = owner.get_json(log).await.json();
-    assert_eq!(all["entries"].as_array().unwrap().len(), 6, "{all}");
+    assert_eq!(all["items"].as_array().unwrap().len(), 6, "{all}");
     let refused = owner.get_json(&format!("{log}?outcome=refused&step=conditions&limit=2")).await.json();
-    let entries = refused["entries"].as_array().unwrap();
+    let entries = refused["items"].as_array().unwrap();
     assert_eq!((entries.len(), &entries[0]["got"]), (2, &json!("https://other2.example")));
     assert_eq!(
         (&entries[0]["code"], &entries[0]["expected"]),
@@ -203,14 +203,14 @@ async fn the_log_says_why_in_parts_and_in_pages(#[values(Engine::Sqlite, Engine:
     );
     let next = refused["next_cursor"].as_str().unwrap();
     let rest = owner.get_json(&format!("{log}?outcome=refused&step=conditions&limit=2&cursor={next}")).await.json();
-    assert_eq!(rest["entries"].as_array().unwrap().len(), 1);
+    assert_eq!(rest["items"].as_array().unwrap().len(), 1);
     let account = entries[0]["account"].clone();
     assert_eq!(account, Value::Null);
-    let since = all["entries"][1]["at"].as_str().unwrap();
-    assert_eq!(owner.get_json(&format!("{log}?since={since}")).await.json()["entries"].as_array().unwrap().len(), 2);
+    let since = all["items"][1]["at"].as_str().unwrap();
+    assert_eq!(owner.get_json(&format!("{log}?since={since}")).await.json()["items"].as_array().unwrap().len(), 2);
     let reference = last_in_log(&gateway).await.id;
     assert_eq!(owner.get_json(&format!("{log}/{reference}")).await.json()["outcome"], "accepted");
-    for (query, code) in [("cursor=x", "cursor"), ("since=yesterday", "since"), ("account=x", "account")] {
+    for (query, code) in [("cursor=x", "invalid_cursor"), ("since=yesterday", "since"), ("account=x", "account")] {
         assert_eq!(owner.get_json(&format!("{log}?{query}")).await.code(), code);
     }
     let mut member = gateway.browser();

@@ -44,7 +44,8 @@ pub fn routes() -> Routes {
             list_of,
         )
         .document(
-            over(Operation::delete(OF_ACCOUNT, "End all sessions of an account")).answers::<EndedSessions>(StatusCode::OK, "They have ended"),
+            over(Operation::delete(OF_ACCOUNT, "End all sessions of an account"))
+                .answers::<EndedSessions>(StatusCode::OK, "They have ended"),
             revoke_all_of,
         )
         .document(
@@ -87,10 +88,7 @@ async fn list_of(caller: Caller, Path(account): Path<AccountId>) -> Result<Respo
     shown(&caller, &rows).await
 }
 
-async fn revoke_of(
-    ChangingCaller(caller): ChangingCaller,
-    Path((account, id)): Path<(AccountId, SessionId)>,
-) -> Result<Response, Problem> {
+async fn revoke_of(ChangingCaller(caller): ChangingCaller, Path((account, id)): Path<(AccountId, SessionId)>) -> Result<Response, Problem> {
     let (holder, grant) = reach(&caller, account).await?;
     session::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &holder, Some(id)).await?;
     caller.committed();

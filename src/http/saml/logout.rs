@@ -63,7 +63,8 @@ pub async fn get(
         Err(error) => return page::failed(error.into()),
     };
     let query = query.unwrap_or_default();
-    let received = form::parse_message(query.as_bytes()).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
+    let received =
+        form::parse_message(query.as_bytes()).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
     receive(&app, &connection, received, id.as_str()).await
 }
 

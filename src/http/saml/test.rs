@@ -61,6 +61,7 @@ pub async fn begin(State(app): State<App>, Path(slug): Path<String>, Query(query
 
 async fn send(app: &App, connection: &Connection, token: &str) -> Result<Option<Response>, Problem> {
     let Some((binding, destination)) = login::destination(connection) else { return Ok(None) };
+    let Some(own) = login::keys_of(app, connection).await? else { return Ok(Some(login::no_key())) };
     let (request, secret) = (login::request(app, connection, destination), keys::secret(app.random.bytes()));
     let mut tx = app.db.begin().await?;
     let (hash, browser) = (keys::hash(token), keys::hash(secret.expose()));
@@ -70,7 +71,7 @@ async fn send(app: &App, connection: &Connection, token: &str) -> Result<Option<
     }
     tx.commit().await?;
     let cookie = browser::begin_test(app, &request.id, &secret);
-    let mut response = login::send_signed(app, connection, binding, request).await?;
+    let mut response = login::send(app, binding, request, own).await?;
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(Some(response))
 }
