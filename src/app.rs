@@ -12,7 +12,10 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{check::RuleNames, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{
+        check::RuleNames, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
+        sign_in_log::SignInLog, trusted::TrustedCache,
+    },
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
     dns::Dns,
@@ -23,6 +26,7 @@ use crate::{
     },
     http::{pace::Pace, saml::intake::Intake},
     keys::{self, KeyError, Keys},
+    outbound::Outbound,
     provision::{PublishedCache, SchemaCache},
 };
 
@@ -34,10 +38,12 @@ pub struct App {
     pub random: Random,
     pub keys: Keys,
     pub config: Arc<Config>,
+    pub outbound: Outbound,
     pub published: PublishedCache,
     pub trusted: TrustedCache,
-    pub rule_names: RuleNames,
+    pub session_rights: SessionRightsCache,
     pub own_keys: OwnKeysCache,
+    pub rule_names: RuleNames,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -106,11 +112,13 @@ impl App {
             clock,
             random,
             keys,
+            outbound: Outbound::new(&config.outbound_networks),
             config: Arc::new(config),
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
-            rule_names: RuleNames::default(),
+            session_rights: SessionRightsCache::default(),
             own_keys: OwnKeysCache::default(),
+            rule_names: RuleNames::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),

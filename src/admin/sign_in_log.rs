@@ -9,11 +9,17 @@ use std::{
 };
 
 use crate::{
-    db::{Db, DbError, certificate, sign_in, sign_in::SignInLogRow, sp_key},
+    db::{
+        Db, DbError, certificate, sign_in,
+        sign_in::{LogFilter, SignInLogRow},
+        sp_key,
+    },
     domain::{
-        id::{CertificateId, ConnectionId, SpKeyId, TenantId},
+        connection::Connection,
+        id::{CertificateId, ConnectionId, EventId, SpKeyId, TenantId},
         time::Timestamp,
     },
+    policy::{access::Grant, action::ReadLogs},
 };
 
 /// Rows that wait in memory at most.
@@ -90,4 +96,36 @@ impl SignInLog {
         }
         tx.commit().await
     }
+}
+
+/// The newest entries of a connection that pass the filter, older than `before`, with those of this node that were not written yet.
+pub async fn list(
+    grant: &Grant<ReadLogs>,
+    waiting: &SignInLog,
+    db: &Db,
+    connection: &Connection,
+    filter: &LogFilter,
+    before: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<SignInLogRow>, DbError> {
+    if grant.at() != connection.organization {
+        return Ok(Vec::new());
+    }
+    waiting.flush(db).await?;
+    sign_in::search_sign_in_log(db, connection.tenant, connection.id, filter, before, limit).await
+}
+
+/// The entry with the reference number that a browser was shown.
+pub async fn find(
+    grant: &Grant<ReadLogs>,
+    waiting: &SignInLog,
+    db: &Db,
+    connection: &Connection,
+    reference: EventId,
+) -> Result<Option<SignInLogRow>, DbError> {
+    if grant.at() != connection.organization {
+        return Ok(None);
+    }
+    waiting.flush(db).await?;
+    sign_in::find_sign_in(db, connection.tenant, connection.id, reference).await
 }

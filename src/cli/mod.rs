@@ -11,6 +11,7 @@ mod certificates;
 mod check;
 mod demo;
 mod duration;
+mod idp_metadata;
 mod keys;
 mod metadata;
 mod oauth_client;
@@ -68,6 +69,9 @@ enum Command {
     /// The gateway's own keys of a connection, and the master key that protects them
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// The metadata of a connection's identity provider
+    #[command(subcommand)]
+    Metadata(idp_metadata::MetadataCommand),
     /// The certificates by which a connection's identity provider is believed
     #[command(subcommand)]
     Certificates(certificates::Certificates),
@@ -148,6 +152,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
         Command::Keys(command) => command.run(context, output).await,
+        Command::Metadata(command) => command.run(context, output).await,
         Command::Certificates(command) => command.run(context, output).await,
         Command::OauthClient(command) => command.run(context, output).await,
         Command::AppToken(command) => command.run(context, output).await,

@@ -1,12 +1,13 @@
 //! Who acts: every change and every audit row names one.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     account::AccountKind,
     assignment::Assignment,
     capability::Capability,
     id::{AccountId, AppTokenId, ConnectionId, IdSource, OrganizationId, SessionId, TokenId},
+    model::RoleModel,
     time::Timestamp,
 };
 
@@ -57,7 +58,24 @@ pub struct AccountActor {
     pub assignments: Vec<Assignment>,
     /// What a token was made for; `None`: all that the account may do.
     pub only: Option<BTreeSet<Capability>>,
+    /// Where changes of roles wait for the next sign-in and something has changed since this one: what it may do besides is of no use.
+    pub at_sign_in: Option<AtSignIn>,
 }
+
+/// What a session could do when it began: the assignments of then, and today's model with the roles as they were.
+#[derive(Debug, Clone)]
+pub struct AtSignIn {
+    pub assignments: Vec<Assignment>,
+    pub model: Arc<RoleModel>,
+}
+
+impl PartialEq for AtSignIn {
+    fn eq(&self, other: &Self) -> bool {
+        self.assignments == other.assignments && Arc::ptr_eq(&self.model, &other.model)
+    }
+}
+
+impl Eq for AtSignIn {}
 
 impl Actor {
     /// The word in audit rows.

@@ -3,5 +3,7 @@
 mod certificates;
 mod keys;
 mod matrix;
+mod metadata;
 pub mod people;
 mod routes;
+mod sessions;

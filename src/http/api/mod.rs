@@ -46,6 +46,7 @@ mod groups;
 pub(super) mod idempotency;
 mod keys;
 mod members;
+mod metadata;
 mod oauth_clients;
 mod organization_settings;
 mod organizations;
@@ -55,6 +56,9 @@ mod preset;
 mod provisioning_log;
 mod roles;
 mod scopes;
+mod sessions;
+mod sign_in_log;
+pub(super) mod test_sign_ins;
 mod tokens;
 mod value;
 
@@ -69,6 +73,10 @@ pub fn routes() -> Routes {
         .merge(events::routes())
         .merge(audit::routes())
         .merge(attribute_schema::routes())
+        .merge(metadata::routes())
+        .merge(sessions::routes())
+        .merge(sign_in_log::routes())
+        .merge(test_sign_ins::routes())
         .merge(check::routes())
         .merge(organizations::routes())
         .merge(organization_settings::routes())

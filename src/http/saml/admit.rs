@@ -119,9 +119,10 @@ async fn attempt_once(
                 account,
                 connection: Some(connection.id),
                 session_index: assertion.session_index.clone(),
+                name_id: assertion.name_identifier(),
                 expires_at,
             };
-            session::open(&mut tx, occasion, signed_in, &secret).await?;
+            let expires_at = session::open(&mut tx, occasion, signed_in, &secret).await?;
             let answered = assertion.in_response_to.clone();
             Outcome::Admitted(Admitted {
                 account,

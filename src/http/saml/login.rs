@@ -47,7 +47,7 @@ pub async fn get(State(app): State<App>, Path(slug): Path<String>, Query(query):
 }
 
 /// Where requests go, and how: as the connection wants it, else as the identity provider takes them.
-fn destination(connection: &Connection) -> Option<(RequestBinding, String)> {
+pub(super) fn destination(connection: &Connection) -> Option<(RequestBinding, String)> {
     let redirect = connection.saml.sso_url.clone().map(|url| (RequestBinding::Redirect, url));
     let post = connection.saml.sso_post_url.clone().map(|url| (RequestBinding::Post, url));
     match connection.saml.request_binding {
@@ -64,28 +64,8 @@ async fn begin(
     return_to: Option<&LocalPath>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let (now, secret) = (app.now(), keys::secret(app.random.bytes()));
-    let addresses = Addresses::of(&app.config.public_url, &connection.slug);
-    let request = AuthnRequest {
-        id: request_id(app.random.bytes()),
-        destination,
-        issuer: addresses.entity_id,
-        acs_url: addresses.acs_url,
-        name_id_format: connection.saml.name_id_format.clone(),
-        force_authn: connection.saml.force_authn,
-        authn_context: connection.saml.authn_context.clone(),
-        issue_instant: now,
-    };
-    let signs = connection.saml.signs_requests();
-    let own = if signs { app.own_keys.read(&app.db, &app.keys, connection).await? } else { Arc::default() };
-    if signs && own.signing.is_none() {
-        tracing::error!(
-            connection.id = %connection.id,
-            "a sign-in cannot begin: the connection signs its requests and has no key; make one with `rolegate keys create`"
-        );
-        let lines = ["This sign-in is not set up yet: its requests are to be signed, and there is no key. Please tell your administrator."];
-        return Ok(page::say(StatusCode::CONFLICT, "Sign-in cannot begin here", &lines));
-    }
+    let (request, secret) = (request(app, connection, destination), keys::secret(app.random.bytes()));
+    let Some(own) = keys_of(app, connection).await? else { return Ok(no_key()) };
     remember(app, connection, &request.id, &secret, return_to).await?;
     let id = request.id.clone();
     let mut response = send(app, binding, request, own).await?;
@@ -95,8 +75,44 @@ async fn begin(
     Ok(response)
 }
 
+/// A fresh request, as the connection wants it.
+pub(super) fn request(app: &App, connection: &Connection, destination: String) -> AuthnRequest {
+    let addresses = Addresses::of(&app.config.public_url, &connection.slug);
+    AuthnRequest {
+        id: request_id(app.random.bytes()),
+        destination,
+        issuer: addresses.entity_id,
+        acs_url: addresses.acs_url,
+        name_id_format: connection.saml.name_id_format.clone(),
+        force_authn: connection.saml.force_authn,
+        authn_context: connection.saml.authn_context.clone(),
+        issue_instant: app.now(),
+    }
+}
+
+/// What requests of the connection are signed with. `None`: they are to be signed, and there is no key.
+pub(super) async fn keys_of(app: &App, connection: &Connection) -> Result<Option<Arc<OwnKeys>>, Problem> {
+    if !connection.saml.signs_requests() {
+        return Ok(Some(Arc::default()));
+    }
+    let own = app.own_keys.read(&app.db, &app.keys, connection).await?;
+    if own.signing.is_none() {
+        tracing::error!(
+            connection.id = %connection.id,
+            "a sign-in cannot begin: the connection signs its requests and has no key; make one with `rolegate keys create`"
+        );
+        return Ok(None);
+    }
+    Ok(Some(own))
+}
+
+pub(super) fn no_key() -> Response {
+    let lines = ["This sign-in is not set up yet: its requests are to be signed, and there is no key. Please tell your administrator."];
+    page::say(StatusCode::CONFLICT, "Sign-in cannot begin here", &lines)
+}
+
 /// The request on its way through the browser, signed where there is a key.
-async fn send(app: &App, binding: RequestBinding, request: AuthnRequest, own: Arc<OwnKeys>) -> Result<Response, Problem> {
+pub(super) async fn send(app: &App, binding: RequestBinding, request: AuthnRequest, own: Arc<OwnKeys>) -> Result<Response, Problem> {
     let signs = own.signing.is_some();
     let destination = request.destination.clone();
     let make = move || match binding {

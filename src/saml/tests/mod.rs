@@ -3,6 +3,7 @@
 mod accepted;
 mod conditions;
 mod encrypted;
+mod fuzz;
 mod grammar;
 mod robustness;
 mod signatures;
