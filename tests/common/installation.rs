@@ -37,7 +37,7 @@ pub struct Gateway {
     router: Router,
     /// Dropped after the pools above are of no use any more.
     database: Fresh,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Gateway {
@@ -48,7 +48,7 @@ impl Gateway {
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
-        Self { router: http::router(app.clone()), app, database: database, _home: home }
+        Self { router: http::router(app.clone()), app, database: database, home: home }
     }
 
     /// Applies the text of a tenant file; connections that name a file of metadata get that of the tests' identity provider.
@@ -80,6 +80,11 @@ impl Gateway {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 64 << 20).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body: body.to_vec() }
+    }
+
+    /// Where the data and the master key are.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Where the database is.

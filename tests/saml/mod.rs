@@ -1,9 +1,11 @@
 mod accepted;
 mod account;
+mod bounded;
 mod hostile;
 mod house;
 mod link;
 mod metadata;
+mod nodes;
 mod refused;
 mod replay;
 mod session;

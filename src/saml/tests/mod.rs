@@ -2,6 +2,7 @@
 
 mod accepted;
 mod conditions;
+mod fuzz;
 mod grammar;
 mod robustness;
 mod signatures;
