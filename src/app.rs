@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
     domain::{
@@ -35,6 +35,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub published: PublishedCache,
     pub trusted: TrustedCache,
+    pub own_keys: OwnKeysCache,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -105,6 +106,7 @@ impl App {
             config: Arc::new(config),
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
+            own_keys: OwnKeysCache::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),

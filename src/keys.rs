@@ -3,6 +3,7 @@
 //! The database holds no key and no secret in clear: of secrets it keeps hashes, of the master key a check value that only this key
 //! gives. Refuses to know where randomness comes from: bytes are passed in.
 
+pub mod pair;
 mod sealed;
 
 use std::{

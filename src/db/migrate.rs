@@ -13,6 +13,7 @@ use super::engine::{Db, DbError};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "the role store", include_str!("../../migrations/0001_role_store.sql")),
     (2, "what running SCIM connections needs", include_str!("../../migrations/0002_scim_operations.sql")),
+    (3, "service provider keys", include_str!("../../migrations/0003_service_provider_keys.sql")),
 ];
 
 impl Db {

@@ -29,6 +29,7 @@ pub mod role;
 pub mod seal;
 pub mod session;
 pub mod sign_in;
+pub mod sp_key;
 pub mod tenant;
 pub mod token;
 

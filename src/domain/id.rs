@@ -94,6 +94,7 @@ pub mod kind {
     pub enum Rule {}
     pub enum Assignment {}
     pub enum Certificate {}
+    pub enum SpKey {}
     pub enum Token {}
     pub enum OauthClient {}
     pub enum OauthSecret {}
@@ -112,6 +113,8 @@ pub type ConnectionId = Id<kind::Connection>;
 pub type RuleId = Id<kind::Rule>;
 pub type AssignmentId = Id<kind::Assignment>;
 pub type CertificateId = Id<kind::Certificate>;
+/// A key pair of ours.
+pub type SpKeyId = Id<kind::SpKey>;
 pub type TokenId = Id<kind::Token>;
 /// The `client_id` of an OAuth client.
 pub type OauthClientId = Id<kind::OauthClient>;

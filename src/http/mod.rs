@@ -19,6 +19,7 @@ mod request;
 pub mod routes;
 pub mod saml;
 mod scim;
+mod work;
 
 use axum::{Router, extract::DefaultBodyLimit, http::Method, middleware};
 

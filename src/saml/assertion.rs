@@ -3,8 +3,12 @@
 use super::{
     element::{Element, Ns},
     refusal::{Refusal, Step},
+    signature::UsedCertificate,
 };
-use crate::domain::{id::CertificateId, time::Timestamp};
+use crate::domain::{
+    id::{CertificateId, SpKeyId},
+    time::Timestamp,
+};
 
 use Ns::{Assertion as A, Protocol as P};
 
@@ -26,6 +30,17 @@ pub struct Assertion {
     /// In the order of the message, one entry per Attribute element.
     pub attributes: Vec<Attribute>,
     pub verified_with: CertificateId,
+    /// When that certificate expired, where it has: somebody must be told.
+    pub certificate_expired_at: Option<Timestamp>,
+    /// The key of ours that it was encrypted for.
+    pub decrypted_with: Option<SpKeyId>,
+}
+
+/// Whose word it is, and for which of our keys it was encrypted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Provenance {
+    pub certificate: UsedCertificate,
+    pub decrypted_with: Option<SpKeyId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

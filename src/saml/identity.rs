@@ -275,6 +275,8 @@ mod tests {
                 .map(|(name, values)| Attribute { name: (*name).to_owned(), values: values.iter().map(text).collect() })
                 .collect(),
             verified_with: CertificateId::new(Uuid::from_u128(4)),
+            certificate_expired_at: None,
+            decrypted_with: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod attribute_schema;
 mod body;
 mod certificates;
 mod events;
+mod keys;
 mod oauth_clients;
 mod provisioning_log;
 
@@ -16,6 +17,11 @@ pub fn routes() -> Routes {
         .add(Method::GET, "/api/v1/connections/{slug}/certificates", Entry::Session, certificates::list)
         .add(Method::POST, "/api/v1/connections/{slug}/certificates", Entry::Session, certificates::add)
         .add(Method::POST, "/api/v1/connections/{slug}/certificates/{id}/retire", Entry::Session, certificates::retire)
+        .add(Method::GET, "/api/v1/connections/{slug}/keys", Entry::Session, keys::list)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys", Entry::Session, keys::add)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys/{id}/activate", Entry::Session, keys::activate)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys/{id}/retire", Entry::Session, keys::retire)
+        .add(Method::POST, "/api/v1/connections/{slug}/keys/{id}/remove", Entry::Session, keys::remove)
         .add(Method::GET, "/api/v1/connections/{slug}/provisioning-log", Entry::Session, provisioning_log::list)
         .add(Method::GET, "/api/v1/connections/{slug}/oauth-clients", Entry::Session, oauth_clients::list)
         .add(Method::POST, "/api/v1/connections/{slug}/oauth-clients", Entry::Session, oauth_clients::create)
