@@ -3,13 +3,14 @@
 //! The released binary serves on loopback; this process is the client, and the floor: the same number of bare SQL statements and
 //! commits on the same kind of database, and a bare signature verification. Times are for orientation, ratios are the result.
 //!
-//! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone.
+//! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone, `ARGS=saml` sign-ins in this process.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark reads the clock, and what fails in it ends it")]
 
 mod client;
 mod floor;
 mod load;
 mod report;
+mod saml;
 mod seed;
 mod server;
 
@@ -24,7 +25,7 @@ use server::Server;
 const CONCURRENCY: [usize; 3] = [1, 8, 64];
 
 fn main() {
-    let only = env::args().find(|argument| ["sqlite", "postgres"].contains(&argument.as_str()));
+    let only = env::args().find(|argument| ["sqlite", "postgres", "saml"].contains(&argument.as_str()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut report = Report::default();
     for engine in ["sqlite", "postgres"] {
@@ -33,6 +34,9 @@ fn main() {
         }
     }
     report.print();
+    if only.as_deref().is_none_or(|only| only == "saml") {
+        runtime.block_on(saml::measure());
+    }
 }
 
 async fn measure(engine: &'static str, report: &mut Report) {

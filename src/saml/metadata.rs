@@ -277,7 +277,8 @@ mod tests {
                 "<m:EntitiesDescriptor xmlns:m=\"urn:oasis:names:tc:SAML:2.0:metadata\" validUntil=\"2029-01-01T00:00:00Z\">{inner}</m:EntitiesDescriptor>"
             )
         };
-        let service_provider = sp_metadata(&ServiceProvider { entity_id: "sp", acs_url: "https://sp.example/acs", ..ServiceProvider::default() });
+        let service_provider =
+            sp_metadata(&ServiceProvider { entity_id: "sp", acs_url: "https://sp.example/acs", ..ServiceProvider::default() });
         let service_provider = service_provider.split_once("?>").unwrap().1;
         let metadata = parse(&around(&format!("{service_provider}{}", around(&one)))).unwrap();
         assert_eq!(metadata.valid_until, Some(Timestamp::parse("2029-01-01T00:00:00Z").unwrap()));

@@ -24,6 +24,7 @@ mod signature;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -38,6 +39,7 @@ pub use self::{
     refusal::{Refusal, Step},
     request::AuthnRequest,
     signature::IdpCertificate,
+    work::Work,
 };
 use self::{
     assertion::{Claims, Envelope, Provenance},

@@ -83,9 +83,10 @@ impl AuthnRequest {
 
 /// SAML core, 3.3.2.2.1.
 fn requested_context(context: &AuthnContext) -> String {
-    let classes = context.classes.iter().fold(String::new(), |all, class| {
-        format!("{all}<saml:AuthnContextClassRef>{}</saml:AuthnContextClassRef>", escape(class))
-    });
+    let classes = context
+        .classes
+        .iter()
+        .fold(String::new(), |all, class| format!("{all}<saml:AuthnContextClassRef>{}</saml:AuthnContextClassRef>", escape(class)));
     format!(r#"<samlp:RequestedAuthnContext Comparison="{}">{classes}</samlp:RequestedAuthnContext>"#, context.comparison.as_str())
 }
 
@@ -166,11 +167,8 @@ mod tests {
 
     #[test]
     fn contexts_are_asked_for_in_order() {
-        let authn_context = AuthnContext {
-            classes: vec!["urn:a&b".to_owned(), "urn:c".to_owned()],
-            comparison: Comparison::Minimum,
-            required: false,
-        };
+        let authn_context =
+            AuthnContext { classes: vec!["urn:a&b".to_owned(), "urn:c".to_owned()], comparison: Comparison::Minimum, required: false };
         let xml = AuthnRequest { authn_context: Some(authn_context), ..request() }.to_xml();
         let expected = r#"AllowCreate="true"/><samlp:RequestedAuthnContext Comparison="minimum"><saml:AuthnContextClassRef>urn:a&amp;b</saml:AuthnContextClassRef><saml:AuthnContextClassRef>urn:c</saml:AuthnContextClassRef></samlp:RequestedAuthnContext></samlp:AuthnRequest>"#;
         assert!(xml.ends_with(expected), "{xml}");

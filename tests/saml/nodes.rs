@@ -35,9 +35,8 @@ async fn post(client: Client, base: String, response: String) -> u16 {
 
 /// Fifty posts at once, spread over the processes: how many were let in, how many refused.
 async fn flood(client: &Client, processes: &[Process], response: &str) -> (usize, usize) {
-    let posts: Vec<_> = (0..50)
-        .map(|n| tokio::spawn(post(client.clone(), processes[n % processes.len()].base.clone(), response.to_owned())))
-        .collect();
+    let posts: Vec<_> =
+        (0..50).map(|n| tokio::spawn(post(client.clone(), processes[n % processes.len()].base.clone(), response.to_owned()))).collect();
     let mut statuses = Vec::new();
     for post in posts {
         statuses.push(post.await.unwrap());
