@@ -1,6 +1,7 @@
 mod accepted;
 mod account;
 mod bounded;
+mod documented;
 mod hostile;
 mod house;
 mod link;
