@@ -20,12 +20,15 @@ use base64::{
 use openssl::{hash::MessageDigest, memcmp, pkey::PKey, rand::rand_bytes, sha::sha256, sign::Signer};
 use zeroize::Zeroizing;
 
+use self::sealed::NONCE;
 use crate::{db::seal::ChainKey, domain::secret::Secret};
 
 /// 256 bits from which every other key is derived.
 #[derive(Debug, Clone)]
 pub struct Keys {
     master: Secret<[u8; 32]>,
+    /// Where the master key was changed: the key of the audit chain, which stays what it was.
+    chain: Option<Secret<[u8; 32]>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +48,12 @@ pub enum KeyError {
     Other { path: PathBuf },
 }
 
+const CHAIN: &str = "audit chain key";
+
 impl Keys {
     #[must_use]
     pub fn new(master: [u8; 32]) -> Self {
-        Self { master: Secret::new(master) }
+        Self { master: Secret::new(master), chain: None }
     }
 
     /// Reads the key's file; `None` when there is no such file.
@@ -92,7 +97,24 @@ impl Keys {
     /// The key under which the rows of a chain are sealed.
     #[must_use]
     pub fn chain(&self) -> ChainKey {
-        ChainKey::new(*self.derive("audit chain").expose())
+        ChainKey::new(*self.chain_bytes().expose())
+    }
+
+    fn chain_bytes(&self) -> Secret<[u8; 32]> {
+        self.chain.clone().unwrap_or_else(|| self.derive("audit chain"))
+    }
+
+    /// The chain key of another master key, sealed under this one: rows that were sealed before the change are verified with it.
+    #[must_use]
+    pub fn seal_chain_of(&self, other: &Self, nonce: [u8; NONCE]) -> String {
+        self.seal(CHAIN, nonce, other.chain_bytes().expose())
+    }
+
+    /// Takes over the chain key that [`Keys::seal_chain_of`] sealed; `None` when this is not the master key that it was sealed under.
+    #[must_use]
+    pub fn with_chain(self, sealed: &str) -> Option<Self> {
+        let chain: [u8; 32] = self.unseal_secret(CHAIN, sealed)?.expose().as_slice().try_into().ok()?;
+        Some(Self { chain: Some(Secret::new(chain)), ..self })
     }
 
     /// A key for one purpose; purposes share nothing.
@@ -216,7 +238,7 @@ mod tests {
         assert!(!one.gives(&two.check()));
         assert_ne!(one.derive("a").expose(), two.derive("a").expose());
         assert_ne!(one.derive("a").expose(), one.derive("b").expose());
-        assert_eq!(format!("{one:?}"), "Keys { master: *** }");
+        assert_eq!(format!("{one:?}"), "Keys { master: ***, chain: None }");
     }
 
     #[test]

@@ -47,11 +47,11 @@ pub enum SpKeyError {
     NotNext(SpKeyState),
     #[error(
         "the next key is in the metadata since {0} only: an identity provider that has not taken it in refuses what it signs. \
-         Wait a day, or switch to it with \"confirm\": true"
+         Wait a day, or switch to it with \"confirm\": true (--confirm)"
     )]
     NotTakenIn(Timestamp),
     #[error(
-        "this key signs what the connection sends: switch to the next one first, or retire it with \"confirm\": true, after which the \
+        "this key signs what the connection sends: switch to the next one first, or retire it with \"confirm\": true (--confirm), after which the \
          connection signs nothing"
     )]
     Signs,
@@ -59,7 +59,7 @@ pub enum SpKeyError {
     NotRetired,
     #[error(
         "the key may still be encrypted for (it was used or published until {0}): what is would be unreadable. \
-         Wait a week, or remove it with \"confirm\": true"
+         Wait a week, or remove it with \"confirm\": true (--confirm)"
     )]
     InUse(Timestamp),
     #[error("the master key was changed while this node runs: restart it with the new one")]
@@ -97,7 +97,7 @@ pub async fn add(
     let place = KeyPlace { tenant: connection.tenant, connection: connection.id, id };
     let sealed = sealing.keys.seal_private_key(place, sealing.nonce, pair);
     let mut tx = begin(grant, db, connection).await?;
-    let check = db::installation::find_key_check(&mut tx).await?;
+    let check = db::installation::lock_key_check(&mut tx).await?;
     if !check.is_some_and(|check| sealing.keys.gives(&check)) {
         return Err(SpKeyError::OtherMasterKey);
     }

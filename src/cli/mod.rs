@@ -6,9 +6,11 @@ mod accounts;
 mod apply;
 mod assignments;
 mod audit;
+mod certificates;
 mod check;
 mod demo;
 mod duration;
+mod keys;
 mod metadata;
 mod output;
 mod owner;
@@ -60,6 +62,12 @@ enum Command {
     /// SCIM tokens of a connection
     #[command(subcommand)]
     Token(token::Token),
+    /// The gateway's own keys of a connection, and the master key that protects them
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// The certificates by which a connection's identity provider is believed
+    #[command(subcommand)]
+    Certificates(certificates::Certificates),
     /// List accounts with what they hold, and why
     Accounts(accounts::Accounts),
     /// List assignments with their origins
@@ -128,6 +136,8 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Plan(command) => command.run(context, output).await,
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
+        Command::Keys(command) => command.run(context, output).await,
+        Command::Certificates(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
         Command::SignIns(command) => command.run(context, output).await,

@@ -2,7 +2,7 @@
 
 use super::{
     column,
-    engine::{DbError, Target, Tx},
+    engine::{DbError, SET_LIMIT, Target, Tx},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -182,4 +182,65 @@ pub async fn mark_decrypted(
     let query = target.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string()).bind(now.millis());
     query.run().await?;
     Ok(())
+}
+
+/// A private key as it is sealed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedKey {
+    pub tenant: TenantId,
+    pub connection: ConnectionId,
+    pub id: SpKeyId,
+    pub sealed: String,
+}
+
+/// The same under the next master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resealed {
+    pub key: SealedKey,
+    pub sealed_next: String,
+}
+
+/// Of every tenant, for the operator of the host: private keys that are not sealed under the next master key yet, at most `limit`.
+pub async fn list_to_rewrap(source: impl Into<Target<'_>>, limit: i64) -> Result<Vec<SealedKey>, DbError> {
+    let sql = "select tenant, connection, id, sealed from sp_key where sealed_next is null order by tenant, connection, id limit $1";
+    let rows: Vec<(String, String, String, String)> = source.into().query(sql).bind(limit).all().await?;
+    let read = |(tenant, connection, id, sealed): (String, String, String, String)| {
+        Ok(SealedKey {
+            tenant: column::id("a key's tenant", &tenant)?,
+            connection: column::id("a key's connection", &connection)?,
+            id: column::id("a key's id", &id)?,
+            sealed,
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+pub async fn any_to_rewrap(tx: &mut Tx) -> Result<bool, DbError> {
+    let row: Option<(String,)> = tx.query("select id from sp_key where sealed_next is null limit 1").optional().await?;
+    Ok(row.is_some())
+}
+
+/// Keeps them beside the present seals. What was changed or removed meanwhile is left alone. At most [`SET_LIMIT`].
+pub async fn keep_resealed(tx: &mut Tx, rows: &[Resealed]) -> Result<(), DbError> {
+    let sql = "with next (tenant, connection, id, sealed, sealed_next) as (values {($1, $2, $3, $4, $5)})
+        update sp_key set sealed_next = next.sealed_next from next
+        where sp_key.tenant = next.tenant and sp_key.connection = next.connection and sp_key.id = next.id and sp_key.sealed = next.sealed";
+    for chunk in rows.chunks(SET_LIMIT) {
+        let mut query = tx.query_set(sql, chunk.len());
+        for row in chunk {
+            query = query
+                .bind(row.key.tenant.to_string())
+                .bind(row.key.connection.to_string())
+                .bind(row.key.id.to_string())
+                .bind(row.key.sealed.as_str())
+                .bind(row.sealed_next.as_str());
+        }
+        query.run().await?;
+    }
+    Ok(())
+}
+
+/// Puts the next seals in the place of the present ones; how many.
+pub async fn take_over_resealed(tx: &mut Tx) -> Result<u64, DbError> {
+    tx.query("update sp_key set sealed = sealed_next, sealed_next = null where sealed_next is not null").run().await
 }

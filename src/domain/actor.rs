@@ -1,9 +1,12 @@
 //! Who acts: every change and every audit row names one.
 
+use std::sync::Arc;
+
 use super::{
     account::AccountKind,
     assignment::Assignment,
     id::{AccountId, ConnectionId, IdSource, SessionId, TokenId},
+    model::RoleModel,
     time::Timestamp,
 };
 
@@ -50,7 +53,24 @@ pub struct AccountActor {
     pub session: SessionId,
     /// Live assignments of the account, of every organization.
     pub assignments: Vec<Assignment>,
+    /// Where changes of roles wait for the next sign-in and something has changed since this one: what it may do besides is of no use.
+    pub at_sign_in: Option<AtSignIn>,
 }
+
+/// What a session could do when it began: the assignments of then, and today's model with the roles as they were.
+#[derive(Debug, Clone)]
+pub struct AtSignIn {
+    pub assignments: Vec<Assignment>,
+    pub model: Arc<RoleModel>,
+}
+
+impl PartialEq for AtSignIn {
+    fn eq(&self, other: &Self) -> bool {
+        self.assignments == other.assignments && Arc::ptr_eq(&self.model, &other.model)
+    }
+}
+
+impl Eq for AtSignIn {}
 
 impl Actor {
     /// The word in audit rows.

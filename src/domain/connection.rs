@@ -166,6 +166,10 @@ pub struct SamlSettings {
     pub idp_entity_id: String,
     /// Where HTTP-Redirect AuthnRequests go.
     pub sso_url: Option<String>,
+    /// Where logout messages go by HTTP-Redirect.
+    pub slo_redirect_url: Option<String>,
+    /// Where they go by HTTP-POST.
+    pub slo_post_url: Option<String>,
     /// Where HTTP-POST AuthnRequests go.
     pub sso_post_url: Option<String>,
     /// How AuthnRequests go, where the identity provider takes both ways.
@@ -201,6 +205,8 @@ impl Default for SamlSettings {
             enabled: false,
             idp_entity_id: String::new(),
             sso_url: None,
+            slo_redirect_url: None,
+            slo_post_url: None,
             sso_post_url: None,
             request_binding: RequestBinding::default(),
             sign_requests: None,

@@ -10,6 +10,7 @@ pub mod error;
 mod health;
 mod link;
 mod local_path;
+mod login;
 mod me;
 mod meter;
 mod oauth;
@@ -39,6 +40,8 @@ pub fn routes() -> Routes {
         .add(Method::POST, "/connections/{slug}/oauth/token", Entry::Open, oauth::token)
         .add(Method::GET, "/", Entry::Open, me::home)
         .add(Method::GET, "/me", Entry::Session, me::get)
+        .add(Method::GET, "/login", Entry::Open, login::get)
+        .add(Method::POST, "/login", Entry::Open, login::post)
         .add(Method::POST, "/logout", Entry::Session, me::log_out)
         .add(Method::GET, "/sign-in/link", Entry::Open, link::get)
         .add(Method::POST, "/sign-in/link", Entry::Open, link::post)

@@ -49,6 +49,21 @@ pub fn send_on(title: &str, destination: &str, fields: &[(&str, &str)]) -> Respo
     response
 }
 
+/// As [`respond`], for a page whose form leads on to other sites: browsers hold `form-action` against redirects too.
+pub fn respond_leading_on(status: StatusCode, page: &impl Template) -> Response {
+    let mut response = respond(status, page);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, SENDING_POLICY.clone());
+    response
+}
+
+/// A page that says something was done here and goes on to another site by itself: no form was sent, so that no policy holds it back.
+#[derive(Debug, Template)]
+#[template(path = "go_on.html")]
+pub struct GoOn<'a> {
+    pub title: &'a str,
+    pub url: &'a str,
+}
+
 /// A page with its headers; nothing of it is kept by browsers or proxies.
 pub fn respond(status: StatusCode, page: &impl Template) -> Response {
     let text = match page.render() {

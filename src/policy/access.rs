@@ -6,9 +6,10 @@
 use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use crate::domain::{
-    actor::Actor,
+    actor::{AccountActor, Actor},
     assignment::Assignment,
     capability::Capability,
+    catalogue::Permission,
     id::{GroupId, OrganizationId},
     model::RoleModel,
 };
@@ -74,6 +75,8 @@ pub enum Denied {
     SelfAssignment { capability: Capability },
     #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
     NotAPerson { capability: Capability, actor: &'static str },
+    #[error("{} became permitted after this session began, and changes of roles wait for the next sign-in: sign in again", action::name(*.capability))]
+    SinceSignIn { capability: Capability },
 }
 
 impl Denied {
@@ -86,7 +89,8 @@ impl Denied {
             | Self::Gated { capability, .. }
             | Self::OutOfReach { capability }
             | Self::SelfAssignment { capability }
-            | Self::NotAPerson { capability, .. } => *capability,
+            | Self::NotAPerson { capability, .. }
+            | Self::SinceSignIn { capability } => *capability,
         }
     }
 
@@ -101,6 +105,7 @@ impl Denied {
             Self::OutOfReach { .. } => "out_of_reach",
             Self::SelfAssignment { .. } => "self_assignment",
             Self::NotAPerson { .. } => "not_a_person",
+            Self::SinceSignIn { .. } => "sign_in_again",
         }
     }
 }
@@ -135,16 +140,44 @@ pub fn authorize_over<A: Action>(
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<A>, Denied> {
     let grant = authorize::<A>(actor, model, at)?;
-    let reaches = match actor {
-        Actor::HostOperator => true,
-        Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => false,
-        Actor::Account(account) => {
-            let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
-            let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
-            opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
-        }
-    };
-    if reaches { Ok(grant) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
+    now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| {
+        let reaches = match actor {
+            Actor::HostOperator => true,
+            Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => false,
+            Actor::Account(account) => {
+                let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
+                let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
+                opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
+            }
+        };
+        if reaches { Ok(()) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
+    })?;
+    Ok(grant)
+}
+
+/// A decision that a session's rights pass only when they do so today and did when the session began: what was taken is gone at once,
+/// what was given waits for the next sign-in where the tenant says so.
+pub(super) fn now_and_at_sign_in(
+    actor: &Actor,
+    model: &RoleModel,
+    capability: Capability,
+    decide: impl Fn(&Actor, &RoleModel) -> Result<(), Denied>,
+) -> Result<(), Denied> {
+    decide(actor, model)?;
+    let Actor::Account(account) = actor else { return Ok(()) };
+    let Some(then) = &account.at_sign_in else { return Ok(()) };
+    let actor = Actor::Account(AccountActor { assignments: then.assignments.clone(), at_sign_in: None, ..account.clone() });
+    decide(&actor, &then.model).map_err(|_| Denied::SinceSignIn { capability })
+}
+
+/// Every pair that the actor may use at the organization itself, in order.
+#[must_use]
+pub fn usable_permissions(account: &AccountActor, model: &RoleModel, at: OrganizationId) -> BTreeSet<Permission> {
+    let now = permissions(model, &account.assignments, at);
+    match &account.at_sign_in {
+        None => now,
+        Some(then) => now.intersection(&permissions(&then.model, &then.assignments, at)).cloned().collect(),
+    }
 }
 
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
@@ -170,6 +203,11 @@ pub fn authorize_anywhere<A: Action>(actor: &Actor, model: &RoleModel) -> Result
 /// # Errors
 /// With the reason, and what would help.
 pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: OrganizationId) -> Result<(), Denied> {
+    now_and_at_sign_in(actor, model, capability, |actor, model| permit_by(actor, model, capability, at))
+}
+
+/// By the assignments of the actor and this model alone.
+fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: OrganizationId) -> Result<(), Denied> {
     match actor {
         Actor::HostOperator => Ok(()),
         Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => Err(Denied::NotAPerson { capability, actor: actor.kind() }),

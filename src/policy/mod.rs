@@ -18,4 +18,5 @@ pub mod preset;
 #[cfg(test)]
 mod properties;
 pub mod rule;
+pub mod session_rights;
 pub mod template;

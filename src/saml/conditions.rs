@@ -66,6 +66,7 @@ pub(super) fn check(
         id: claims.id,
         issuer: claims.issuer,
         name_id: claims.name_id,
+        qualifiers: claims.qualifiers,
         attributes: claims.attributes,
         verified_with: provenance.certificate.id,
         certificate_expired_at: provenance.certificate.expired_at,

@@ -34,6 +34,20 @@ pub struct IdpMetadata {
     pub cache_duration: Option<String>,
 }
 
+impl IdpMetadata {
+    /// `cache_duration` in seconds, a month counted as 30 days; `None` where there is none or it is no duration.
+    #[must_use]
+    pub fn cache_secs(&self) -> Option<i64> {
+        let span: jiff::Span = self.cache_duration.as_deref()?.trim().parse().ok()?;
+        let days = i64::from(span.get_years()) * 365
+            + i64::from(span.get_months()) * 30
+            + i64::from(span.get_weeks()) * 7
+            + i64::from(span.get_days());
+        let minutes = i64::from(span.get_hours()) * 60 + span.get_minutes();
+        Some(days * 86_400 + minutes * 60 + span.get_seconds())
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     #[error("the metadata is larger than 2 MiB: take the metadata of one identity provider, not of a federation")]
@@ -160,6 +174,8 @@ fn certificates(idp: &Element) -> (Vec<Certificate>, Vec<CertificateError>) {
 pub struct ServiceProvider<'a> {
     pub entity_id: &'a str,
     pub acs_url: &'a str,
+    /// Where logout messages are taken, by redirect and by POST.
+    pub logout_url: &'a str,
     pub name_id_format: Option<&'a str>,
     /// The current key's certificate, then the next one's. RSA keys are there for encryption too.
     pub certificates: &'a [Certificate],
@@ -184,7 +200,9 @@ pub fn sp_metadata(sp: &ServiceProvider<'_>) -> String {
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" ID="{METADATA_ID}" entityID="{entity_id}">
   <md:SPSSODescriptor AuthnRequestsSigned="{signed}" WantAssertionsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
-{keys}{format}    <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="{acs_url}" index="0" isDefault="true"/>
+{keys}    <md:SingleLogoutService Binding="{REDIRECT}" Location="{logout_url}"/>
+    <md:SingleLogoutService Binding="{POST}" Location="{logout_url}"/>
+{format}    <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="{acs_url}" index="0" isDefault="true"/>
   </md:SPSSODescriptor>
 </md:EntityDescriptor>
 "#,
@@ -192,6 +210,7 @@ pub fn sp_metadata(sp: &ServiceProvider<'_>) -> String {
         signed = sp.signs_requests,
         keys = signing.chain(encrypting).collect::<String>(),
         acs_url = escape(sp.acs_url),
+        logout_url = escape(sp.logout_url),
     )
 }
 

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod issuer;
 mod key_pair;
 mod lexical;
+pub mod logout;
 pub mod metadata;
 mod refusal;
 pub mod request;

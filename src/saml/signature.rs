@@ -131,7 +131,7 @@ fn signed_element(root: &Element) -> Option<(Root, &str)> {
         return if is_signed(root) { Some((Root::Assertion, root.attribute("ID")?)) } else { None };
     }
     if is_signed(root) {
-        return Some((Root::Response, root.attribute("ID")?));
+        return Some((Root::of(root)?, root.attribute("ID")?));
     }
     let assertion = root.child(Ns::Assertion, "Assertion").filter(|assertion| is_signed(assertion))?;
     Some((Root::Assertion, assertion.attribute("ID")?))

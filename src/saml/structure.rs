@@ -14,6 +14,8 @@ use Ns::{Assertion as A, Encryption as E, ExcC14n as C, Protocol as P, Signature
 pub(super) enum Root {
     Response,
     Assertion,
+    LogoutRequest,
+    LogoutResponse,
 }
 
 impl Root {
@@ -21,7 +23,15 @@ impl Root {
         match self {
             Self::Response => rule(P, "Response", "").expect("the table names it"),
             Self::Assertion => rule(A, "Assertion", "").expect("the table names it"),
+            Self::LogoutRequest => rule(P, "LogoutRequest", "").expect("the table names it"),
+            Self::LogoutResponse => rule(P, "LogoutResponse", "").expect("the table names it"),
         }
+    }
+
+    /// The document that begins with this element.
+    pub(super) fn of(element: &Element) -> Option<Self> {
+        let all = [Self::Response, Self::Assertion, Self::LogoutRequest, Self::LogoutResponse];
+        all.into_iter().find(|root| element.is(root.rule().ns, root.rule().name))
     }
 }
 
@@ -79,6 +89,19 @@ static TABLE: &[Rule] = &[
         "Response",
         &["!ID", "!Version", "!IssueInstant", "Destination", "Consent", "InResponseTo"],
         &[(A, "Issuer", 0, 1), (D, "Signature", 0, 1), (P, "Status", 1, 1), (A, "Assertion", 0, 1), (A, "EncryptedAssertion", 0, 1)],
+    ),
+    elements(
+        P,
+        "LogoutRequest",
+        &["!ID", "!Version", "!IssueInstant", "Destination", "Consent", "Reason", "NotOnOrAfter"],
+        &[(A, "Issuer", 1, 1), (D, "Signature", 0, 1), (A, "NameID", 1, 1), (P, "SessionIndex", 0, 64)],
+    ),
+    text(P, "SessionIndex", &[]),
+    elements(
+        P,
+        "LogoutResponse",
+        &["!ID", "!Version", "!IssueInstant", "Destination", "Consent", "InResponseTo"],
+        &[(A, "Issuer", 1, 1), (D, "Signature", 0, 1), (P, "Status", 1, 1)],
     ),
     elements(P, "Status", &[], &[(P, "StatusCode", 1, 1), (P, "StatusMessage", 0, 1), (P, "StatusDetail", 0, 1)]),
     elements(P, "StatusCode", &["!Value"], &[(P, "StatusCode", 0, 1)]),
@@ -299,6 +322,10 @@ pub(super) const SHA1_CURE: &str = "SHA-1 is broken: set the signature and diges
 /// reference and transforms. Returns the key family of each signature, the response's first.
 pub(super) fn check(root: &Element) -> Result<Vec<Family>, Refusal> {
     let mut families = Vec::new();
+    if matches!(Root::of(root), Some(Root::LogoutRequest | Root::LogoutResponse)) {
+        families.extend(check_holder(root)?);
+        return Ok(families);
+    }
     let assertion = if root.is(P, "Response") {
         families.extend(check_holder(root)?);
         root.child(A, "Assertion")
@@ -395,7 +422,7 @@ mod tests {
         for row in TABLE {
             let same = |other: &&Rule| other.ns == row.ns && other.name == row.name && other.within == row.within;
             assert_eq!(TABLE.iter().filter(same).count(), 1, "{}", row.name);
-            let root = matches!(row.name, "Response" | "Assertion");
+            let root = matches!(row.name, "Response" | "Assertion" | "LogoutRequest" | "LogoutResponse");
             let reached = TABLE.iter().any(|parent| parent.children.iter().any(|child| child.0 == row.ns && child.1 == row.name));
             assert!(root || reached, "{} is in no other element", row.name);
             for &(ns, name, least, most) in row.children {
@@ -410,7 +437,7 @@ mod tests {
     fn a_document_holds_one_assertion_and_a_signature_only_where_it_is_judged() {
         let holders: Vec<_> =
             TABLE.iter().filter(|row| row.children.iter().any(|child| child.1 == "Signature")).map(|row| row.name).collect();
-        assert_eq!(holders, ["Response", "Assertion"]);
+        assert_eq!(holders, ["Response", "LogoutRequest", "LogoutResponse", "Assertion"]);
         let assertions = TABLE.iter().flat_map(|row| row.children).filter(|child| child.1 == "Assertion");
         assert_eq!(assertions.copied().collect::<Vec<_>>(), [(A, "Assertion", 0, 1)]);
     }

@@ -29,7 +29,8 @@ async fn roles_by_routes_for_every_preset() {
                 .path
                 .replace("{slug}", &format!("{}-okta", preset.key))
                 .replace("{id}", "01900000-0000-7000-8000-000000000001")
-                .replace("{secret}", "01900000-0000-7000-8000-000000000002");
+                .replace("{secret}", "01900000-0000-7000-8000-000000000002")
+                .replace("{session}", "01900000-0000-7000-8000-000000000002");
             writeln!(table, "  {} {}", listed.method, listed.path).unwrap();
             for role in model.roles() {
                 let mut browser = holder(&gateway, &model, Some(role.name.as_str())).await;

@@ -91,6 +91,7 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
         account,
         connection: None,
         session_index: None,
+        name_id: None,
         expires_at: occasion.now.plus_secs(3600),
     };
     session::open(&mut tx, &mut occasion, signed_in, &secret).await.unwrap();

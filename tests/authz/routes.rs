@@ -22,6 +22,7 @@ fn path_of(listed: &Listed) -> String {
         .replace("{slug}", "acme-okta")
         .replace("{id}", "01900000-0000-7000-8000-000000000001")
         .replace("{secret}", "01900000-0000-7000-8000-000000000002")
+        .replace("{session}", "01900000-0000-7000-8000-000000000002")
 }
 
 async fn call(browser: &mut Browser<'_>, listed: &Listed, token: Option<&str>) -> StatusCode {

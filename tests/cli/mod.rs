@@ -9,7 +9,7 @@ use std::{
 use rolegate::db::{
     Db, PoolSize,
     connection::find_connection_by_slug,
-    sign_in::{SignInLogRow, SignInOutcome, log_sign_ins},
+    sign_in::{SignInLogRow, SignInOutcome, Why, log_sign_ins},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -236,6 +236,7 @@ async fn a_refused_sign_in_is_found_by_its_reference() {
     let connection = find_connection_by_slug(&db, "acme-okta").await.unwrap().unwrap().connection;
     let mut ids = ids(1);
     let row = |outcome, message: &str, id| SignInLogRow {
+        why: Why::default(),
         id,
         connection: connection.id,
         at: NOW,

@@ -103,6 +103,7 @@ impl Reader<'_> {
             if settings.min_owners < 1 {
                 return Err(place.refuse("min_owners must be at least 1"));
             }
+            settings.check_sessions().map_err(|why| place.refuse(why))?;
             if let Some(missing) = base.owner_only.iter().find(|pair| !settings.owner_only.contains(pair)) {
                 return Err(place
                     .refuse(format!("owner_only: {missing} is missing; a file adds to what is an owner's alone and takes nothing away")));

@@ -23,7 +23,7 @@ use crate::{
         actor::{AccountActor, Actor, Occasion},
         connection::Connection,
         id::{OrganizationId, TenantId},
-        model::RoleModel,
+        model::{RoleChangeEffect, RoleModel},
         name::Slug,
         secret::Secret,
     },
@@ -98,13 +98,23 @@ impl SessionCaller {
         let (tenant, account) = (session.tenant, session.account);
         let row = db::account::find_account(&app.db, tenant, account).await?;
         let Some(row) = row.filter(|row| row.account.status == SignInStatus::Active) else { return Ok(None) };
+        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
+        let model = app.published.model(&app.db, tenant, version).await?;
+        if !admin::session::lasts(&session, &model.settings, now) {
+            return Ok(None);
+        }
         if session.last_seen_at.plus_secs(MARK_EVERY_SECS) <= now {
             db::session::mark_seen(&app.db, tenant, session.id, now).await?;
         }
         let assignments = db::assignment::list_held(&app.db, tenant, account).await?;
-        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
-        let model = app.published.model(&app.db, tenant, version).await?;
-        let actor = Actor::Account(AccountActor { account, kind: row.account.kind, session: session.id, assignments });
+        let at_sign_in = match &session.rights {
+            Some(held) if model.settings.role_change_effect == RoleChangeEffect::NextLogin => {
+                app.session_rights.read(&app.db, &model, account, held, &assignments).await?
+            }
+            Some(_) | None => None,
+        };
+        let actor = AccountActor { account, kind: row.account.kind, session: session.id, assignments, at_sign_in };
+        let actor = Actor::Account(actor);
         Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), secret }))
     }
 

@@ -47,7 +47,7 @@ pub async fn get(State(app): State<App>, Path(slug): Path<String>, Query(query):
 }
 
 /// Where requests go, and how: as the connection wants it, else as the identity provider takes them.
-fn destination(connection: &Connection) -> Option<(RequestBinding, String)> {
+pub(super) fn destination(connection: &Connection) -> Option<(RequestBinding, String)> {
     let redirect = connection.saml.sso_url.clone().map(|url| (RequestBinding::Redirect, url));
     let post = connection.saml.sso_post_url.clone().map(|url| (RequestBinding::Post, url));
     match connection.saml.request_binding {
@@ -64,9 +64,20 @@ async fn begin(
     return_to: Option<&LocalPath>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let (now, secret) = (app.now(), keys::secret(app.random.bytes()));
+    let (request, secret) = (request(app, connection, destination), keys::secret(app.random.bytes()));
+    remember(app, connection, &request.id, &secret, return_to).await?;
+    let id = request.id.clone();
+    let mut response = send_signed(app, connection, binding, request).await?;
+    for cookie in browser::begin(app, headers, &id, &secret) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// A fresh request, as the connection wants it.
+pub(super) fn request(app: &App, connection: &Connection, destination: String) -> AuthnRequest {
     let addresses = Addresses::of(&app.config.public_url, &connection.slug);
-    let request = AuthnRequest {
+    AuthnRequest {
         id: request_id(app.random.bytes()),
         destination,
         issuer: addresses.entity_id,
@@ -74,8 +85,17 @@ async fn begin(
         name_id_format: connection.saml.name_id_format.clone(),
         force_authn: connection.saml.force_authn,
         authn_context: connection.saml.authn_context.clone(),
-        issue_instant: now,
-    };
+        issue_instant: app.now(),
+    }
+}
+
+/// [`send`], with the key of the connection where it signs.
+pub(super) async fn send_signed(
+    app: &App,
+    connection: &Connection,
+    binding: RequestBinding,
+    request: AuthnRequest,
+) -> Result<Response, Problem> {
     let signs = connection.saml.signs_requests();
     let own = if signs { app.own_keys.read(&app.db, &app.keys, connection).await? } else { Arc::default() };
     if signs && own.signing.is_none() {
@@ -86,13 +106,7 @@ async fn begin(
         let lines = ["This sign-in is not set up yet: its requests are to be signed, and there is no key. Please tell your administrator."];
         return Ok(page::say(StatusCode::CONFLICT, "Sign-in cannot begin here", &lines));
     }
-    remember(app, connection, &request.id, &secret, return_to).await?;
-    let id = request.id.clone();
-    let mut response = send(app, binding, request, own).await?;
-    for cookie in browser::begin(app, headers, &id, &secret) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    send(app, binding, request, own).await
 }
 
 /// The request on its way through the browser, signed where there is a key.

@@ -36,6 +36,7 @@ async fn write(app: &App, connection: Connection) -> Result<String, Problem> {
         let sp = ServiceProvider {
             entity_id: &addresses.entity_id,
             acs_url: &addresses.acs_url,
+            logout_url: &addresses.logout_url,
             name_id_format: connection.saml.name_id_format.as_deref(),
             certificates: &own.published,
             signs_requests: connection.saml.signs_requests(),

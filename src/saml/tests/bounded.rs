@@ -6,7 +6,7 @@ use rstest::rstest;
 use super::*;
 use crate::{domain::id::SpKeyId, saml::issuer::Encryption};
 
-static OURS: LazyLock<IssuerKey> = LazyLock::new(|| IssuerKey::rsa("sp.example", now()).unwrap());
+pub(super) static OURS: LazyLock<IssuerKey> = LazyLock::new(|| IssuerKey::rsa("sp.example", now()).unwrap());
 
 fn cost(xml: &str) -> (&'static str, Work) {
     let certificates = pinned(&[&RSA, &OTHER_RSA, &EC]);
