@@ -179,22 +179,6 @@ pub fn csrf_token(secret: &Secret<String>) -> Secret<String> {
     Secret::new(keys::hash(&format!("rolegate/1 csrf {}", secret.expose())))
 }
 
-/// An account as far as it decides who may end its sessions.
-#[derive(Debug, Clone)]
-pub struct Holder {
-    pub row: AccountRow,
-    pub assignments: Vec<Assignment>,
-    pub groups: BTreeSet<GroupId>,
-}
-
-/// `None` when the tenant has no such account.
-pub async fn find_holder(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<Holder>, DbError> {
-    let Some(row) = db::account::find_account(db, tenant, account).await? else { return Ok(None) };
-    let assignments = db::assignment::list_held(db, tenant, account).await?;
-    let groups = db::group::list_group_ids(db, tenant, account).await?;
-    Ok(Some(Holder { row, assignments, groups }))
-}
-
 /// Ends one session; false when it has ended before.
 pub async fn end(db: &Db, tenant: TenantId, session: &SessionRow) -> Result<bool, DbError> {
     let mut tx = db.begin().await?;

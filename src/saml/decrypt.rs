@@ -21,6 +21,7 @@ use super::{
     element::{Element, Ns},
     key_pair::KeyPair,
     refusal::{Refusal, Step},
+    work::{self, Work},
 };
 use crate::domain::{id::SpKeyId, secret::Secret};
 
@@ -314,6 +315,7 @@ fn mask_digest(algorithm: &str) -> Result<MessageDigest, Refusal> {
 /// The content key, and whose it was. Where no key opens it, a key comes out that nobody knows: decryption goes on and fails at its end.
 fn unwrap(wrapping: &Wrapping, wrapped: &[u8], length: usize, keys: &[DecryptionKey]) -> (Zeroizing<Vec<u8>>, SpKeyId) {
     for known in keys.iter().filter(|known| known.key.size() == wrapped.len()) {
+        work::add(Work { key_operations: 1, ..Work::default() });
         match wrapping.open(&known.key, wrapped) {
             Ok(content_key) if content_key.len() == length => return (content_key, known.id),
             Ok(_) | Err(_) => {}

@@ -25,6 +25,7 @@ mod signature;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -39,6 +40,7 @@ pub use self::{
     refusal::{Refusal, Step},
     request::AuthnRequest,
     signature::IdpCertificate,
+    work::Work,
 };
 use self::{
     assertion::{Claims, Envelope, Provenance},

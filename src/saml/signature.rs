@@ -9,6 +9,7 @@ use super::{
     refusal::{Refusal, Step},
     scan::{self, Grammar},
     structure::{self, Family, Root},
+    work::{self, Work},
 };
 use crate::domain::{id::CertificateId, time::Timestamp};
 
@@ -83,6 +84,8 @@ pub(super) fn verify(text: &str, root: &Element, families: &[Family], trust: Tru
     let fitting = certificates.iter().filter(|known| families.iter().all(|family| fits(*family, &known.certificate)));
     for known in fitting {
         let der = CertificateDer::from(known.certificate.der().to_vec());
+        let each = families.len();
+        work::add(Work { bytes_to_libxml: text.len(), digests: each, key_operations: each, ..Work::default() });
         let verified = Crypto::reduce_xml_to_signed_with_allowed_algorithms(text, &[der], ReduceMode::PreDigest, Some(&ALLOWED));
         let Ok(bytes) = verified else { continue };
         let root = scan::read(&bytes, Grammar::Closed(signed))?;

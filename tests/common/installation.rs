@@ -39,7 +39,7 @@ pub struct Gateway {
     router: Router,
     /// Dropped after the pools above are of no use any more.
     database: Fresh,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Gateway {
@@ -50,7 +50,7 @@ impl Gateway {
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
-        Self { router: http::router(app.clone()), app, database, _home: home }
+        Self { router: http::router(app.clone()), app, database, home }
     }
 
     /// The same gateway, which asks this DNS server.
@@ -106,6 +106,11 @@ impl Gateway {
     /// The database once more, after a server of the test has closed it.
     pub async fn reopen(&self) -> Db {
         Db::open(&self.database.address, PoolSize(2)).await.unwrap()
+    }
+
+    /// Where the data and the master key are.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Where the database is.

@@ -5,6 +5,7 @@ pub mod engines;
 pub mod gateway;
 pub mod idp;
 pub mod installation;
+pub mod process;
 pub mod statements;
 pub mod together;
 pub mod whole;

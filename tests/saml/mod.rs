@@ -1,5 +1,7 @@
 mod accepted;
 mod account;
+mod bounded;
+mod documented;
 mod encrypted;
 mod expired;
 mod hostile;
@@ -7,6 +9,7 @@ mod house;
 mod link;
 mod logout;
 mod metadata;
+mod nodes;
 mod refused;
 mod replay;
 mod requests;

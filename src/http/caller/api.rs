@@ -100,12 +100,6 @@ impl Caller {
     }
 }
 
-impl From<Denied> for Problem {
-    fn from(denied: Denied) -> Self {
-        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
-    }
-}
-
 impl From<SessionCaller> for Caller {
     fn from(session: SessionCaller) -> Self {
         let SessionCaller { app, tenant, actor, model, request_id, session, .. } = session;

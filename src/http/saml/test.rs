@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     acs::Failure,
     browser,
-    form::{AcsForm, FormError},
+    form::AcsForm,
     login,
     refusal::SignInRefusal,
     verify::{Verified, verify},
@@ -91,13 +91,12 @@ pub async fn receive(
     app: &App,
     connection: &Connection,
     row: &TestRow,
-    form: &Result<AcsForm, FormError>,
+    form: &Result<AcsForm, String>,
     occasion: &mut Occasion,
 ) -> Result<Option<Response>, Problem> {
     let verified = match form {
         Ok(form) => verify(app, connection, &form.saml_response, occasion.now).await,
-        Err(FormError::Refused(message)) => Err(SignInRefusal::new("transport", message.as_str()).into()),
-        Err(FormError::Full) => return Ok(None),
+        Err(message) => Err(SignInRefusal::new("transport", message.as_str()).into()),
     };
     let outcome = match verified {
         Ok(verified) if verified.assertion.in_response_to == row.request => show(app, connection, row, &verified, occasion).await?,

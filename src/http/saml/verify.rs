@@ -7,7 +7,7 @@ use crate::{
     domain::{connection::Connection, time::Timestamp},
     http::error::Problem,
     provision::sign_in::Claim,
-    saml::{self, Assertion, Party, Refusal},
+    saml::{self, Assertion, Party, Refusal, Work},
 };
 
 /// What a verified response says.
@@ -35,7 +35,15 @@ pub async fn verify(app: &App, connection: &Connection, saml_response: &str, now
             authn_contexts: connection.saml.required_contexts(),
             expired_certificate_days: connection.saml.expired_certificate_days,
         };
-        let assertion = saml::verify(&saml_response, &party, now)?;
+        let (judged, work) = Work::of(|| saml::verify(&saml_response, &party, now));
+        tracing::debug!(
+            saml.bytes = work.bytes,
+            saml.nodes = work.nodes,
+            saml.digests = work.digests,
+            saml.key_operations = work.key_operations,
+            "a response was judged"
+        );
+        let assertion = judged?;
         let claim = claim(&assertion, &connection)?;
         Ok::<_, Refusal>(Verified { assertion, claim })
     };

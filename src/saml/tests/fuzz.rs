@@ -7,12 +7,14 @@ use proptest::prelude::*;
 use super::{
     super::{
         element::{Element, Ns},
-        issuer::ReceivedRequest,
+        issuer::{Encryption, ReceivedRequest},
         scan::{self, Grammar},
         structure::{self, Root},
     },
+    bounded::OURS,
     *,
 };
+use crate::domain::id::SpKeyId;
 
 /// Pieces that readers of XML have stumbled over.
 const NASTY: &[&str] = &[
@@ -164,6 +166,16 @@ fn document(root: &Element) -> String {
 static RESPONSE: LazyLock<String> = LazyLock::new(|| RSA.issue(&message(), Sign::Both).unwrap());
 static METADATA: LazyLock<String> = LazyLock::new(|| RSA.metadata("https://idp.example/metadata", "https://idp.example/sso"));
 
+fn for_us() -> Encryption {
+    Encryption::new(OURS.certificate().clone(), [5; 32])
+}
+
+fn decrypted(xml: &str) -> Result<Assertion, Refusal> {
+    let certificates = pinned(&[&RSA]);
+    let keys = [DecryptionKey::of(SpKeyId::new(Uuid::from_u128(1)), OURS.pair()).unwrap()];
+    crate::saml::verify(&STANDARD.encode(xml), &Party { decryption_keys: &keys, ..party(&certificates) }, now())
+}
+
 fn deflated(bytes: &[u8]) -> String {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     std::io::Write::write_all(&mut encoder, bytes).unwrap();
@@ -218,6 +230,22 @@ proptest! {
     #[test]
     fn any_bytes_are_metadata_or_none(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = IdpMetadata::parse(&bytes);
+    }
+
+    /// Decryption: an edited message is refused, or says what was encrypted.
+    #[test]
+    fn an_edited_encrypted_response_is_refused_or_says_what_was_encrypted(edits in prop::collection::vec(edit(), 0..4)) {
+        static ENCRYPTED: LazyLock<String> = LazyLock::new(|| RSA.issue_encrypted(&message(), Sign::Assertion, &for_us()).unwrap());
+        if let Ok(accepted) = decrypted(&edited(&ENCRYPTED, &edits)) {
+            prop_assert_eq!(accepted, decrypted(&ENCRYPTED).unwrap());
+        }
+    }
+
+    /// Whatever a stranger encrypts for us is read by the same bounds, and never accepted.
+    #[test]
+    fn what_a_stranger_encrypts_for_us_is_refused(text in "\\PC{0,100}", edits in prop::collection::vec(edit(), 0..4), alike in any::<bool>()) {
+        let octets = if alike { edited(&message().assertion(), &edits) } else { text };
+        prop_assert!(decrypted(&RSA.issue_around(&message(), Sign::Nothing, &octets, &for_us()).unwrap()).is_err());
     }
 
     /// The Redirect binding: what is sent is what is read.

@@ -1,6 +1,7 @@
 //! Whole responses through `verify`: what must be accepted, what must be refused, each refusal beside an accepted control.
 
 mod accepted;
+mod bounded;
 mod conditions;
 mod encrypted;
 mod fuzz;
