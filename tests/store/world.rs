@@ -73,7 +73,6 @@ pub fn tenant(ids: &mut IdSource, slug: &str) -> Tenant {
         preset: "owner-member".into(),
         preset_version: 3,
         settings: Settings {
-            scope_kinds: Vec::new(),
             custom_roles: true,
             min_owners: 2,
             role_change_effect: RoleChangeEffect::NextLogin,
