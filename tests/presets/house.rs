@@ -113,6 +113,7 @@ impl House {
             account: id,
             connection: None,
             session_index: None,
+            name_id: None,
             expires_at: occasion.now.plus_secs(3600),
         };
         session::open(&mut tx, &mut occasion, signed_in, &secret).await.unwrap();
