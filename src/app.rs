@@ -12,9 +12,10 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{check::RuleNames, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
+    dns::Dns,
     domain::{
         actor::{Actor, Occasion, Tally},
         id::{IdSource, TenantId},
@@ -35,6 +36,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub published: PublishedCache,
     pub trusted: TrustedCache,
+    pub rule_names: RuleNames,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -48,6 +50,7 @@ pub struct App {
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
+    pub dns: Dns,
 }
 
 /// Whether tables are brought up to date when the database is opened.
@@ -105,6 +108,7 @@ impl App {
             config: Arc::new(config),
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
+            rule_names: RuleNames::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),
@@ -113,6 +117,7 @@ impl App {
             intake: Intake::default(),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
+            dns: Dns::system(),
         }
     }
 

@@ -10,6 +10,7 @@ mod common;
 mod demo;
 mod end_to_end;
 mod layers;
+mod organizations;
 mod provision;
 mod saml;
 mod scim;

@@ -7,6 +7,7 @@
 //! have one of them (`make bench ARGS="sqlite list group"`).
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark reads the clock, and what fails in it ends it")]
 
+mod check;
 mod client;
 mod floor;
 mod load;
@@ -32,6 +33,9 @@ fn main() {
     let mut report = Report::default();
     for engine in engines {
         if only.is_empty() || only.iter().any(|only| only == engine) {
+            if words.is_empty() || words.iter().any(|word| "check".contains(word.as_str())) {
+                runtime.block_on(check::measure(engine));
+            }
             runtime.block_on(measure(engine, &words, &mut report));
         }
     }

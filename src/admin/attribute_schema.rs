@@ -1,6 +1,6 @@
 //! The tenant's own extension of User: declared, replaced, withdrawn. It holds for all connections of the tenant.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     db::{self, Db, DbError, Tx, audit::Entry, custom_schema::CustomSchema},
@@ -10,7 +10,10 @@ use crate::{
         action::{ReadAttributeSchema, UpdateAttributeSchema},
     },
     provision::Precondition,
-    scim::custom::{self, CustomError},
+    scim::{
+        custom::{self, CustomError},
+        schema::Definition,
+    },
 };
 
 /// Bytes of a declaration.
@@ -46,17 +49,28 @@ pub async fn put(
     document: &str,
 ) -> Result<CustomSchema, SchemaError> {
     check(grant.at() == model.organizations.root())?;
-    if document.len() > LONGEST {
-        return Err(SchemaError::TooLong);
-    }
-    let definition = custom::parse(document)?;
+    let definition = read(document)?;
     let mut tx = begin(db, model.tenant, precondition).await?;
-    let version = db::custom_schema::put_custom_schema(&mut tx, model.tenant, document, occasion.now).await?;
-    let names: Vec<&str> = definition.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
-    let entry = entry("attribute_schema.changed", model.tenant, json!({ "schema": definition.urn, "attributes": names }));
+    db::custom_schema::put_custom_schema(&mut tx, model.tenant, document, false, occasion.now).await?;
+    let entry = entry("attribute_schema.changed", model.tenant, detail(&definition));
     db::audit::append(&mut tx, model.tenant, occasion, &[entry]).await?;
+    let written = db::custom_schema::find_custom_schema(&mut tx, model.tenant).await?.ok_or(SchemaError::NotFound)?;
     tx.commit().await?;
-    Ok(CustomSchema { definition, document: document.to_owned(), version, changed_at: occasion.now })
+    Ok(written)
+}
+
+/// Reads a declaration, whoever sends it.
+///
+/// # Errors
+/// When it is too long, has another form, or declares what cannot be.
+pub fn read(document: &str) -> Result<Definition, SchemaError> {
+    if document.len() > LONGEST { Err(SchemaError::TooLong) } else { Ok(custom::parse(document)?) }
+}
+
+/// What the audit trail says of it.
+pub(super) fn detail(definition: &Definition) -> Value {
+    let names: Vec<&str> = definition.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
+    json!({ "schema": definition.urn, "attributes": names })
 }
 
 /// Withdraws it.

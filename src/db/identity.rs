@@ -276,6 +276,21 @@ pub async fn find_live_elsewhere(
     rows.into_iter().map(IdentityRow::try_from).collect::<Result<Vec<_>, _>>().map(|rows| rows.into_iter().min_by_key(|row| row.connection))
 }
 
+/// What an account is at each connection, in no order; the caller has locked the account.
+pub async fn identities_of(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<Vec<IdentityRow>, DbError> {
+    let rows: Vec<IdentityColumns> = tx
+        .query(
+            "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+                 saml_correlation_key, saml_seen_at_ms, mapping_version
+             from identity where tenant = $1 and account = $2",
+        )
+        .bind(tenant.to_string())
+        .bind(account.to_string())
+        .all()
+        .await?;
+    rows.into_iter().map(IdentityRow::try_from).collect()
+}
+
 /// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {

@@ -8,12 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::request::RequestId;
 use crate::{
     db::DbError,
+    policy::access::Denied,
     provision::ProvisionError,
     scim::error::{ErrorKind, ScimError},
 };
@@ -234,11 +235,21 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     field: Option<String>,
+    more: Map<String, Value>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), field: None }
+        Self { kind, code, detail: detail.into(), field: None, more: Map::new() }
+    }
+
+    /// What stands in the way, for programs, in members of its own (RFC 9457 section 3.2).
+    #[must_use]
+    pub fn with(mut self, value: &impl Serialize) -> Self {
+        if let Ok(Value::Object(more)) = serde_json::to_value(value) {
+            self.more.extend(more);
+        }
+        self
     }
 
     /// Which field of the body, or which parameter, the refusal is about.
@@ -260,6 +271,12 @@ impl Problem {
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, "forbidden", detail)
+    }
+
+    /// The actor lacks a right; says which, and what would help.
+    #[must_use]
+    pub fn denied(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
     }
 
     #[must_use]
@@ -320,6 +337,33 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     field: Option<String>,
+    /// What stands in the way, where programs can do something about it: holders, rules, causes.
+    #[serde(flatten)]
+    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
+    more: Map<String, Value>,
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
+    }
+}
+
+impl From<ProvisionError> for Problem {
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::NotFound => Self::not_found(),
+            ProvisionError::Stale => Self::stale(),
+            ProvisionError::Taken(name) => Self::conflict("taken", format!("The {name} is taken.")).at(name),
+            ProvisionError::OwnersAccount(_) => Self::conflict("owners_account", format!("{error}.")),
+            ProvisionError::OwnerFloor(_) => Self::conflict("owner_floor", format!("{error}.")),
+            ProvisionError::Ineligible(_) => Self::unprocessable("not_eligible", format!("{error}.")),
+            ProvisionError::UnknownMembers(_) => Self::unprocessable("unknown_members", format!("{error}.")),
+            ProvisionError::Scim(error) => Self::invalid("body", error.detail),
+            ProvisionError::Again => Self::unavailable("Other requests are changing the same; try again."),
+            ProvisionError::Db(error) => error.into(),
+        }
+    }
 }
 
 impl From<DbError> for Problem {
@@ -346,6 +390,7 @@ impl IntoResponse for Problem {
             code: self.code,
             detail: self.detail,
             field: self.field,
+            more: self.more,
         };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

@@ -5,6 +5,7 @@
 mod api;
 pub mod caller;
 mod change;
+pub mod client;
 mod cookie;
 mod docs;
 pub mod error;

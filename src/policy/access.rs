@@ -9,12 +9,12 @@ use crate::domain::{
     actor::{AccountActor, Actor},
     assignment::Assignment,
     capability::Capability,
-    id::{GroupId, OrganizationId},
+    id::{AccountId, GroupId, OrganizationId},
     model::RoleModel,
 };
 
 use super::{
-    action::{self, Action},
+    action::{self, Action, ReadAssignments},
     managed::manages,
     permission::{Verdict, acts_at, is_listed, judge},
 };
@@ -160,6 +160,14 @@ pub fn authorize_over<A: Action>(
     if reaches { Ok(grant) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
 }
 
+/// Whether the actor may learn what this account may do at the organization: of itself everybody may.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_about(actor: &Actor, model: &RoleModel, account: AccountId, at: OrganizationId) -> Result<Grant<ReadAssignments>, Denied> {
+    if actor.account_id() == Some(account) { Ok(Grant::new(actor, at)) } else { authorize(actor, model, at) }
+}
+
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
 /// For what has no place of its own, such as entering the console.
 ///
@@ -203,7 +211,8 @@ pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: Orga
                 }
                 Verdict::OwnerOnly => Err(Denied::OwnerOnly { capability }),
                 Verdict::NotNamed if capability.is_owner_only() => Err(Denied::OwnerOnly { capability }),
-                Verdict::NotNamed => {
+                // What is held on one resource opens nothing of the gateway.
+                Verdict::NotNamed | Verdict::SelfService => {
                     let opened_by = opening(model, capability).map(|(entity, action)| format!("{entity}:{action}")).collect();
                     Err(Denied::NotPermitted { capability, at, opened_by })
                 }
@@ -231,7 +240,7 @@ pub fn capabilities_anywhere(account: &AccountActor, model: &RoleModel) -> BTree
 }
 
 /// The pairs that open the capability in this tenant.
-fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
     model.catalogue.iter().flat_map(move |entity| {
         let opens = entity.opens.iter().filter(move |(_, capabilities)| capabilities.contains(&capability));
         opens.map(|(action, _)| (entity.key.as_str(), action.as_str()))
@@ -267,8 +276,8 @@ mod tests {
         },
         policy::{
             action::{
-                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadAssignments, ReadCertificates,
-                RotateCertificates, SignInToConsole, UpdateConnections, UpdateRoles,
+                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates, RotateCertificates,
+                SignInToConsole, UpdateConnections, UpdateRoles,
             },
             fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
         },

@@ -16,6 +16,7 @@ use rolegate::{
     app::{App, Clock, Migrations, Random},
     config::Config,
     db::{Db, PoolSize},
+    dns::Dns,
     domain::actor::Actor,
     http, jobs, keys,
     saml::IdpMetadata,
@@ -50,6 +51,19 @@ impl Gateway {
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
         Self { router: http::router(app.clone()), app, database, _home: home }
+    }
+
+    /// The same gateway, which asks this DNS server.
+    pub fn asking(mut self, dns: Dns) -> Self {
+        self.app.dns = dns;
+        self.router = http::router(self.app.clone());
+        self
+    }
+
+    /// Another node on the same database: it has caches of its own.
+    pub fn node(&self) -> App {
+        let config = (*self.app.config).clone();
+        App::assemble(self.app.db.clone(), self.app.keys.clone(), config, self.app.clock.clone(), Random::System)
     }
 
     /// Applies the text of a tenant file; connections that name a file of metadata get that of the tests' identity provider.

@@ -56,6 +56,12 @@ impl Body {
         })
     }
 
+    /// Whether it is a JSON array, as far as its first character says.
+    #[must_use]
+    pub fn is_array(&self) -> bool {
+        self.0.trim_ascii_start().first() == Some(&b'[')
+    }
+
     /// As [`Body::read`], where no body says the same as an empty one.
     pub fn read_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
         if self.0.is_empty() { Ok(T::default()) } else { self.read() }

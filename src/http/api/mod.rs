@@ -30,17 +30,29 @@
 //! [`ChangingCaller`]: super::caller::api::ChangingCaller
 //! [`Operation`]: super::operation::Operation
 
+mod accounts;
 mod app_tokens;
+mod assignments;
 mod attribute_schema;
 mod audit;
+mod catalogue;
 mod certificates;
+mod check;
+mod connection_uses;
+mod domains;
 mod events;
 mod extract;
 pub(super) mod idempotency;
+mod members;
 mod oauth_clients;
+mod organization_settings;
+mod organizations;
 mod paging;
 mod precondition;
+mod preset;
 mod provisioning_log;
+mod roles;
+mod scopes;
 mod tokens;
 mod value;
 
@@ -56,4 +68,16 @@ pub fn routes() -> Routes {
         .merge(attribute_schema::routes())
         .merge(tokens::routes())
         .merge(app_tokens::routes())
+        .merge(check::routes())
+        .merge(organizations::routes())
+        .merge(organization_settings::routes())
+        .merge(domains::routes())
+        .merge(members::routes())
+        .merge(scopes::routes())
+        .merge(connection_uses::routes())
+        .merge(roles::routes())
+        .merge(catalogue::routes())
+        .merge(assignments::routes())
+        .merge(accounts::routes())
+        .merge(preset::routes())
 }

@@ -64,6 +64,13 @@ impl From<PageParameters> for ListParameters {
     }
 }
 
+impl ListParameters {
+    /// Of a list that has parameters of its own, and therefore not this type.
+    pub fn of(limit: Option<i64>, cursor: Option<String>) -> Self {
+        Self { limit, cursor, filter: None }
+    }
+}
+
 /// A page of a list.
 #[derive(Debug, Serialize)]
 pub struct Paged<T> {
@@ -143,7 +150,7 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
     }
 
     /// The page, of [`Page::ask`] rows or fewer. `position` is where a row stands in the list's order.
-    pub fn finish<R, T>(self, caller: &Caller, mut rows: Vec<R>, position: impl Fn(&R) -> P, shown: impl Fn(R) -> T) -> Paged<T> {
+    pub fn finish<R, T>(self, caller: &Caller, mut rows: Vec<R>, position: impl Fn(&R) -> P, shown: impl FnMut(R) -> T) -> Paged<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -1,6 +1,8 @@
 //! `ETag` of what is shown, `If-Match` of what is changed (RFC 9110 section 13.1.1): a change that was made with an older version in mind
 //! is refused with 412 `precondition_failed`.
 
+use std::convert::Infallible;
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, header, request::Parts},
@@ -8,10 +10,7 @@ use axum::{
 
 use crate::{
     app::App,
-    http::{
-        error::Problem,
-        etag::{tags, version},
-    },
+    http::etag::{one_of, tags},
     provision::Precondition,
 };
 
@@ -19,16 +18,10 @@ use crate::{
 pub struct IfMatch(pub Precondition);
 
 impl FromRequestParts<App> for IfMatch {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        match tags(&parts.headers, &header::IF_MATCH).as_slice() {
-            [] => Ok(Self(Precondition::None)),
-            [one] if one == "*" => Ok(Self(Precondition::Any)),
-            // A tag that was never given out matches nothing.
-            [one] => Ok(Self(Precondition::Version(version(one).unwrap_or(-1)))),
-            _ => Err(Problem::invalid("if_match", "If-Match names more than one version; name the one that was read.").at("If-Match")),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(one_of(&tags(&parts.headers, &header::IF_MATCH))))
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     },
     keys,
     policy::{
-        access::{Denied, Grant, authorize},
+        access::{Grant, authorize},
         action::Action,
     },
 };
@@ -97,12 +97,6 @@ impl Caller {
     /// Wakes whoever waits for commits. After every change.
     pub fn committed(&self) {
         self.app.committed.notify_one();
-    }
-}
-
-impl From<Denied> for Problem {
-    fn from(denied: Denied) -> Self {
-        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
     }
 }
 

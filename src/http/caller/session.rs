@@ -3,7 +3,7 @@
 //! A change asks for more than the cookie, because another site's page can send that too: the session's token in the header
 //! `X-CSRF-Token` (or in the form field `csrf_token`), and no foreign `Origin`. The token is handed out by `GET /me`.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Form,
@@ -21,11 +21,12 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::{AccountActor, Actor},
-        id::TenantId,
+        id::{OrganizationId, TenantId},
         model::RoleModel,
         secret::Secret,
     },
     http::{
+        client,
         cookie::{self, SameSite},
         error::{Kind, Problem},
         request::RequestId,
@@ -47,6 +48,9 @@ pub struct SessionCaller {
     pub session: SessionRow,
     pub model: Arc<RoleModel>,
     pub request_id: RequestId,
+    /// Where the caller is, as far as the gateway knows.
+    pub address: Option<IpAddr>,
+    home: Option<OrganizationId>,
     secret: Secret<String>,
 }
 
@@ -81,8 +85,13 @@ impl SessionCaller {
         let assignments = db::assignment::list_held(&app.db, tenant, account).await?;
         let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
         let model = app.published.model(&app.db, tenant, version).await?;
+        let home = row.account.home_organization;
+        if model.organizations.in_force(home).session_ttl_secs.is_some_and(|ttl| session.created_at.plus_secs(ttl) <= now) {
+            return Ok(None);
+        }
+        let address = client::address(parts, &app.config.trusted_proxies);
         let actor = Actor::Account(AccountActor { account, kind: row.account.kind, session: session.id, assignments, only: None });
-        Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), secret }))
+        Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), address, home, secret }))
     }
 
     /// Whether a change was asked for by a page of ours, or by a program that holds the session's token.
@@ -109,7 +118,9 @@ impl FromRequestParts<App> for SessionCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        Self::read(parts, app).await?.ok_or_else(Problem::unauthenticated)
+        let caller = Self::read(parts, app).await?.ok_or_else(Problem::unauthenticated)?;
+        client::admit(&caller.model, caller.home, caller.address)?;
+        Ok(caller)
     }
 }
 

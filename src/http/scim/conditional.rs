@@ -9,29 +9,19 @@ use axum::{
 
 use crate::{
     app::App,
-    http::{
-        error::{Kind, ScimFailure},
-        etag::{tags, version},
-    },
+    http::etag::{one_of, split, tags, version},
     provision::Precondition,
     scim::resource::Envelope,
 };
 
-/// `If-Match`: the change is made only to the version that the client has seen.
+/// `If-Match`: the change is made only to a version that the client has seen.
 pub struct IfMatch(pub Precondition);
 
 impl FromRequestParts<App> for IfMatch {
-    type Rejection = ScimFailure;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ScimFailure> {
-        let tags = tags(&parts.headers, &header::IF_MATCH);
-        match tags.as_slice() {
-            [] => Ok(Self(Precondition::None)),
-            [one] if one == "*" => Ok(Self(Precondition::Any)),
-            // A tag that was never given out matches nothing.
-            [one] => Ok(Self(Precondition::Version(version(one).unwrap_or(-1)))),
-            _ => Err(ScimFailure::new(Kind::Invalid, "If-Match names more than one version; name the one that was read.")),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(one_of(&tags(&parts.headers, &header::IF_MATCH))))
     }
 }
 
@@ -54,12 +44,7 @@ impl IfNoneMatch {
 
 /// As `If-Match`, of an operation in a bulk request.
 pub fn precondition(sent: Option<&str>) -> Precondition {
-    match sent.map(str::trim) {
-        None | Some("") => Precondition::None,
-        Some("*") => Precondition::Any,
-        // A tag that was never given out matches nothing.
-        Some(tag) => Precondition::Version(version(tag).unwrap_or(-1)),
-    }
+    one_of(&split(sent.unwrap_or_default()).collect::<Vec<_>>())
 }
 
 pub fn etag(version: i64) -> String {
@@ -69,6 +54,16 @@ pub fn etag(version: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_waits_for_one_of_the_versions_that_are_named() {
+        assert_eq!([None, Some(""), Some(" , ")].map(precondition), [Precondition::None, Precondition::None, Precondition::None]);
+        assert_eq!(precondition(Some("*")), Precondition::Any);
+        assert_eq!(precondition(Some("W/\"3\", \"7\",\"x\"")), Precondition::OneOf(vec![3, 7]));
+        for never in ["\"x\"", "3", "\"1\", *"] {
+            assert!(matches!(precondition(Some(never)), Precondition::OneOf(versions) if !versions.contains(&3)), "{never}");
+        }
+    }
 
     #[test]
     fn the_tag_of_a_version_is_read_back() {
