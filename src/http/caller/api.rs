@@ -31,7 +31,7 @@ use crate::{
     },
     keys,
     policy::{
-        access::{Denied, Grant, authorize},
+        access::{Grant, authorize},
         action::Action,
     },
 };
@@ -108,21 +108,22 @@ impl From<SessionCaller> for Caller {
 }
 
 /// The caller behind a bearer; `None` when it is nobody's, or counts no more.
-async fn by_bearer(secret: &str, parts: &Parts, app: &App) -> Result<Option<Caller>, DbError> {
+async fn by_bearer(secret: &str, parts: &Parts, app: &App) -> Result<Option<Caller>, Problem> {
     if secret.starts_with(keys::API_TOKEN_PREFIX) {
         return by_api_token(secret, parts, app).await;
     }
     if secret.starts_with(keys::APP_TOKEN_PREFIX) {
-        return by_app_token(secret, parts, app).await;
+        return Ok(by_app_token(secret, parts, app).await?);
     }
     Ok(None)
 }
 
 /// Whatever the session is and may do, its tokens are and may do, or less.
-async fn by_api_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<Caller>, DbError> {
+async fn by_api_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<Caller>, Problem> {
     let now = app.now();
     let Some((token, session)) = api_token::find_bearer(&app.db, &keys::hash(secret), now).await? else { return Ok(None) };
     let Some(session) = SessionCaller::of(session, Secret::new(secret.to_owned()), parts, app).await? else { return Ok(None) };
+    session.admit()?;
     if token.last_used_at.is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {
         api_token::mark_api_token_used(&app.db, session.tenant, token.id, now).await?;
     }

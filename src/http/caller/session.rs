@@ -65,6 +65,11 @@ impl SessionCaller {
         admin::session::csrf_token(&self.secret)
     }
 
+    /// Refuses who calls from a network that the organization does not let in.
+    pub(super) fn admit(&self) -> Result<(), Problem> {
+        client::admit(&self.model, self.home, self.address)
+    }
+
     async fn read(parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
         let Some(secret) = cookie::find(&parts.headers, cookie_name(&app.config.public_url)) else { return Ok(None) };
         let secret = Secret::new(secret.to_owned());
@@ -129,7 +134,7 @@ impl FromRequestParts<App> for SessionCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = Self::read(parts, app).await?.ok_or_else(Problem::unauthenticated)?;
-        client::admit(&caller.model, caller.home, caller.address)?;
+        caller.admit()?;
         Ok(caller)
     }
 }
