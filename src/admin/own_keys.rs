@@ -26,8 +26,11 @@ pub struct OwnKeys {
     pub decrypting: Vec<DecryptionKey>,
 }
 
+/// With the version of the connection for which they were read.
+type Kept = (i64, Arc<OwnKeys>);
+
 #[derive(Debug, Clone, Default)]
-pub struct OwnKeysCache(Arc<RwLock<HashMap<ConnectionId, (i64, Arc<OwnKeys>)>>>);
+pub struct OwnKeysCache(Arc<RwLock<HashMap<ConnectionId, Kept>>>);
 
 impl OwnKeysCache {
     pub async fn read(&self, source: impl Into<Target<'_>>, keys: &Keys, connection: &Connection) -> Result<Arc<OwnKeys>, DbError> {

@@ -160,6 +160,7 @@ pub struct AuthnContext {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with one another")]
 pub struct SamlSettings {
     pub enabled: bool,
     /// The identity provider's entity ID, compared exactly.

@@ -149,10 +149,10 @@ pub(super) fn coordinate_bytes(bits: u32) -> i32 {
 
 /// A file that holds both is fine as the source of a certificate.
 fn without_keys(pem: &str) -> String {
+    const END: &str = "-----END CERTIFICATE-----";
     match pem.find("-----BEGIN CERTIFICATE-----") {
         Some(at) => {
             let rest = &pem[at..];
-            const END: &str = "-----END CERTIFICATE-----";
             rest.rfind(END).map_or_else(|| rest.to_owned(), |end| rest[..end + END.len()].to_owned())
         }
         None => pem.to_owned(),

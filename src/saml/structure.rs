@@ -71,6 +71,7 @@ const fn elements(ns: Ns, name: &'static str, attributes: &'static [&'static str
     Rule { ns, name, within: None, content: Content::Elements, attributes, children }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "rows are made on the spot, and a constant function cannot drop what it borrows")]
 const fn within(parent: &'static str, rule: Rule) -> Rule {
     Rule { within: Some(parent), ..rule }
 }

@@ -101,6 +101,7 @@ pub(super) struct Connection {
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with one another")]
 pub(super) struct Saml {
     pub enabled: bool,
     pub idp_metadata: Option<Spanned<String>>,

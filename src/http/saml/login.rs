@@ -115,16 +115,16 @@ pub(super) fn no_key() -> Response {
 pub(super) async fn send(app: &App, binding: RequestBinding, request: AuthnRequest, own: Arc<OwnKeys>) -> Result<Response, Problem> {
     let signs = own.signing.is_some();
     let destination = request.destination.clone();
-    let make = move || match binding {
+    let encode = move || match binding {
         RequestBinding::Redirect => request.redirect_url(None, own.signing.as_ref()),
         RequestBinding::Post => request.post_value(own.signing.as_ref()),
     };
-    let made = if signs { work::run(app, make).await? } else { make() };
-    let made = made.map_err(|error| Problem::internal(&error))?;
+    let value = if signs { work::run(app, encode).await? } else { encode() };
+    let value = value.map_err(|error| Problem::internal(&error))?;
     if binding == RequestBinding::Post {
-        return Ok(page::send_on("Signing in", &destination, &[("SAMLRequest", &made)]));
+        return Ok(page::send_on("Signing in", &destination, &[("SAMLRequest", &value)]));
     }
-    let location = HeaderValue::from_str(&made);
+    let location = HeaderValue::from_str(&value);
     let location = location
         .map_err(|_| Problem::conflict("sso_url", "The identity provider's sign-in address holds characters that no address has."))?;
     let mut response = StatusCode::SEE_OTHER.into_response();

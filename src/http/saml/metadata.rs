@@ -32,7 +32,7 @@ async fn write(app: &App, connection: Connection) -> Result<String, Problem> {
     let own = app.own_keys.read(&app.db, &app.keys, &connection).await?;
     let addresses = Addresses::of(&app.config.public_url, &connection.slug);
     let signs = connection.saml.sign_metadata && own.signing.is_some();
-    let make = move || {
+    let render = move || {
         let sp = ServiceProvider {
             entity_id: &addresses.entity_id,
             acs_url: &addresses.acs_url,
@@ -47,6 +47,6 @@ async fn write(app: &App, connection: Connection) -> Result<String, Problem> {
             None => Ok(sp_metadata(&sp)),
         }
     };
-    let made = if signs { work::run(app, make).await? } else { make() };
-    made.map_err(|error| Problem::internal(&error))
+    let xml = if signs { work::run(app, render).await? } else { render() };
+    xml.map_err(|error| Problem::internal(&error))
 }

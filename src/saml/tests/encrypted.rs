@@ -265,11 +265,8 @@ fn prefixes_may_have_been_declared_where_the_assertion_was_taken_out(#[values(Si
     let bare = RSA.issue_around(&message, Sign::Nothing, &assertion, &for_us()).unwrap();
     let outside = |declarations: &str| {
         let declared = bare.replacen("<samlp:Response ", &format!("<samlp:Response {declarations} "), 1);
-        let declared = declared.replacen(
-            " xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"",
-            "",
-            if declarations.contains(":saml=") { 1 } else { 0 },
-        );
+        let declared =
+            declared.replacen(" xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"", "", usize::from(declarations.contains(":saml=")));
         if sign == Sign::Assertion { declared } else { RSA.sign(&declared, &message.response_id).unwrap() }
     };
     assert_eq!(answer(&outside(&DECLARATIONS[1..].concat()), false), "accepted");
