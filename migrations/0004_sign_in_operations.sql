@@ -75,12 +75,13 @@ create table test_sign_in (
     created_at_ms bigint not null,
     expires_at_ms bigint not null,
     state text not null,                        -- waiting, begun, accepted, refused
+    request keytext,                            -- the AuthnRequest's ID, once it has begun
+    browser_hash keytext,                       -- of the browser in which it began
     result text,                                -- JSON, once it has ended
     primary key (tenant, connection, id),
     foreign key (tenant, connection) references connection (tenant, id) on delete cascade
 );
 create index test_sign_in_by_expiry on test_sign_in (expires_at_ms);
-alter table authn_request add column test_sign_in keytext;
 
 -- LogoutRequests of ours that wait for their answer.
 create table logout_request (

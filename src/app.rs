@@ -12,7 +12,10 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{check::RuleNames, provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{
+        check::RuleNames, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
+        sign_in_log::SignInLog, trusted::TrustedCache,
+    },
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
     dns::Dns,
@@ -23,6 +26,7 @@ use crate::{
     },
     http::{pace::Pace, saml::intake::Intake},
     keys::{self, KeyError, Keys},
+    outbound::Outbound,
     provision::{PublishedCache, SchemaCache},
 };
 
@@ -34,8 +38,11 @@ pub struct App {
     pub random: Random,
     pub keys: Keys,
     pub config: Arc<Config>,
+    pub outbound: Outbound,
     pub published: PublishedCache,
     pub trusted: TrustedCache,
+    pub session_rights: SessionRightsCache,
+    pub own_keys: OwnKeysCache,
     pub rule_names: RuleNames,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
@@ -105,9 +112,12 @@ impl App {
             clock,
             random,
             keys,
+            outbound: Outbound::new(&config.outbound_networks),
             config: Arc::new(config),
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
+            session_rights: SessionRightsCache::default(),
+            own_keys: OwnKeysCache::default(),
             rule_names: RuleNames::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
@@ -168,7 +178,13 @@ async fn match_keys(db: &Db, config: &Config, clock: &Clock, random: &Random) ->
         Some(check) => check,
         None => keep_key_check(db, &keys.check(), clock.now()).await.map_err(failed)?,
     };
-    if keys.gives(&check) { Ok(keys) } else { Err(KeyError::Other { path: path.clone() }.into()) }
+    if !keys.gives(&check) {
+        return Err(KeyError::Other { path: path.clone() }.into());
+    }
+    match installation::find_chain_key(db).await.map_err(failed)? {
+        Some(sealed) => keys.with_chain(&sealed).ok_or_else(|| KeyError::Other { path: path.clone() }.into()),
+        None => Ok(keys),
+    }
 }
 
 /// The check value that the database keeps: this one, unless another process was first.

@@ -2,6 +2,7 @@
 //!
 //! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
 
+pub mod metadata;
 pub mod warnings;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -10,10 +11,11 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     app::App,
-    db::{self, DbError, identity, oauth, provisioning_log, seal, sign_in},
+    db::{self, DbError, identity, logout, oauth, provisioning_log, role_version, seal, sign_in, test_sign_in},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
+        model::MAX_SESSION_TTL_SECS,
         time::Timestamp,
     },
     provision::{
@@ -43,6 +45,8 @@ pub enum JobError {
 /// Works until `stop` says so, then seals what is there.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let (mut swept_at, mut purged_at) = (None, None);
+    // In a task of its own: whoever fetches waits for others, and nobody waits for that.
+    let readings = tokio::spawn(metadata::run(app.clone(), stop.clone()));
     loop {
         if swept_at.is_none_or(|at: Instant| at.elapsed() >= SWEEP) {
             swept_at = Some(Instant::now());
@@ -61,6 +65,9 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP) => {}
             () = told(&mut stop) => break,
         }
+    }
+    if let Err(error) = readings.await {
+        tracing::error!(%error, "the readings of metadata ended before their time");
     }
     report("the last log of sign-ins", app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
     report("the last provisioning log", app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
@@ -165,6 +172,15 @@ pub async fn purge(app: &App) -> Result<(), JobError> {
         tokio::task::yield_now().await;
     }
     while provisioning_log::purge_entries(&app.db, app.now().plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while role_version::purge_versions(&app.db, app.now(), MAX_SESSION_TTL_SECS).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while test_sign_in::purge_tests(&app.db, app.now()).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while logout::purge_logout_requests(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }
     db::idempotency::purge(&app.db, app.now().plus_secs(-db::idempotency::TTL_SECS)).await?;

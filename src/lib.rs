@@ -32,6 +32,7 @@ pub mod domain;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod outbound;
 pub mod policy;
 pub mod provision;
 pub mod saml;

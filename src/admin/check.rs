@@ -119,8 +119,8 @@ pub async fn answer(
     }
     let (facts, model) = read(db, published, tenant, &accounts).await?;
     let decided: Vec<_> = asked.iter().map(|question| (question, question.decide(&model, &facts))).collect();
-    let named = decided.iter().filter_map(|(_, decision)| assignment_of(decision));
-    let rules = names.of(db, tenant, &facts.givers, named).await?;
+    let shown = decided.iter().filter_map(|(_, decision)| assignment_of(decision));
+    let rules = names.of(db, tenant, &facts.givers, shown).await?;
     let naming = Naming { model: &model, givers: &facts.givers, rules: &rules };
     Ok(decided.iter().map(|(question, decision)| naming.answer(question, decision)).collect())
 }
@@ -224,9 +224,9 @@ impl RuleNames {
         db: &Db,
         tenant: TenantId,
         givers: &BTreeMap<ConnectionId, Giver>,
-        named: impl Iterator<Item = &'a Assignment>,
+        shown: impl Iterator<Item = &'a Assignment>,
     ) -> Result<Names, DbError> {
-        let by_rules: BTreeSet<ConnectionId> = named
+        let by_rules: BTreeSet<ConnectionId> = shown
             .flat_map(|held| &held.origins)
             .filter(|row| row.origin.rule().is_some())
             .filter_map(|row| row.origin.connection())

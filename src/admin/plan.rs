@@ -320,11 +320,19 @@ impl Planner<'_> {
             (Some(metadata), _) => {
                 saml.idp_entity_id.clone_from(&metadata.entity_id);
                 saml.sso_url.clone_from(&metadata.sso_redirect_url);
+                saml.slo_redirect_url.clone_from(&metadata.slo_redirect_url);
+                saml.slo_post_url.clone_from(&metadata.slo_post_url);
+                saml.sso_post_url.clone_from(&metadata.sso_post_url);
+                saml.idp_wants_signed_requests = metadata.want_authn_requests_signed;
             }
             // A file without metadata leaves what an earlier one brought.
             (None, Some(row)) => {
                 saml.idp_entity_id.clone_from(&row.connection.saml.idp_entity_id);
                 saml.sso_url.clone_from(&row.connection.saml.sso_url);
+                saml.slo_redirect_url.clone_from(&row.connection.saml.slo_redirect_url);
+                saml.slo_post_url.clone_from(&row.connection.saml.slo_post_url);
+                saml.sso_post_url.clone_from(&row.connection.saml.sso_post_url);
+                saml.idp_wants_signed_requests = row.connection.saml.idp_wants_signed_requests;
             }
             (None, None) => {}
         }

@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use axum::serve::ListenerExt as _;
 use clap::Args;
 use tokio::{
     net::TcpListener,
@@ -11,7 +10,11 @@ use tokio::{
 };
 
 use super::{Context, Failure};
-use crate::{app::App, http, jobs};
+use crate::{
+    app::App,
+    http::{self, listen::HEAD_TIME},
+    jobs,
+};
 
 /// How long clients may take to finish what they were sending when the gateway is told to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -20,8 +23,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub enum ServeError {
     #[error("cannot listen on {address}: set `listen` to an address of this machine that is free")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("the server ended")]
-    Server(#[source] io::Error),
     #[error("the process cannot be told about SIGTERM and SIGINT")]
     Signals(#[source] io::Error),
 }
@@ -50,19 +51,12 @@ pub async fn serve(app: App, listener: TcpListener, stop: watch::Receiver<bool>)
     tracing::info!(listen = ?listener.local_addr().ok(), public_url = %app.config.public_url, "rolegate serves");
     let (jobs_stop, jobs_stopped) = watch::channel(false);
     let jobs = tokio::spawn(jobs::run(app.clone(), jobs_stopped));
-    let listener = listener.tap_io(|socket| {
-        // Answers are small and complete: they wait for nothing.
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a socket keeps its delay");
-        }
-    });
-    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(told(stop.clone())).into_future();
-    let outcome = tokio::select! {
-        outcome = server => outcome,
+    let server = http::listen::serve(listener, http::router(app.clone()), HEAD_TIME, stop.clone());
+    tokio::select! {
+        () = server => {}
         // Requests run in tasks of their own: what is cut off here is only clients that do not finish sending.
-        () = async { told(stop).await; tokio::time::sleep(DRAIN).await } => Ok(()),
-    };
+        () = async { told(stop).await; tokio::time::sleep(DRAIN).await } => {}
+    }
     app.under_way.ended().await;
     jobs_stop.send_replace(true);
     if let Err(error) = jobs.await {
@@ -70,7 +64,7 @@ pub async fn serve(app: App, listener: TcpListener, stop: watch::Receiver<bool>)
     }
     app.db.close().await;
     tracing::info!("rolegate ended");
-    outcome.map_err(ServeError::Server)
+    Ok(())
 }
 
 async fn told(mut stop: watch::Receiver<bool>) {

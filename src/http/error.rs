@@ -275,6 +275,7 @@ impl Problem {
 
     /// The actor lacks a right; says which, and what would help.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
     pub fn denied(denied: Denied) -> Self {
         Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
     }

@@ -12,7 +12,9 @@ pub mod error;
 mod etag;
 mod health;
 mod link;
+pub mod listen;
 mod local_path;
+mod login;
 mod me;
 mod meter;
 mod oauth;
@@ -24,6 +26,7 @@ mod request;
 pub mod routes;
 pub mod saml;
 mod scim;
+mod work;
 
 use axum::{Router, extract::DefaultBodyLimit, http::Method, middleware};
 
@@ -48,6 +51,8 @@ pub fn routes() -> Routes {
         .add(Method::GET, "/api/docs", Entry::Open, docs::get)
         .add(Method::GET, "/", Entry::Open, me::home)
         .add(Method::GET, "/me", Entry::Session, me::get)
+        .add(Method::GET, "/login", Entry::Open, login::get)
+        .add(Method::POST, "/login", Entry::Open, login::post)
         .add(Method::POST, "/logout", Entry::Session, me::log_out)
         .add(Method::GET, "/sign-in/link", Entry::Open, link::get)
         .add(Method::POST, "/sign-in/link", Entry::Open, link::post)

@@ -21,5 +21,6 @@ pub mod preset;
 mod properties;
 pub mod role_change;
 pub mod rule;
+pub mod session_rights;
 pub mod template;
 pub mod upgrade;

@@ -264,6 +264,7 @@ mod tests {
             id: "_a".to_owned(),
             issuer: "idp".to_owned(),
             name_id: Some(NameId { value: "ada".to_owned(), format: None }),
+            qualifiers: [None, None],
             session_index: None,
             session_not_on_or_after: None,
             usable_until: Timestamp::from_millis(0),
@@ -275,6 +276,8 @@ mod tests {
                 .map(|(name, values)| Attribute { name: (*name).to_owned(), values: values.iter().map(text).collect() })
                 .collect(),
             verified_with: CertificateId::new(Uuid::from_u128(4)),
+            certificate_expired_at: None,
+            decrypted_with: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use quick_xml::{
     NsReader,
     events::{BytesStart, Event},
-    name::{NamespaceError, QName, ResolveResult},
+    name::{NamespaceError, PrefixDeclaration, QName, ResolveResult},
 };
 
 use super::{
@@ -180,7 +180,8 @@ impl Scan<'_> {
         if raw.len() > ATTRIBUTES {
             return Err(refuse("too_many_attributes", format!("{name:.64} has more than {ATTRIBUTES} attributes")));
         }
-        let mut element = Element { ns, name, attributes: Vec::new(), children: Vec::new(), text: String::new() };
+        let mut element =
+            Element { ns, name, attributes: Vec::new(), children: Vec::new(), text: String::new(), scope: self.scope(ns, inside) };
         let mut seen: Vec<&str> = Vec::with_capacity(raw.len());
         for (qualified, value) in raw {
             if seen.contains(&qualified) {
@@ -194,6 +195,21 @@ impl Scan<'_> {
         }
         self.open.push((element, inside));
         Ok(())
+    }
+
+    /// The declarations in scope at an EncryptedAssertion.
+    fn scope(&self, ns: Ns, inside: Inside) -> Vec<(String, String)> {
+        match inside {
+            Inside::Rule(rule) if ns == Ns::Assertion && rule.name == "EncryptedAssertion" => {
+                let bindings = self.reader.resolver().bindings();
+                let prefix = |prefix| match prefix {
+                    PrefixDeclaration::Default => String::new(),
+                    PrefixDeclaration::Named(name) => name.to_owned(),
+                };
+                bindings.map(|(declared, uri)| (prefix(declared), uri.0.to_owned())).collect()
+            }
+            Inside::Rule(_) | Inside::Foreign(_) | Inside::Open => Vec::new(),
+        }
     }
 
     /// How the element itself is judged, by where it stands.

@@ -85,6 +85,12 @@ impl Gateway {
         apply(&self.app.db, &mut occasion, &mut mint, &file, &metadata).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Changes the wiring before anything is asked of it.
+    pub fn configure(&mut self, change: impl FnOnce(&mut App)) {
+        change(&mut self.app);
+        self.router = http::router(self.app.clone());
+    }
+
     /// Does what the jobs of a running gateway do after commits.
     pub async fn settle(&self) {
         jobs::round(&self.app).await.unwrap();

@@ -436,6 +436,8 @@ impl Story {
     pub async fn session(&self, account: AccountId, idp: Option<Idp>) {
         let mut occasion = self.occasion(Actor::HostOperator);
         let session = db::session::SessionRow {
+            name_id: None,
+            rights: None,
             id: occasion.ids.make(),
             tenant: self.tenant,
             account,

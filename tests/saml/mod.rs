@@ -1,9 +1,15 @@
 mod accepted;
 mod account;
+mod encrypted;
+mod expired;
 mod hostile;
 mod house;
 mod link;
+mod logout;
 mod metadata;
 mod refused;
 mod replay;
+mod requests;
+mod rotation;
 mod session;
+mod test_sign_in;

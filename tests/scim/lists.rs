@@ -218,7 +218,7 @@ async fn a_list_sends_what_was_chosen(#[values(Engine::Sqlite, Engine::Postgres)
 }
 
 /// Look-ups that identity providers do for every person, and the indexes that may answer them.
-const LOOK_UPS: [(&str, &[&str]); 9] = [
+const LOOK_UPS: [(&str, &[&str]); 10] = [
     (r#"userName eq "user777@example.com""#, &["identity_by_user_name"]),
     (r#"externalId eq "ext777""#, &["identity_by_external_id"]),
     (r#"displayName eq "User 777""#, &["identity_by_display_name"]),
@@ -227,7 +227,20 @@ const LOOK_UPS: [(&str, &[&str]); 9] = [
     (r#"emails[type eq "work"].value eq "user777@example.com""#, &["identity_email_by_value"]),
     (r#"id eq "00000000-0000-7000-8000-100000000777""#, &BY_ID),
     (r#"id eq "00000000-0000-7000-8000-100000000777" and manager eq "x""#, &BY_ID),
+    (r#"meta.lastModified gt "1970-01-01T00:00:04.990Z""#, &["identity_by_change"]),
     ("id pr", &BY_ID),
+];
+const LOOK_UPS_OF_GROUPS: [(&str, &[&str]); 7] = [
+    (r#"displayName eq "Group 777""#, &["directory_group_by_display_name"]),
+    (r#"displayName sw "Group 777""#, &["directory_group_by_display_name"]),
+    (r#"externalId eq "ext777""#, &["directory_group_by_external_id"]),
+    (
+        r#"id eq "00000000-0000-7000-8000-100000000777""#,
+        &["directory_group_listed", "directory_group_pkey", "sqlite_autoindex_directory_group_1"],
+    ),
+    (r#"members.value eq "00000000-0000-7000-8000-100000000777""#, &["group_member_by_member"]),
+    (r#"meta.lastModified gt "1970-01-01T00:00:04.990Z""#, &["directory_group_by_change"]),
+    ("id pr", &["directory_group_listed"]),
 ];
 const BY_ID: [&str; 3] = ["identity_listed", "identity_pkey", "sqlite_autoindex_identity_1"];
 
@@ -236,15 +249,18 @@ const BY_ID: [&str; 3] = ["identity_listed", "identity_pkey", "sqlite_autoindex_
 async fn a_look_up_among_many_uses_an_index(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let gateway = Gateway::begin(engine).await;
     many(&gateway).await;
-    for (filter, indexes) in LOOK_UPS {
-        let condition = Condition::of(&Filter::parse(filter).unwrap(), Resources::Users);
-        let plan = explain(&gateway, &page_sql(&condition, Resources::Users, false)).await;
-        assert!(indexes.iter().any(|name| plan.contains(name)), "{filter}: {plan}");
-        assert!(!plan.contains("Seq Scan") && !plan.contains("SCAN"), "{filter}: {plan}");
+    let users = LOOK_UPS.into_iter().map(|look_up| (Resources::Users, look_up));
+    for (resources, (filter, indexes)) in users.chain(LOOK_UPS_OF_GROUPS.into_iter().map(|look_up| (Resources::Groups, look_up))) {
+        let condition = Condition::of(&Filter::parse(filter).unwrap(), resources);
+        // A time stands in the text: what is bound below are texts.
+        let sql = page_sql(&condition, resources, false).replace("_at_ms > $3", "_at_ms > 4990");
+        let plan = explain(&gateway, &sql).await;
+        assert!(indexes.iter().any(|name| plan.contains(name)), "{resources:?}: {filter}: {plan}");
+        assert!(!plan.contains("Seq Scan") && !plan.contains("SCAN"), "{resources:?}: {filter}: {plan}");
     }
 }
 
-/// 5,000 people, written without the core.
+/// 5,000 people and as many groups of one of them each, written without the core.
 pub async fn many(gateway: &Gateway) {
     let statements = [
         "insert into account (tenant, id, user_name, user_name_key, kind, status, has_local_credential, from_file, created_at_ms, changed_at_ms)
@@ -259,6 +275,13 @@ pub async fn many(gateway: &Gateway) {
         "insert into identity_email (tenant, connection, account, position, value_key)
             with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
             select $1, $2, '00000000-0000-7000-8000-' || cast(100000000000 + i as text), 0, 'user' || i || '@example.com' from n",
+        "insert into directory_group (tenant, id, connection, external_id, display_name, display_name_key, pinned_value, pinned_display, version, created_at_ms, changed_at_ms)
+            with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
+            select $1, '00000000-0000-7000-8000-' || cast(100000000000 + i as text), $2, 'ext' || i, 'Group', 'group ' || i, 'g', 'g', 1, i, i from n",
+        "insert into group_member (tenant, directory_group, member, kind)
+            with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
+            select $1, '00000000-0000-7000-8000-' || cast(100000000000 + i as text), '00000000-0000-7000-8000-' || cast(100000000000 + i as text), 'User'
+            from n where $2 = $2",
     ];
     let (tenant, connection) = (id::<()>(1).to_string(), id::<()>(1).to_string());
     for sql in statements {

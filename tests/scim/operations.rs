@@ -3,7 +3,7 @@
 use rolegate::{
     db::{activity::list_quiet, attention::list_open, connection, provisioning_log::list_entries},
     domain::{
-        connection::ScimSettings,
+        connection::{Dialect, ScimSettings, UnknownMembers},
         id::{ConnectionId, TenantId},
     },
     jobs,
@@ -51,6 +51,31 @@ async fn a_connection_that_is_too_fast_is_told_when_to_go_on(#[values(Engine::Sq
     gateway.get("/Users").await.expect(200);
     gateway.get("/Users").await.expect(200);
     gateway.get("/Users").await.expect(429);
+}
+
+/// What a connection may set otherwise: unknown members are left out, and no habit is forgiven.
+#[rstest]
+#[tokio::test]
+async fn a_connection_may_skip_unknown_members_and_may_be_strict(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let ann = gateway.post("/Users", json!({ "schemas": [USER], "userName": "ann" })).await.expect(201).id();
+    let nobody = "00000000-0000-7000-8000-000000000000";
+    let group = json!({ "schemas": [GROUP], "displayName": "Staff", "members": [{ "value": ann }, { "value": nobody }] });
+    let without_work = json!([{ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "ann@acme.example" }]);
+    let by_capitals = json!([{ "op": "Replace", "path": "active", "value": "False" }]);
+    let path = format!("/Users/{ann}");
+    gateway.post("/Groups", group.clone()).await.expect(400);
+    gateway.patch(&path, by_capitals.clone()).await.expect(200);
+    let made = gateway.patch(&path, without_work.clone()).await.expect(200).json();
+    assert_eq!(made["emails"], json!([{ "type": "work", "value": "ann@acme.example" }]));
+
+    let settings = ScimSettings { enabled: true, requests_per_second: 0, ..ScimSettings::default() };
+    set(&gateway, ScimSettings { unknown_members: UnknownMembers::Skip, dialect: Dialect::Strict, ..settings }).await;
+    let staff = gateway.post("/Groups", group).await.expect(201).json();
+    assert_eq!((&staff["members"][0]["value"], staff["members"].as_array().unwrap().len()), (&json!(ann), 1));
+    gateway.patch(&path, json!([{ "op": "remove", "path": "emails" }])).await.expect(200);
+    assert_eq!(gateway.patch(&path, without_work).await.expect(400).text("/scimType"), "noTarget");
+    gateway.patch(&path, by_capitals).await.expect(400);
 }
 
 #[rstest]

@@ -31,8 +31,10 @@
 //! [`Operation`]: super::operation::Operation
 
 mod accounts;
+mod app_tokens;
 mod assignments;
 mod attribute_schema;
+mod audit;
 mod catalogue;
 mod certificates;
 mod check;
@@ -42,7 +44,9 @@ mod events;
 mod extract;
 mod groups;
 pub(super) mod idempotency;
+mod keys;
 mod members;
+mod metadata;
 mod oauth_clients;
 mod organization_settings;
 mod organizations;
@@ -52,6 +56,10 @@ mod preset;
 mod provisioning_log;
 mod roles;
 mod scopes;
+mod sessions;
+mod sign_in_log;
+pub(super) mod test_sign_ins;
+mod tokens;
 mod value;
 
 use super::routes::Routes;
@@ -59,10 +67,16 @@ use super::routes::Routes;
 pub fn routes() -> Routes {
     Routes::new()
         .merge(certificates::routes())
+        .merge(keys::routes())
         .merge(oauth_clients::routes())
         .merge(provisioning_log::routes())
         .merge(events::routes())
+        .merge(audit::routes())
         .merge(attribute_schema::routes())
+        .merge(metadata::routes())
+        .merge(sessions::routes())
+        .merge(sign_in_log::routes())
+        .merge(test_sign_ins::routes())
         .merge(check::routes())
         .merge(organizations::routes())
         .merge(organization_settings::routes())
@@ -76,4 +90,6 @@ pub fn routes() -> Routes {
         .merge(accounts::routes())
         .merge(groups::routes())
         .merge(preset::routes())
+        .merge(tokens::routes())
+        .merge(app_tokens::routes())
 }

@@ -76,10 +76,12 @@ async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Probl
 }
 
 /// Tells what was left out from what was sent as null.
+#[expect(clippy::option_option, reason = "left out, null and a value are three things")]
 fn sent<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
+#[expect(clippy::option_option, reason = "left out, null and a value are three things")]
 #[derive(Deserialize, ToSchema)]
 #[schema(as = OrganizationSettingsPatch)]
 #[serde(deny_unknown_fields)]

@@ -83,7 +83,7 @@ impl From<ScopeError> for Problem {
 async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<ReadScopes>(find(&caller, &slug)?.id)?;
     let kinds = caller.model.settings.scope_kinds.iter();
-    let kinds = kinds.map(|kind| Kind { kind: kind.key.clone(), class: kind.kind.clone(), name: kind.name.clone() });
+    let kinds = kinds.map(|kind| Choice { kind: kind.key.clone(), class: kind.kind.clone(), name: kind.name.clone() });
     let scopes = scope::list(&grant, &caller.model).into_iter().map(|scope| Shown::of(scope, &caller.model));
     let body = ScopeList { scopes: scopes.collect(), kinds: kinds.collect() };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
@@ -140,12 +140,12 @@ fn title(text: &str) -> Result<Title, Problem> {
 #[derive(Serialize, ToSchema)]
 struct ScopeList {
     scopes: Vec<Shown>,
-    kinds: Vec<Kind>,
+    kinds: Vec<Choice>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ScopeKind)]
-struct Kind {
+struct Choice {
     kind: String,
     /// `context` or `resource`.
     class: String,

@@ -22,7 +22,7 @@ use crate::{
         account::SignInStatus,
         actor::{AccountActor, Actor},
         id::{OrganizationId, TenantId},
-        model::RoleModel,
+        model::{RoleChangeEffect, RoleModel},
         secret::Secret,
     },
     http::{
@@ -70,21 +70,37 @@ impl SessionCaller {
         let secret = Secret::new(secret.to_owned());
         let now = app.now();
         let Some(session) = db::session::find_session(&app.db, &keys::hash(secret.expose()), now).await? else { return Ok(None) };
+        Self::of(session, secret, parts, app).await
+    }
+
+    /// The holder of a session as they are now; `None` when it counts no more. `secret` is what was shown for it.
+    pub(super) async fn of(session: SessionRow, secret: Secret<String>, parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
+        let now = app.now();
         let (tenant, account) = (session.tenant, session.account);
         let row = db::account::find_account(&app.db, tenant, account).await?;
         let Some(row) = row.filter(|row| row.account.status == SignInStatus::Active) else { return Ok(None) };
+        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
+        let model = app.published.model(&app.db, tenant, version).await?;
+        if !admin::session::lasts(&session, &model.settings, now) {
+            return Ok(None);
+        }
         if session.last_seen_at.plus_secs(MARK_EVERY_SECS) <= now {
             db::session::mark_seen(&app.db, tenant, session.id, now).await?;
         }
         let assignments = db::assignment::list_held(&app.db, tenant, account).await?;
-        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
-        let model = app.published.model(&app.db, tenant, version).await?;
+        let at_sign_in = match &session.rights {
+            Some(held) if model.settings.role_change_effect == RoleChangeEffect::NextLogin => {
+                app.session_rights.read(&app.db, &model, account, held, &assignments).await?
+            }
+            Some(_) | None => None,
+        };
         let home = row.account.home_organization;
         if model.organizations.in_force(home).session_ttl_secs.is_some_and(|ttl| session.created_at.plus_secs(ttl) <= now) {
             return Ok(None);
         }
         let address = client::address(parts, &app.config.trusted_proxies);
-        let actor = Actor::Account(AccountActor { account, kind: row.account.kind, session: session.id, assignments });
+        let actor = AccountActor { account, kind: row.account.kind, session: session.id, assignments, only: None, at_sign_in };
+        let actor = Actor::Account(actor);
         Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), address, home, secret }))
     }
 

@@ -12,11 +12,12 @@ use super::{
     browser, find_enabled,
     form::{self, AcsForm, FormError},
     refusal::{SignInRefusal, refuse},
+    test,
     verify::verify,
 };
 use crate::{
     app::App,
-    db::sign_in::{SignInLogRow, SignInOutcome},
+    db::sign_in::{SignInLogRow, SignInOutcome, Why},
     domain::{
         actor::{Actor, Occasion},
         connection::Connection,
@@ -53,14 +54,29 @@ impl<E: Into<Problem>> From<E> for Failure {
 
 pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let tested = match test::find_begun(&app, &slug, &parts.headers).await {
+        Ok(tested) => tested,
+        Err(error) => return page::failed(error.into()),
+    };
     let connection = match find_enabled(&app, &slug).await {
         Ok(Some(connection)) => connection,
-        Ok(None) => return page::not_found(),
+        Ok(None) => match &tested {
+            Some((connection, _)) => connection.clone(),
+            None => return page::not_found(),
+        },
         Err(error) => return page::failed(error.into()),
     };
     let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
     let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
-    let outcome = match form::read(&parts.headers, body, &mut held).await {
+    let form = form::read(&parts.headers, body, &mut held).await;
+    if let Some((connection, row)) = &tested {
+        match test::receive(&app, connection, row, &form, &mut occasion).await {
+            Ok(Some(response)) => return response,
+            Ok(None) => {}
+            Err(problem) => return page::failed(problem),
+        }
+    }
+    let outcome = match form {
         Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
         Err(FormError::Refused(message)) => Err(SignInRefusal::new("transport", message).into()),
         Err(FormError::Full) => Err(full().into()),
@@ -72,7 +88,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
     }
 }
 
-fn full() -> Problem {
+pub(super) fn full() -> Problem {
     Problem::unavailable("Too many responses are being verified; try again.")
 }
 
@@ -106,6 +122,9 @@ async fn sign_in(
 
 fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted: &Admitted) -> Response {
     app.sign_in_log.mark_used(connection.tenant, connection.id, admitted.verified_with, occasion.now);
+    if let Some(key) = admitted.decrypted_with {
+        app.sign_in_log.mark_decrypted(connection.tenant, connection.id, key, occasion.now);
+    }
     let row = SignInLogRow {
         id: occasion.ids.make(),
         connection: connection.id,
@@ -113,6 +132,7 @@ fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted
         outcome: SignInOutcome::Accepted,
         step: None,
         message: if admitted.created { "signed in for the first time; an account was made" } else { "signed in" }.to_owned(),
+        why: Why::default(),
         account: Some(admitted.account),
     };
     app.sign_in_log.note(connection.tenant, row);

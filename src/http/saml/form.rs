@@ -87,10 +87,42 @@ fn check_headers(headers: &HeaderMap) -> Result<(), String> {
 }
 
 fn parse(bytes: &[u8]) -> Result<AcsForm, String> {
-    let (mut response, mut relay_state) = (None, None);
+    let (response, _, relay_state) = fields(bytes)?;
+    let saml_response = response.ok_or("there is no field SAMLResponse in the form")?;
+    Ok(AcsForm { saml_response, relay_state })
+}
+
+/// What a logout message is carried as.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Carried {
+    Request(String),
+    Response(String),
+}
+
+/// As [`read`], for a form that carries a request or a response.
+pub async fn read_message(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<(Carried, Option<String>), FormError> {
+    check_headers(headers)?;
+    let bytes = bytes(body, held).await?;
+    Ok(parse_message(&bytes)?)
+}
+
+/// A request or a response, one of them, in a form or a query.
+pub fn parse_message(bytes: &[u8]) -> Result<(Carried, Option<String>), String> {
+    match fields(bytes)? {
+        (Some(response), None, relay_state) => Ok((Carried::Response(response), relay_state)),
+        (None, Some(request), relay_state) => Ok((Carried::Request(request), relay_state)),
+        (None, None, _) => Err("there is neither SAMLRequest nor SAMLResponse".to_owned()),
+        (Some(_), Some(_), _) => Err("there are a SAMLRequest and a SAMLResponse at once".to_owned()),
+    }
+}
+
+/// `SAMLResponse`, `SAMLRequest` and `RelayState`, each at most once.
+fn fields(bytes: &[u8]) -> Result<(Option<String>, Option<String>, Option<String>), String> {
+    let (mut response, mut request, mut relay_state) = (None, None, None);
     for (name, value) in url::form_urlencoded::parse(bytes) {
         let field = match &*name {
             "SAMLResponse" => &mut response,
+            "SAMLRequest" => &mut request,
             "RelayState" => &mut relay_state,
             _ => continue,
         };
@@ -98,8 +130,7 @@ fn parse(bytes: &[u8]) -> Result<AcsForm, String> {
             return Err(format!("the field {name} is there more than once"));
         }
     }
-    let saml_response = response.ok_or("there is no field SAMLResponse in the form")?;
-    Ok(AcsForm { saml_response, relay_state: relay_state.filter(|state| !state.is_empty()) })
+    Ok((response, request, relay_state.filter(|state| !state.is_empty())))
 }
 
 fn shown(text: &str) -> String {

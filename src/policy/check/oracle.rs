@@ -174,8 +174,8 @@ fn role(number: usize) -> u128 {
     3000 + number as u128
 }
 
-fn permission(selector: &usize) -> Permission {
-    Permission::parse(SELECTORS[*selector]).unwrap()
+fn permission(selector: usize) -> Permission {
+    Permission::parse(SELECTORS[selector]).unwrap()
 }
 
 fn model(world: &World) -> RoleModel {
@@ -205,13 +205,13 @@ fn model(world: &World) -> RoleModel {
     });
     let roles = world.roles.iter().enumerate().map(|(n, (selectors, owner_class))| Role {
         owner_class: *owner_class,
-        permissions: selectors.iter().map(permission).collect(),
+        permissions: selectors.iter().copied().map(permission).collect(),
         ..custom_role(role(n), &format!("r{n}"), &["*:*"])
     });
     let settings = Settings {
-        gate: world.gate.map(|(requires, guards)| Gate { requires: permission(&requires), guards: vec![format!("e{guards}")] }),
-        owner_only: world.owner_only.iter().map(permission).collect(),
-        root_only_actions: world.root_only.iter().map(permission).collect(),
+        gate: world.gate.map(|(requires, guards)| Gate { requires: permission(requires), guards: vec![format!("e{guards}")] }),
+        owner_only: world.owner_only.iter().copied().map(permission).collect(),
+        root_only_actions: world.root_only.iter().copied().map(permission).collect(),
         ..Preset::find("org-admin").unwrap().settings.clone()
     };
     let tree = OrganizationTree::new(organizations.collect()).unwrap().with_scopes(scopes.collect());

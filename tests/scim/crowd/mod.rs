@@ -1,7 +1,7 @@
 //! A hundred clients push overlapping people and memberships at once, over sockets; in the end the store is exactly what the
 //! acknowledged requests imply, down to the origin of every assignment.
 //!
-//! A few requests a client in `make test`; `ROLEGATE_CROWD_SECS=60` lets them go on for so long, with other draws each time.
+//! A few requests a client in `make test`; `ROLEGATE_TEST_CROWD_SECS=60` lets them go on for so long, with other draws each time.
 
 mod client;
 mod history;
@@ -82,7 +82,8 @@ async fn what_a_crowd_was_told_is_what_is_there(#[values(Engine::Sqlite, Engine:
 }
 
 async fn push(crowd: &Arc<Crowd>) {
-    let secs = std::env::var("ROLEGATE_CROWD_SECS").ok().map(|secs| secs.parse().expect("ROLEGATE_CROWD_SECS is a number of seconds"));
+    let secs =
+        std::env::var("ROLEGATE_TEST_CROWD_SECS").ok().map(|secs| secs.parse().expect("ROLEGATE_TEST_CROWD_SECS is a number of seconds"));
     let until = secs.map(|secs| Instant::now() + Duration::from_secs(secs));
     let seed = until.map_or(0, |_| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
     let mut clients = tokio::task::JoinSet::new();
