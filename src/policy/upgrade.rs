@@ -82,6 +82,7 @@ fn settings(tenants: &Settings, presets: &Settings) -> Settings {
         owner_only: presets.owner_only.clone(),
         root_only_actions: presets.root_only_actions.clone(),
         externally_managed: presets.externally_managed.clone(),
+        scope_kinds: presets.scope_kinds.clone(),
         ..tenants.clone()
     }
 }
@@ -103,6 +104,7 @@ impl Upgrade {
             ("owner_only", before.owner_only != after.owner_only),
             ("root_only_actions", before.root_only_actions != after.root_only_actions),
             ("externally_managed", before.externally_managed != after.externally_managed),
+            ("scope_kinds", before.scope_kinds != after.scope_kinds),
         ];
         for (field, _) in fields.into_iter().filter(|(_, differs)| *differs) {
             self.step("settings", "changed", field, Vec::new());

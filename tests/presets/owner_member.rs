@@ -53,11 +53,9 @@ async fn owners_demote_one_another_until_two_remain(#[values(Engine::Sqlite, Eng
 }
 
 #[tokio::test]
-async fn an_owner_signs_in_when_the_identity_providers_certificate_has_expired() {
+async fn an_owner_signs_in_by_break_glass_when_the_identity_providers_certificate_has_expired() {
     let house = House::open(Engine::Sqlite, "owner-member").await;
     house.gateway.app.clock.advance_secs(50 * 365 * 86_400);
-    let refused = house.sign_in("ada@acme.example", &[]).await;
-    assert!(refused.status.is_client_error(), "{}", refused.text());
     let app = &house.gateway.app;
     let tenant = rolegate::db::tenant::find_tenant(&app.db, house.tenant).await.unwrap().unwrap();
     let mut occasion = app.occasion(rolegate::domain::actor::Actor::HostOperator, "test");
@@ -65,7 +63,9 @@ async fn an_owner_signs_in_when_the_identity_providers_certificate_has_expired()
     let link = rolegate::admin::recover::recover(&app.db, &tenant, &mut occasion, None, &mut mint).await.unwrap();
     let mut browser = house.gateway.browser();
     assert_eq!(browser.post_form("/sign-in/link", &[("token", link.secret.expose())]).await.status, 303);
-    assert_eq!(browser.get_json(&format!("/api/v1/connections/{CONNECTION}/certificates")).await.status, 200);
+    // Times of one form sort as text.
+    let listed = browser.get_json(&format!("/api/v1/connections/{CONNECTION}/certificates")).await.json();
+    assert!(listed["certificates"][0]["not_after"].as_str().unwrap() < app.now().to_string().as_str(), "{listed}");
 }
 
 #[rstest]
