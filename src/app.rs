@@ -13,11 +13,12 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     admin::{
-        own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache, sign_in_log::SignInLog,
-        trusted::TrustedCache,
+        check::RuleNames, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
+        sign_in_log::SignInLog, trusted::TrustedCache,
     },
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
+    dns::Dns,
     domain::{
         actor::{Actor, Occasion, Tally},
         id::{IdSource, TenantId},
@@ -42,6 +43,7 @@ pub struct App {
     pub trusted: TrustedCache,
     pub session_rights: SessionRightsCache,
     pub own_keys: OwnKeysCache,
+    pub rule_names: RuleNames,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -55,6 +57,7 @@ pub struct App {
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
+    pub dns: Dns,
 }
 
 /// Whether tables are brought up to date when the database is opened.
@@ -115,6 +118,7 @@ impl App {
             trusted: TrustedCache::default(),
             session_rights: SessionRightsCache::default(),
             own_keys: OwnKeysCache::default(),
+            rule_names: RuleNames::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),
@@ -123,6 +127,7 @@ impl App {
             intake: Intake::default(),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
+            dns: Dns::system(),
         }
     }
 

@@ -3,8 +3,6 @@
 //! A name that nothing reads is an error, in the file and in the environment: a setting with a spelling mistake must not pass for a
 //! setting. Refuses to know what the settings are used for.
 
-mod network;
-
 use std::{
     collections::BTreeMap,
     fmt, io,
@@ -18,7 +16,7 @@ use url::{Host, Url};
 
 use crate::domain::secret::Secret;
 
-pub use network::{Network, NetworkError};
+pub use crate::domain::network::{Network, NetworkError};
 
 /// Every setting, by its name in the file; in the environment it is `ROLEGATE_` and the name in capitals.
 const NAMES: [&str; 11] = [

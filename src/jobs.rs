@@ -114,9 +114,10 @@ async fn mark_due(app: &App, tenant: TenantId, connection: ConnectionId) -> Resu
         let mut tx = app.db.begin().await?;
         let Some(published) = app.published.read(&mut tx, tenant, connection).await? else { return Ok(()) };
         let next = published.mapping.next_boundary(app.now().plus_secs(-SETTLED_SECS));
-        let accounts = identity::list_accounts(&mut tx, tenant, connection, last, CHUNK).await?;
+        let found = identity::list_accounts(&mut tx, tenant, connection, last, CHUNK).await?;
+        last = found.last().copied();
+        let accounts: Vec<_> = found.into_iter().map(|(_, account)| account).collect();
         identity::mark_stale(&mut tx, tenant, connection, &accounts).await?;
-        last = accounts.last().copied();
         if last.is_none() {
             db::mapping::set_due(&mut tx, tenant, connection, published.mapping.version, next).await?;
         }
@@ -182,6 +183,7 @@ pub async fn purge(app: &App) -> Result<(), JobError> {
     while logout::purge_logout_requests(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }
+    db::idempotency::purge(&app.db, app.now().plus_secs(-db::idempotency::TTL_SECS)).await?;
     while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }

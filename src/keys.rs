@@ -153,7 +153,13 @@ pub fn secret(random: [u8; 32]) -> Secret<String> {
 /// What the database keeps of a secret: its SHA-256. A secret of 256 random bits needs no slow hash.
 #[must_use]
 pub fn hash(secret: &str) -> String {
-    hex(&sha256(secret.as_bytes()))
+    hash_bytes(secret.as_bytes())
+}
+
+/// SHA-256, as lower-case hexadecimal.
+#[must_use]
+pub fn hash_bytes(bytes: &[u8]) -> String {
+    hex(&sha256(bytes))
 }
 
 /// Compares two secrets or hashes in a time that tells nothing but their lengths.

@@ -27,6 +27,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod db;
+pub mod dns;
 pub mod domain;
 pub mod http;
 pub mod jobs;

@@ -32,6 +32,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["http", "app", "cli", "main"]),
     ("sqlx", &["db"]),
+    // `admin` describes the values whose JSON is a contract.
+    ("utoipa", &["http", "admin"]),
     ("samael", &["saml"]),
     // `cli` signs as the identity provider of the demo.
     ("openssl", &["saml", "keys", "cli"]),

@@ -27,18 +27,20 @@ pub struct Floor {
 
 /// So many requests' worth of statements are enough for a mean.
 const ROUNDS: usize = 400;
+/// But no more statements than this.
+const STATEMENTS: usize = 40_000;
 
 pub async fn measure(seed: &Seed, step: &Step, statements: &Statements, concurrency: usize) -> Floor {
     let db = Db::open(&seed.scratch, PoolSize(16)).await.unwrap();
     prepare(&db).await;
     let begun = Instant::now();
     let mut workers = tokio::task::JoinSet::new();
-    let rounds = ROUNDS / concurrency;
+    let rounds = (ROUNDS.min(STATEMENTS / (statements.reads + statements.writes).max(1)) / concurrency).max(1);
     for worker in 0..concurrency {
         let (db, statements) = (db.clone(), *statements);
         workers.spawn(async move {
             for round in 0..rounds {
-                one(&db, &statements, worker * 1_000_000 + round * 100).await;
+                one(&db, &statements, worker * 1_000_000 + round * statements.writes).await;
             }
         });
     }
@@ -72,19 +74,22 @@ async fn one(db: &Db, statements: &Statements, first: usize) {
         }
         return;
     }
-    let mut tx = db.begin().await.unwrap();
-    for _ in 0..statements.reads {
-        let _: Option<(String,)> =
-            tx.query("select value from floor where tenant = $1 and id = $2").bind("t").bind("here").optional().await.unwrap();
+    for commit in 0..statements.commits {
+        let part = |all: usize| all * commit / statements.commits..all * (commit + 1) / statements.commits;
+        let mut tx = db.begin().await.unwrap();
+        for _ in part(statements.reads) {
+            let _: Option<(String,)> =
+                tx.query("select value from floor where tenant = $1 and id = $2").bind("t").bind("here").optional().await.unwrap();
+        }
+        for write in part(statements.writes) {
+            tx.query("insert into floor (tenant, id, value) values ($1, $2, $3) on conflict do nothing")
+                .bind("t")
+                .bind(format!("{:016}", first + write))
+                .bind(VALUE)
+                .run()
+                .await
+                .unwrap();
+        }
+        tx.commit().await.unwrap();
     }
-    for write in 0..statements.writes {
-        tx.query("insert into floor (tenant, id, value) values ($1, $2, $3) on conflict do nothing")
-            .bind("t")
-            .bind(format!("{:016}", first + write))
-            .bind(VALUE)
-            .run()
-            .await
-            .unwrap();
-    }
-    tx.commit().await.unwrap();
 }

@@ -3,9 +3,11 @@
 //! The released binary serves on loopback; this process is the client, and the floor: the same number of bare SQL statements and
 //! commits on the same kind of database, and a bare signature verification. Times are for orientation, ratios are the result.
 //!
-//! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone, `ARGS=saml` sign-ins in this process.
+//! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone, `ARGS=saml` sign-ins in this process; further words
+//! choose the requests whose names have one of them (`make bench ARGS="sqlite list group"`).
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark reads the clock, and what fails in it ends it")]
 
+mod check;
 mod client;
 mod floor;
 mod load;
@@ -25,24 +27,32 @@ use server::Server;
 const CONCURRENCY: [usize; 3] = [1, 8, 64];
 
 fn main() {
-    let only = env::args().find(|argument| ["sqlite", "postgres", "saml"].contains(&argument.as_str()));
+    let engines = ["sqlite", "postgres"];
+    let (only, words): (Vec<String>, Vec<String>) = env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .partition(|argument| engines.contains(&argument.as_str()) || argument == "saml");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut report = Report::default();
-    for engine in ["sqlite", "postgres"] {
-        if only.as_deref().is_none_or(|only| only == engine) {
-            runtime.block_on(measure(engine, &mut report));
+    for engine in engines {
+        if only.is_empty() || only.iter().any(|only| only == engine) {
+            if words.is_empty() || words.iter().any(|word| "check".contains(word.as_str())) {
+                runtime.block_on(check::measure(engine));
+            }
+            runtime.block_on(measure(engine, &words, &mut report));
         }
     }
     report.print();
-    if only.as_deref().is_none_or(|only| only == "saml") {
+    if only.is_empty() || only.iter().any(|only| only == "saml") {
         runtime.block_on(saml::measure());
     }
 }
 
-async fn measure(engine: &'static str, report: &mut Report) {
+async fn measure(engine: &'static str, words: &[String], report: &mut Report) {
     eprintln!("== {engine}: seeding");
     let seed = Seed::make(engine).await;
-    let steps = Step::all(&seed);
+    let mut steps = Step::all(&seed);
+    steps.retain(|step| words.is_empty() || words.iter().any(|word| step.name.contains(word.as_str())));
 
     // First with every statement in the log, to know what the floor has to do.
     let mut server = Server::start(&seed, Some("warn,sqlx::query=debug")).await;
@@ -55,7 +65,7 @@ async fn measure(engine: &'static str, report: &mut Report) {
     let mut server = Server::start(&seed, None).await;
     report.idle(engine, server.resident_kib());
     for (step, statements) in steps.iter().zip(&statements) {
-        for concurrency in CONCURRENCY {
+        for concurrency in CONCURRENCY.into_iter().filter(|at_once| *at_once == 1 || !step.is_alone()) {
             eprintln!("== {engine}: {} at {concurrency}", step.name);
             let floor = floor::measure(&seed, step, statements, concurrency).await;
             let measured = Load::run(&seed, &mut server, step, concurrency).await;

@@ -60,19 +60,51 @@ impl Report {
             println!("{line}");
         }
         println!();
-        for (large, small, limit) in [("group add at 50000", "group add at 10", 1.3), ("filter at 100000", "filter at 1000", 1.5)] {
-            for (engine, name, concurrency, mean) in &self.means {
-                let other = self.means.iter().find(|(e, n, c, _)| e == engine && n == small && c == concurrency);
-                if let (true, Some((_, _, _, base))) = (name == large, other) {
-                    println!(
-                        "{engine}, {concurrency} at once: {large} / {small} = {:.2} (to reach: {limit})",
-                        mean.as_secs_f64() / base.as_secs_f64()
-                    );
-                }
-            }
+        for ratio in &RATIOS {
+            self.print_ratio(ratio);
         }
         for line in &self.memory {
             println!("{line}");
+        }
+    }
+}
+
+/// What one kind of request may cost beside another of the same run.
+struct Ratio {
+    of: &'static str,
+    /// Requests of the other kind that stand against one of this.
+    to: (u32, &'static str),
+    limit: Limit,
+}
+
+enum Limit {
+    AtMost(f64),
+    /// So many times faster.
+    Faster(f64),
+}
+
+const RATIOS: [Ratio; 7] = [
+    Ratio { of: "group add at 50000", to: (1, "group add at 10"), limit: Limit::AtMost(1.2) },
+    Ratio { of: "group remove at 50000", to: (1, "group remove at 10"), limit: Limit::AtMost(1.2) },
+    Ratio { of: "group add of 1000", to: (1, "group add at 10"), limit: Limit::AtMost(60.0) },
+    Ratio { of: "list at 99000 by cursor", to: (1, "list first page"), limit: Limit::AtMost(1.3) },
+    Ratio { of: "list at 99000 by startIndex", to: (1, "list first page"), limit: Limit::AtMost(3.0) },
+    Ratio { of: "bulk of 1000 creates", to: (1000, "create"), limit: Limit::Faster(5.0) },
+    Ratio { of: "filter at 100000", to: (1, "filter at 1000"), limit: Limit::AtMost(1.5) },
+];
+
+impl Report {
+    fn print_ratio(&self, ratio: &Ratio) {
+        let (times, small) = ratio.to;
+        for (engine, name, concurrency, mean) in &self.means {
+            let other = self.means.iter().find(|(e, n, c, _)| e == engine && *n == small && c == concurrency);
+            let (true, Some((_, _, _, base))) = (name == ratio.of, other) else { continue };
+            let (mean, base) = (mean.as_secs_f64(), (*base * times).as_secs_f64());
+            let line = match ratio.limit {
+                Limit::AtMost(limit) => format!("{name} / {small} = {:.2} (at most {limit})", mean / base),
+                Limit::Faster(limit) => format!("{name}: {:.1} times as fast as {times} x {small} (at least {limit})", base / mean),
+            };
+            println!("{engine}, {concurrency} at once: {line}");
         }
     }
 }

@@ -27,6 +27,7 @@ use rolegate::{
 use samael::crypto::{CertificateDer, Crypto, CryptoProvider, ReduceMode};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 #[derive(Debug, Clone)]
 pub struct Directory {
@@ -50,6 +51,8 @@ pub struct Seed {
     pub large: Directory,
     pub group_of_10: String,
     pub group_of_50_000: String,
+    /// The cursor behind the first 99,000 people, once it was walked to, and how many people there were then.
+    pub far: Arc<OnceCell<(String, usize)>>,
     /// Where the floor is measured.
     pub scratch: String,
     pub port: u16,
@@ -60,12 +63,14 @@ struct Inner {
     address: String,
     idp: IssuerKey,
     counter: AtomicUsize,
+    /// People made since in the large directory.
+    made: AtomicUsize,
     responses: Mutex<Vec<String>>,
 }
 
 const IDP: &str = "https://idp.bench.example";
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
 }
@@ -95,9 +100,17 @@ impl Seed {
                 users: Arc::default(),
                 slug: "large",
             },
-            inner: Arc::new(Inner { folder, address, idp, counter: AtomicUsize::new(0), responses: Mutex::default() }),
+            inner: Arc::new(Inner {
+                folder,
+                address,
+                idp,
+                counter: AtomicUsize::new(0),
+                made: AtomicUsize::new(0),
+                responses: Mutex::default(),
+            }),
             group_of_10: String::new(),
             group_of_50_000: String::new(),
+            far: Arc::default(),
             scratch,
             port,
         };
@@ -139,6 +152,26 @@ impl Seed {
     /// A number that no other call gets.
     pub fn unique(&self) -> usize {
         self.inner.counter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes that so many people were made in the large directory.
+    pub fn made(&self, people: usize) {
+        self.inner.made.fetch_add(people, Ordering::Relaxed);
+    }
+
+    /// How many people are in the large directory.
+    pub fn people(&self) -> usize {
+        self.large.users.len() + self.inner.made.load(Ordering::Relaxed)
+    }
+
+    /// Waits until nobody waits any more to be mapped again.
+    pub async fn mapped(&self) {
+        let db = Db::open(&self.inner.address, PoolSize(1)).await.unwrap();
+        let marked = "select account from identity where mapping_version < 0 and scim_state <> 'deleted' limit 1";
+        while db.query(marked).optional::<(String,)>().await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        db.close().await;
     }
 
     fn apply(&self) {
@@ -231,7 +264,7 @@ fn form(response: &str) -> String {
 }
 
 /// A fresh database on the cluster of `make bench`.
-fn database(name: &str) -> String {
+pub fn database(name: &str) -> String {
     let admin =
         env::var("ROLEGATE_TEST_POSTGRES").expect("run `make bench`: it starts a PostgreSQL and names it in ROLEGATE_TEST_POSTGRES");
     let run = |sql: String| {

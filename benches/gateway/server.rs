@@ -53,13 +53,15 @@ impl Server {
     /// The statements in the log of one request of this kind, after another that filled the caches.
     pub async fn statements_of(&mut self, seed: &Seed, step: &Step) -> Statements {
         let mut client = Client::connect(self.port).await;
+        step.before(seed, &mut client, 900_000).await;
         step.once(seed, &mut client, 900_000).await;
+        step.after(seed, &mut client, 900_000).await;
+        step.before(seed, &mut client, 900_001).await;
         // What runs after the commit (numbers and seals) belongs to nobody's request: it has come to rest by then.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let before = fs::read_to_string(seed.log()).unwrap().len();
-        let answered = step.once(seed, &mut client, 900_001).await;
-        let _ = answered;
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        step.once(seed, &mut client, 900_001).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
         let log = fs::read_to_string(seed.log()).unwrap();
         let mut statements = Statements::default();
         for line in log[before..].lines().filter(|line| line.contains("sqlx::query")) {
@@ -74,7 +76,8 @@ impl Server {
                 statements.reads += 1;
             }
         }
-        statements.commits = usize::from(statements.writes > 0);
+        statements.commits = if statements.writes > 0 { step.commits() } else { 0 };
+        step.after(seed, &mut client, 900_001).await;
         statements
     }
 

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    attribute_schema,
     change::Change,
     current,
     plan::{Metadata, Plan, PlanError, plan},
@@ -284,6 +285,14 @@ impl Work<'_> {
                 self.note("mapping.published", "connection", connection, detail);
             }
             Change::WithdrawConnection { connection } => self.withdraw_connection(connection).await?,
+            Change::PutAttributeSchema { definition, document, .. } => {
+                db::custom_schema::put_custom_schema(self.tx, tenant, document, true, now).await?;
+                self.note("attribute_schema.changed", "tenant", &tenant, attribute_schema::detail(definition));
+            }
+            Change::DeleteAttributeSchema => {
+                sure(db::custom_schema::delete_custom_schema(self.tx, tenant).await?)?;
+                self.note("attribute_schema.deleted", "tenant", &tenant, json!({}));
+            }
             Change::CreateOwner { account, email, name } => self.create_owner(*account, email, name).await?,
             Change::UpdateOwner { account, what } => {
                 db::account::update_account(self.tx, tenant, account, now).await?;
@@ -380,7 +389,7 @@ impl Work<'_> {
             from_file: true,
         };
         db::account::insert_account(self.tx, tenant, &row, now).await?;
-        db::account::join(self.tx, tenant, account, root, now).await?;
+        db::account::join(self.tx, tenant, &[(account, root)], now).await?;
         self.note("account.created", "account", &account, json!({ "by": "file" }));
         self.make_owner(&row).await
     }
@@ -509,6 +518,8 @@ fn changes_model(change: &Change) -> bool {
         | Change::TrustCertificate { .. }
         | Change::PublishMapping { .. }
         | Change::WithdrawConnection { .. }
+        | Change::PutAttributeSchema { .. }
+        | Change::DeleteAttributeSchema
         | Change::CreateOwner { .. }
         | Change::UpdateOwner { .. }
         | Change::RestoreOwner { .. }

@@ -16,6 +16,7 @@ use crate::{
     },
     policy::mapping::Mapping,
     saml::Certificate,
+    scim::schema::Definition,
 };
 
 /// One step. `what` says in words what differs.
@@ -78,6 +79,14 @@ pub enum Change {
     WithdrawConnection {
         connection: Connection,
     },
+    /// Declares the tenant's own extension of User, or another one in its place.
+    PutAttributeSchema {
+        definition: Definition,
+        document: String,
+        /// Empty where there was none.
+        what: Vec<String>,
+    },
+    DeleteAttributeSchema,
     CreateOwner {
         account: AccountId,
         email: Email,
@@ -143,6 +152,12 @@ impl fmt::Display for Change {
             Self::WithdrawConnection { connection } => {
                 write!(f, "- connection {}: disabled, and what its rules and its default gave is withdrawn", connection.slug)
             }
+            Self::PutAttributeSchema { definition, what, .. } if what.is_empty() => {
+                let names: Vec<_> = definition.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
+                write!(f, "+ attribute schema {}: {}", definition.urn, names.join(", "))
+            }
+            Self::PutAttributeSchema { what, .. } => write!(f, "~ attribute schema: {}", what.join("; ")),
+            Self::DeleteAttributeSchema => write!(f, "- attribute schema"),
             Self::CreateOwner { email, .. } => write!(f, "+ owner {}", email.as_str()),
             Self::UpdateOwner { account, what } => write!(f, "~ owner {}: {}", account.account.user_name, what.join("; ")),
             Self::RestoreOwner { account } => write!(f, "+ owner {} (known from before)", account.account.user_name),

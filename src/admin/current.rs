@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     db::{
-        self, DbError, Tx, account::AccountRow, certificate::IdpCertificateRow, connection::ConnectionRow, organization::OrganizationRow,
-        role::RoleRow, tenant::Tenant,
+        self, DbError, Tx, account::AccountRow, certificate::IdpCertificateRow, connection::ConnectionRow, custom_schema::CustomSchema,
+        organization::OrganizationRow, role::RoleRow, tenant::Tenant,
     },
     domain::{
         assignment::Origin,
@@ -32,13 +32,14 @@ pub struct Current {
     pub holders: BTreeMap<RoleId, Vec<String>>,
     /// Organizations in which somebody is at home, a member, or holds something.
     pub peopled: Vec<OrganizationId>,
+    pub attribute_schema: Option<CustomSchema>,
 }
 
-/// `None` when there is no such tenant. Organizations are locked: of two files that are applied at once, the second waits.
+/// `None` when there is no such tenant. The tree is locked: of two files that are applied at once, the second waits.
 pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> {
     let Some(tenant) = db::tenant::find_tenant_by_slug(&mut *tx, slug.as_str()).await? else { return Ok(None) };
     let id = tenant.id;
-    db::organization::lock_organizations(tx, id).await?;
+    db::organization::lock_tree(tx, id).await?;
     // Another file may have been applied while this one waited.
     let Some(tenant) = db::tenant::find_tenant(&mut *tx, id).await? else { return Ok(None) };
     let organizations = db::organization::list_organizations(&mut *tx, id).await?;
@@ -59,5 +60,18 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
         holders.entry(role).or_default().push(name);
     }
     let peopled = db::listing::list_peopled(&mut *tx, id).await?;
-    Ok(Some(Current { tenant, organizations, roles, connections, mappings, certificates, file_accounts, file_owners, holders, peopled }))
+    let attribute_schema = db::custom_schema::find_custom_schema(&mut *tx, id).await?;
+    Ok(Some(Current {
+        tenant,
+        organizations,
+        roles,
+        connections,
+        mappings,
+        certificates,
+        file_accounts,
+        file_owners,
+        holders,
+        peopled,
+        attribute_schema,
+    }))
 }

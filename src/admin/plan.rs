@@ -4,6 +4,7 @@
 //! Only what files made is changed or withdrawn. What people made stays as it is; a file that names it is refused, unless it says
 //! what is there anyway.
 
+mod attribute_schema;
 mod mapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,7 @@ pub fn plan(file: &TenantFile, metadata: &Metadata, current: Option<&Current>, i
     planner.vanished()?;
     planner.roles()?;
     let tree = planner.organizations()?;
+    planner.attribute_schema()?;
     planner.connections(&tree)?;
     planner.owners();
     let Planner { mut changes, withdrawals, .. } = planner;
@@ -112,6 +114,10 @@ impl Planner<'_> {
         if current.tenant.preset != tenant.preset {
             let why = format!("the tenant was made from the preset {}, which cannot be changed", current.tenant.preset);
             return Err(entry.slug.place.refuse(why).into());
+        }
+        let mut tenant = tenant;
+        if !entry.says_registration {
+            tenant.settings.self_service_org_registration = current.tenant.settings.self_service_org_registration;
         }
         let what = [
             differences(&json!({ "name": current.tenant.name }), &json!({ "name": tenant.name })),

@@ -72,6 +72,8 @@ pub struct TenantFile {
     pub owners: Vec<OwnerEntry>,
     pub roles: Vec<RoleEntry>,
     pub connections: Vec<ConnectionEntry>,
+    /// The tenant's own extension of User, as JSON that can be read.
+    pub attribute_schema: Option<At<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +84,8 @@ pub struct TenantEntry {
     pub preset: &'static Preset,
     /// The preset's, with what the file says otherwise.
     pub settings: Settings,
+    /// Whether the file itself says so; else the switch stays as people set it.
+    pub says_registration: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -272,6 +276,22 @@ grant = [{ role = "Organization Context Manager", organization = "acme" }]
         assert_eq!(file.roles[0].permissions.len(), 1);
         let refused = parse(&format!("{}{role}", SMALL.replace("idaas", "owner-member"))).unwrap_err();
         assert!(refused.to_string().contains("line 6: roles.name: the preset owner-member has no custom roles"), "{refused}");
+    }
+
+    #[test]
+    fn a_schema_is_read_as_the_api_reads_it() {
+        let schema = |rest: &str| {
+            let urn = "urn:example:params:scim:schemas:extension:acme:2.0:User";
+            format!("{SMALL}[attribute_schema]\nid = '{urn}'\nname = 'Acme'\n{rest}")
+        };
+        let file = parse(&schema("[[attribute_schema.attributes]]\nname = 'site'\nmultiValued = true\n")).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&file.attribute_schema.unwrap().value).unwrap();
+        assert_eq!(document["attributes"], serde_json::json!([{ "name": "site", "multiValued": true }]));
+        let refused = |rest: &str| parse(&schema(rest)).unwrap_err().to_string();
+        let at = "tenants/acme.toml, line 5: attribute_schema: ";
+        assert_eq!(refused("attributes = []\n"), format!("{at}the schema has no attributes; declare at least one"));
+        assert!(refused("[[attribute_schema.attributes]]\nname = 'a b'\n").starts_with(at));
+        assert!(refused("[[attribute_schema.attributes]]\nname = 'a'\nkind = 'string'\n").contains("unknown field `kind`"));
     }
 
     #[test]

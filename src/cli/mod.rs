@@ -10,8 +10,10 @@ mod certificates;
 mod check;
 mod demo;
 mod duration;
+mod idp_metadata;
 mod keys;
 mod metadata;
+mod oauth_client;
 mod output;
 mod owner;
 mod plan;
@@ -65,9 +67,15 @@ enum Command {
     /// The gateway's own keys of a connection, and the master key that protects them
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// The metadata of a connection's identity provider
+    #[command(subcommand)]
+    Metadata(idp_metadata::MetadataCommand),
     /// The certificates by which a connection's identity provider is believed
     #[command(subcommand)]
     Certificates(certificates::Certificates),
+    /// OAuth 2.0 clients of a connection, for identity providers that fetch short-lived SCIM tokens
+    #[command(subcommand)]
+    OauthClient(oauth_client::OauthClient),
     /// List accounts with what they hold, and why
     Accounts(accounts::Accounts),
     /// List assignments with their origins
@@ -137,7 +145,9 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
         Command::Keys(command) => command.run(context, output).await,
+        Command::Metadata(command) => command.run(context, output).await,
         Command::Certificates(command) => command.run(context, output).await,
+        Command::OauthClient(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
         Command::SignIns(command) => command.run(context, output).await,

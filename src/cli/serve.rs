@@ -56,7 +56,8 @@ pub async fn serve(app: App, listener: TcpListener, stop: watch::Receiver<bool>)
             tracing::debug!(%error, "a socket keeps its delay");
         }
     });
-    let server = axum::serve(listener, http::router(app.clone())).with_graceful_shutdown(told(stop.clone())).into_future();
+    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(told(stop.clone())).into_future();
     let outcome = tokio::select! {
         outcome = server => outcome,
         // Requests run in tasks of their own: what is cut off here is only clients that do not finish sending.

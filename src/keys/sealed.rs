@@ -8,8 +8,8 @@ use crate::domain::secret::Secret;
 
 pub(super) const NONCE: usize = 12;
 const TAG: usize = 16;
-/// Of a sealed text, before anything is made of it.
-const LONGEST: usize = 16 * 1024;
+/// Of a sealed text, before anything is made of it. Who takes them from strangers sets narrower bounds.
+const LONGEST: usize = 16 << 20;
 
 impl Keys {
     /// Seals bytes for one purpose. `nonce` must be random: two of one key must never be the same.

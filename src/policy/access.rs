@@ -10,12 +10,12 @@ use crate::domain::{
     assignment::Assignment,
     capability::Capability,
     catalogue::Permission,
-    id::{GroupId, OrganizationId},
+    id::{AccountId, GroupId, OrganizationId},
     model::RoleModel,
 };
 
 use super::{
-    action::{self, Action},
+    action::{self, Action, ReadAssignments},
     managed::manages,
     permission::{Verdict, acts_at, is_listed, judge},
 };
@@ -180,6 +180,14 @@ pub fn usable_permissions(account: &AccountActor, model: &RoleModel, at: Organiz
     }
 }
 
+/// Whether the actor may learn what this account may do at the organization: of itself everybody may.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_about(actor: &Actor, model: &RoleModel, account: AccountId, at: OrganizationId) -> Result<Grant<ReadAssignments>, Denied> {
+    if actor.account_id() == Some(account) { Ok(Grant::new(actor, at)) } else { authorize(actor, model, at) }
+}
+
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
 /// For what has no place of its own, such as entering the console.
 ///
@@ -223,7 +231,8 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
                 }
                 Verdict::OwnerOnly => Err(Denied::OwnerOnly { capability }),
                 Verdict::NotNamed if capability.is_owner_only() => Err(Denied::OwnerOnly { capability }),
-                Verdict::NotNamed => {
+                // What is held on one resource opens nothing of the gateway.
+                Verdict::NotNamed | Verdict::SelfService => {
                     let opened_by = opening(model, capability).map(|(entity, action)| format!("{entity}:{action}")).collect();
                     Err(Denied::NotPermitted { capability, at, opened_by })
                 }
@@ -233,7 +242,7 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
 }
 
 /// The pairs that open the capability in this tenant.
-fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
     model.catalogue.iter().flat_map(move |entity| {
         let opens = entity.opens.iter().filter(move |(_, capabilities)| capabilities.contains(&capability));
         opens.map(|(action, _)| (entity.key.as_str(), action.as_str()))
@@ -269,8 +278,8 @@ mod tests {
         },
         policy::{
             action::{
-                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadAssignments, ReadCertificates,
-                RotateCertificates, SignInToConsole, UpdateConnections, UpdateRoles,
+                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates, RotateCertificates,
+                SignInToConsole, UpdateConnections, UpdateRoles,
             },
             fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
         },

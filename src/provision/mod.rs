@@ -3,11 +3,15 @@
 //! Facts in, effects out, in one transaction that the caller begins and commits: lock, load, decide (`policy`), write, with the
 //! audit rows and the events of the change beside it. SCIM, SAML, the command line and people differ only in how they get here.
 
+mod affiliation;
+pub mod assign;
 mod correlation;
 pub mod grant;
 pub mod group;
 mod held_back;
 pub mod keep;
+pub mod membership;
+pub mod person;
 pub mod published;
 mod reconcile;
 mod record;
@@ -65,20 +69,26 @@ impl From<DbError> for ProvisionError {
 }
 
 /// What must be true of the version of a resource before it may be changed (RFC 7644 section 3.14).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
     None,
-    /// `If-Match: *`, or one of several versions.
+    /// `If-Match: *`
     Any,
-    Version(i64),
+    /// It is one of these; none of them is one that nobody ever had.
+    OneOf(Vec<i64>),
 }
 
 impl Precondition {
-    fn check(self, version: i64) -> Result<(), ProvisionError> {
+    pub(crate) fn check(&self, version: i64) -> Result<(), ProvisionError> {
+        if self.admits(version) { Ok(()) } else { Err(ProvisionError::Stale) }
+    }
+
+    /// Whether what has this version may be changed.
+    #[must_use]
+    pub fn admits(&self, version: i64) -> bool {
         match self {
-            Self::None | Self::Any => Ok(()),
-            Self::Version(expected) if expected == version => Ok(()),
-            Self::Version(_) => Err(ProvisionError::Stale),
+            Self::None | Self::Any => true,
+            Self::OneOf(expected) => expected.contains(&version),
         }
     }
 }

@@ -9,7 +9,11 @@ use rolegate::{
         plan::Metadata,
         tenant_file::TenantFile,
     },
-    db::{Db, tenant},
+    db::{
+        Db,
+        custom_schema::{find_custom_schema, put_custom_schema},
+        tenant,
+    },
     domain::{actor::Occasion, secret::Secret},
 };
 use rstest::rstest;
@@ -206,6 +210,47 @@ async fn a_connection_slug_belongs_to_one_tenant_of_the_installation(#[values(En
     let refused = try_apply(&db, &other, 2).await.unwrap_err();
     assert!(refused.to_string().contains("acme-okta is taken by another tenant"), "{refused}");
     assert_eq!(tenant::list_tenants(&*db).await.unwrap().len(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_tenants_own_schema_is_declared_changed_and_withdrawn(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    const URN: &str = "urn:example:params:scim:schemas:extension:acme:2.0:User";
+    let db = engine.fresh().await;
+    let tenant = apply_text(&db, BASE, 1).await.tenant;
+    let declared = async || find_custom_schema(&*db, tenant).await.unwrap();
+    let schema = |attributes: &[&str]| {
+        let attributes: Vec<_> = attributes.iter().map(|line| format!("[[attribute_schema.attributes]]\n{line}\n")).collect();
+        format!("{BASE}[attribute_schema]\nid = \"{URN}\"\nname = \"Acme\"\n{}", attributes.concat())
+    };
+    let site = schema(&["name = \"site\""]);
+    assert_eq!(shown(&apply_text(&db, &site, 2).await), [format!("+ attribute schema {URN}: site")]);
+    let first = declared().await.unwrap();
+    assert_eq!((first.definition.attributes[0].name.as_str(), first.from_file), ("site", true));
+    assert!(shown(&apply_text(&db, &site, 3).await).is_empty());
+
+    let badge = schema(&["name = \"site\"\ncaseExact = true", "name = \"badge\"\ntype = \"integer\""]);
+    let changed = "~ attribute schema: attributes.site.caseExact: nothing → true; attributes.badge: nothing → {\"name\":\"badge\",\"type\":\"integer\"}";
+    assert_eq!(shown(&apply_text(&db, &badge, 4).await), [changed]);
+    let second = declared().await.unwrap();
+    assert!(second.version > first.version && second.definition.attributes.len() == 2);
+    assert_eq!(shown(&apply_text(&db, BASE, 5).await), ["- attribute schema"]);
+    assert_eq!(declared().await, None);
+
+    // One that a person declared is theirs.
+    let mut tx = db.begin().await.unwrap();
+    let document = json!({ "id": URN, "name": "Acme", "attributes": [{ "name": "site" }] }).to_string();
+    put_custom_schema(&mut tx, tenant, &document, false, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(shown(&apply_text(&db, BASE, 6).await).is_empty());
+    assert!(shown(&apply_text(&db, &site, 7).await).is_empty(), "it says the same");
+    let refused = try_apply(&db, &badge, 8).await.unwrap_err().to_string();
+    assert!(refused.contains("attribute_schema: the tenant has a schema that no file made"), "{refused}");
+    assert!(declared().await.is_some_and(|schema| !schema.from_file));
+    let actions: Vec<(String,)> =
+        db.query("select action from audit where action like 'attribute_schema%' order by action").all().await.unwrap();
+    let actions: Vec<_> = actions.iter().map(|(action,)| action.as_str()).collect();
+    assert_eq!(actions, ["attribute_schema.changed", "attribute_schema.changed", "attribute_schema.deleted"]);
 }
 
 /// The actor of `apply` is the host operator, in every audit row.

@@ -79,7 +79,7 @@ fn check(listed: &Listed, [nobody, stranger, without, member, manager, owner, to
     let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
     match listed.entry {
         Entry::Open => {}
-        Entry::Session => {
+        Entry::Session | Entry::Read | Entry::Change => {
             assert_eq!((*nobody, *token), (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED), "{listed:?}");
             if listed.path.contains("{slug}") {
                 assert_eq!(*stranger, StatusCode::NOT_FOUND, "nobody is told what another tenant has: {listed:?}");

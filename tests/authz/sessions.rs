@@ -187,7 +187,7 @@ async fn versions_of_roles_go_when_no_session_can_need_them() {
     assert_eq!(gateway.count("select count(*) from role_version").await, 0);
 }
 
-/// Every change that a session can make: without its token, with another one's, and from another site's page.
+/// Every change that a session can make, through pages and through the API: without its token, with another one's, and from another site's page.
 #[tokio::test]
 async fn no_change_is_made_without_the_sessions_own_token() {
     let gateway = house(Engine::Sqlite, "owner-member", "").await;
@@ -195,7 +195,11 @@ async fn no_change_is_made_without_the_sessions_own_token() {
     let mut other = person(&gateway, "Organization Owner").await;
     let (own, others) = (owner.csrf_token().await, other.csrf_token().await);
     let mut walked = 0;
-    for listed in http::routes().table().iter().filter(|listed| listed.entry == Entry::Session && listed.method != Method::GET) {
+    for listed in http::routes()
+        .table()
+        .iter()
+        .filter(|listed| matches!(listed.entry, Entry::Session | Entry::Change) && listed.method != Method::GET)
+    {
         let id = "01900000-0000-7000-8000-000000000001";
         let path = listed.path.replace("{slug}", "acme-okta");
         let path = path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/");

@@ -144,6 +144,49 @@ fn tokens_are_made_listed_and_revoked() {
 }
 
 #[test]
+fn oauth_clients_are_made_given_a_second_secret_and_revoked() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let on = ["--connection", "acme-okta"];
+    let told = String::from_utf8(host.run(&[&["oauth-client", "list"], &on[..]].concat()).stdout).unwrap();
+    assert_eq!(told, "acme-okta has no OAuth client yet: `rolegate oauth-client create --connection acme-okta` makes one\n");
+    let made = host.json(&[&["oauth-client", "create", "--name", "Entra", "--json"], &on[..]].concat());
+    assert_eq!(keys(&made), ["client_id", "secret_id", "client_secret", "expires_at", "token_url"]);
+    assert_eq!(made["token_url"], "http://127.0.0.1:8080/connections/acme-okta/oauth/token");
+    let client = made["client_id"].as_str().unwrap();
+    let second = host.json(&[&["oauth-client", "add-secret", client, "--json"], &on[..]].concat());
+    assert_eq!((&second["client_id"], second["client_secret"] == made["client_secret"]), (&made["client_id"], false));
+    let (status, why) = refused(&host.run(&[&["oauth-client", "add-secret", client], &on[..]].concat()));
+    assert!(status == 1 && why.lines().count() == 1 && why.contains("two live secrets already"), "{why}");
+
+    let states = || {
+        let listed = host.json(&[&["oauth-client", "list", "--json"], &on[..]].concat());
+        assert_eq!((&listed[0]["client_id"], &listed[0]["name"]), (&made["client_id"], &json!("Entra")));
+        assert!(!listed.to_string().contains("client_secret"));
+        let secrets = listed[0]["secrets"].as_array().unwrap();
+        secrets.iter().map(|secret| secret["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(), ["live", "live"]);
+    let first = made["secret_id"].as_str().unwrap();
+    assert!(host.run(&[&["oauth-client", "revoke-secret", client, first], &on[..]].concat()).status.success());
+    assert_eq!(states(), ["revoked", "live"]);
+    assert!(host.run(&[&["oauth-client", "revoke", client], &on[..]].concat()).status.success());
+    assert_eq!(states(), ["revoked", "revoked"]);
+    let told = String::from_utf8(host.run(&[&["oauth-client", "list"], &on[..]].concat()).stdout).unwrap();
+    assert!(
+        told.starts_with(&format!("{client}  Entra  revoked 2")) && told.contains(&format!("\n  secret {first}  revoked, until 2")),
+        "{told}"
+    );
+    let unknown = "01890000-0000-7000-8000-000000000000";
+    let (status, why) = refused(&host.run(&[&["oauth-client", "revoke", unknown], &on[..]].concat()));
+    assert!(status == 1 && why.contains("acme-okta: the connection has no such client"), "{why}");
+    let export = String::from_utf8(host.run(&["audit", "export"]).stdout).unwrap();
+    for action in ["oauth_client.created", "oauth_secret.created", "oauth_secret.revoked", "oauth_client.revoked"] {
+        assert!(export.contains(&format!("\"{action}\"")) && !export.contains(made["client_secret"].as_str().unwrap()), "{action}");
+    }
+}
+
+#[test]
 fn listings_say_why_and_the_audit_chain_holds() {
     let host = Host::new();
     host.json(&["apply", "acme.toml", "--json"]);

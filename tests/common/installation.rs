@@ -15,6 +15,8 @@ use rolegate::{
     },
     app::{App, Clock, Migrations, Random},
     config::Config,
+    db::{Db, PoolSize},
+    dns::Dns,
     domain::actor::Actor,
     http, jobs, keys,
     saml::IdpMetadata,
@@ -48,7 +50,20 @@ impl Gateway {
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
-        Self { router: http::router(app.clone()), app, database: database, home: home }
+        Self { router: http::router(app.clone()), app, database, home }
+    }
+
+    /// The same gateway, which asks this DNS server.
+    pub fn asking(mut self, dns: Dns) -> Self {
+        self.app.dns = dns;
+        self.router = http::router(self.app.clone());
+        self
+    }
+
+    /// Another node on the same database: it has caches of its own.
+    pub fn node(&self) -> App {
+        let config = (*self.app.config).clone();
+        App::assemble(self.app.db.clone(), self.app.keys.clone(), config, self.app.clock.clone(), Random::System)
     }
 
     /// Applies the text of a tenant file; connections that name a file of metadata get that of the tests' identity provider.
@@ -91,6 +106,11 @@ impl Gateway {
     /// Where the data and the master key are.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// The database once more, after a server of the test has closed it.
+    pub async fn reopen(&self) -> Db {
+        Db::open(&self.database.address, PoolSize(2)).await.unwrap()
     }
 
     /// Where the database is.

@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod idp;
 pub mod installation;
 pub mod process;
+pub mod statements;
 pub mod whole;
 
 use rolegate::domain::{

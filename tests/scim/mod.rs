@@ -3,6 +3,8 @@
 mod bulk;
 mod callers;
 mod concurrent;
+mod constant;
+mod crowd;
 mod discovery;
 mod groups;
 mod habits;

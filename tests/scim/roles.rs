@@ -62,7 +62,9 @@ async fn a_declared_extension_holds_for_its_tenant_alone(#[values(Engine::Sqlite
         let attributes = json!([{ "name": "tenant_code" }, { "name": "level", "type": level }]);
         let document = json!({ "id": urn, "name": "Acme", "attributes": attributes });
         let mut tx = gateway.db().begin().await.unwrap();
-        put_custom_schema(&mut tx, id::<rolegate::domain::id::kind::Tenant>(1) as TenantId, &document.to_string(), NOW).await.unwrap();
+        put_custom_schema(&mut tx, id::<rolegate::domain::id::kind::Tenant>(1) as TenantId, &document.to_string(), false, NOW)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     };
     declare("integer").await;

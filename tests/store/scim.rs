@@ -132,8 +132,8 @@ async fn a_tenants_schema_is_written_over_and_removed(#[values(Engine::Sqlite, E
     let document = |name: &str| format!(r#"{{"id":"urn:example:acme:2.0:User","name":"Acme","attributes":[{{"name":"{name}"}}]}}"#);
     assert_eq!(find_custom_schema(&*world.db, world.tenant).await.unwrap(), None);
     let mut tx = world.db.begin().await.unwrap();
-    assert_eq!(put_custom_schema(&mut tx, world.tenant, &document("a"), NOW).await.unwrap(), NOW.millis());
-    assert_eq!(put_custom_schema(&mut tx, world.tenant, &document("b"), NOW).await.unwrap(), NOW.millis() + 1);
+    assert_eq!(put_custom_schema(&mut tx, world.tenant, &document("a"), false, NOW).await.unwrap(), NOW.millis());
+    assert_eq!(put_custom_schema(&mut tx, world.tenant, &document("b"), false, NOW).await.unwrap(), NOW.millis() + 1);
     tx.commit().await.unwrap();
     let found = find_custom_schema(&*world.db, world.tenant).await.unwrap().unwrap();
     assert_eq!((found.version, found.definition.attributes[0].name.as_str()), (NOW.millis() + 1, "b"));

@@ -88,6 +88,7 @@ pub fn tenant(ids: &mut IdSource, slug: &str) -> Tenant {
             clone_suffix: " Copy".into(),
             default_mapping_apply: "on_create".into(),
             externally_managed: vec!["scim_rule".into()],
+            scope_kinds: vec![],
         },
         model_version: 1,
     }

@@ -32,6 +32,8 @@ pub(super) struct File {
     pub roles: Vec<Role>,
     #[serde(default)]
     pub connections: Vec<Connection>,
+    /// As RFC 7643 §7 writes a schema, in TOML.
+    pub attribute_schema: Option<Spanned<toml::Table>>,
 }
 
 #[derive(Deserialize)]

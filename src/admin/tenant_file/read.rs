@@ -13,6 +13,7 @@ use super::{
     TenantFile, WhereEntry, raw,
 };
 use crate::{
+    admin::attribute_schema,
     domain::{
         catalogue::Permission,
         connection::{AuthnContext, Comparison, SamlSettings},
@@ -71,13 +72,15 @@ impl Reader<'_> {
         let roles = raw.roles.into_iter().map(|raw| self.role(raw, &tenant)).collect::<Outcome<Vec<_>>>()?;
         let connections = raw.connections.into_iter().map(|raw| self.connection(raw, &tenant)).collect::<Outcome<Vec<_>>>()?;
 
+        let attribute_schema = raw.attribute_schema.as_ref().map(|raw| self.attribute_schema(raw)).transpose()?;
+
         let slugs = std::iter::once(&tenant.slug).chain(organizations.iter().map(|entry| &entry.slug));
         unique(slugs.map(|slug| (slug.value.to_string(), &slug.place)))?;
         unique(roles.iter().map(|role| (role.name.value.key(), &role.name.place)))?;
         unique(connections.iter().map(|entry| (entry.slug.value.to_string(), &entry.slug.place)))?;
         unique(owners.iter().map(|(owner, place)| (owner.email.key(), place)))?;
         let owners = owners.into_iter().map(|(owner, _)| owner).collect();
-        Ok(TenantFile { tenant, organizations, owners, roles, connections })
+        Ok(TenantFile { tenant, organizations, owners, roles, connections, attribute_schema })
     }
 
     fn tenant(&self, raw: &raw::Tenant) -> Outcome<TenantEntry> {
@@ -89,7 +92,8 @@ impl Reader<'_> {
             place.refuse(format!("there is no preset {:?}; there are {}", raw.preset.get_ref(), known.join(", ")))
         })?;
         let settings = self.settings(&preset.settings, &raw.settings)?;
-        Ok(TenantEntry { slug, name, preset, settings })
+        let says_registration = raw.settings.keys().any(|key| key.get_ref() == "self_service_org_registration");
+        Ok(TenantEntry { slug, name, preset, settings, says_registration })
     }
 
     /// One at a time, so that what is wrong has its line.
@@ -113,6 +117,14 @@ impl Reader<'_> {
             }
         }
         Ok(settings)
+    }
+
+    /// What `PUT /api/v1/attribute-schema` would be sent.
+    fn attribute_schema(&self, raw: &Spanned<toml::Table>) -> Outcome<At<String>> {
+        let place = self.place_of("attribute_schema", raw);
+        let value = serde_json::to_string(raw.get_ref()).map_err(|error| place.refuse(error))?;
+        attribute_schema::read(&value).map_err(|error| place.refuse(error))?;
+        Ok(At { value, place })
     }
 
     fn organization(&self, raw: &raw::Organization) -> Outcome<OrganizationEntry> {

@@ -2,12 +2,13 @@
 
 use axum::{
     Json,
-    extract::Path,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::{extract::Path, value::Moment};
 use crate::{
     admin::session::{self, Holder, SessionError},
     db::{self, session::SessionRow},
@@ -16,14 +17,50 @@ use crate::{
         id::{AccountId, SessionId},
     },
     http::{
-        caller::session::{ChangingCaller, SessionCaller},
+        caller::api::{Caller, ChangingCaller},
         error::{Kind, Problem},
+        operation::Operation,
+        routes::Routes,
     },
     policy::{
         access::{Grant, Target, authorize_over},
         action::RevokeSessions,
     },
 };
+
+const OF_ACCOUNT: &str = "/api/v1/accounts/{id}/sessions";
+
+pub fn routes() -> Routes {
+    Routes::chapter("Sessions", "Who is signed in, since when, and until when at most. Everybody sees and ends their own.")
+        .document(
+            Operation::get("/api/v1/sessions", "List one's own sessions")
+                .answers::<SessionList>(StatusCode::OK, "Those that are alive, the newest first"),
+            list,
+        )
+        .document(Operation::delete("/api/v1/sessions/{id}", "End one of one's own sessions").answers_nothing("It has ended"), revoke)
+        .document(
+            over(Operation::get(OF_ACCOUNT, "List the sessions of an account"))
+                .answers::<SessionList>(StatusCode::OK, "Those that are alive, the newest first"),
+            list_of,
+        )
+        .document(
+            over(Operation::delete(OF_ACCOUNT, "End all sessions of an account"))
+                .answers::<EndedSessions>(StatusCode::OK, "They have ended"),
+            revoke_all_of,
+        )
+        .document(
+            over(Operation::delete("/api/v1/accounts/{id}/sessions/{session}", "End one session of an account"))
+                .answers_nothing("It has ended"),
+            revoke_of,
+        )
+}
+
+fn over(operation: Operation) -> Operation {
+    operation
+        .about("It takes the right at the account's home organization, by a role that manages all that the account holds.")
+        .needs::<RevokeSessions>()
+        .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
+}
 
 impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
@@ -34,58 +71,49 @@ impl From<SessionError> for Problem {
     }
 }
 
-pub async fn list(caller: SessionCaller) -> Result<Response, Problem> {
+async fn list(caller: Caller) -> Result<Response, Problem> {
     let rows = session::list(caller.db(), caller.tenant, own(&caller)?.account, &caller.model.settings, caller.app.now()).await?;
     shown(&caller, &rows).await
 }
 
-pub async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id = parse(&id)?;
+async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<SessionId>) -> Result<Response, Problem> {
     session::revoke_own(caller.db(), &mut caller.occasion(), caller.tenant, own(&caller)?.account, id).await?;
-    caller.app.committed.notify_one();
+    caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub async fn list_of(caller: SessionCaller, Path(account): Path<String>) -> Result<Response, Problem> {
-    let (holder, grant) = reach(&caller, &account).await?;
+async fn list_of(caller: Caller, Path(account): Path<AccountId>) -> Result<Response, Problem> {
+    let (holder, grant) = reach(&caller, account).await?;
     let rows = session::list_of(&grant, caller.db(), caller.tenant, &holder, &caller.model.settings, caller.app.now()).await?;
     shown(&caller, &rows).await
 }
 
-pub async fn revoke_of(ChangingCaller(caller): ChangingCaller, Path((account, id)): Path<(String, String)>) -> Result<Response, Problem> {
-    let (holder, grant) = reach(&caller, &account).await?;
-    session::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &holder, Some(parse(&id)?)).await?;
-    caller.app.committed.notify_one();
+async fn revoke_of(ChangingCaller(caller): ChangingCaller, Path((account, id)): Path<(AccountId, SessionId)>) -> Result<Response, Problem> {
+    let (holder, grant) = reach(&caller, account).await?;
+    session::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &holder, Some(id)).await?;
+    caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub async fn revoke_all_of(ChangingCaller(caller): ChangingCaller, Path(account): Path<String>) -> Result<Response, Problem> {
-    let (holder, grant) = reach(&caller, &account).await?;
+async fn revoke_all_of(ChangingCaller(caller): ChangingCaller, Path(account): Path<AccountId>) -> Result<Response, Problem> {
+    let (holder, grant) = reach(&caller, account).await?;
     let ended = session::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &holder, None).await?;
-    caller.app.committed.notify_one();
-    Ok(Json(json!({ "ended": ended })).into_response())
+    caller.committed();
+    Ok(Json(EndedSessions { ended }).into_response())
 }
 
-fn own(caller: &SessionCaller) -> Result<&AccountActor, Problem> {
+fn own(caller: &Caller) -> Result<&AccountActor, Problem> {
     match &caller.actor {
         Actor::Account(actor) => Ok(actor),
-        Actor::Scim { .. } | Actor::Saml { .. } | Actor::HostOperator | Actor::System => Err(Problem::unauthenticated()),
+        _ => Err(Problem::unauthenticated()),
     }
-}
-
-fn parse(id: &str) -> Result<SessionId, Problem> {
-    SessionId::parse(id).map_err(|_| Problem::not_found())
 }
 
 /// The account, and the right over it: at its home organization, by a role that manages all that it holds. Who has the right nowhere
 /// learns nothing of which accounts there are.
-async fn reach(caller: &SessionCaller, account: &str) -> Result<(Holder, Grant<RevokeSessions>), Problem> {
+async fn reach(caller: &Caller, account: AccountId) -> Result<(Holder, Grant<RevokeSessions>), Problem> {
     let root = caller.model.organizations.root();
-    let found = match AccountId::parse(account) {
-        Ok(id) => session::find_holder(caller.db(), caller.tenant, id).await?,
-        Err(_) => None,
-    };
-    let Some(holder) = found else {
+    let Some(holder) = session::find_holder(caller.db(), caller.tenant, account).await? else {
         caller.authorize_at::<RevokeSessions>(root)?;
         return Err(Problem::not_found());
     };
@@ -97,26 +125,54 @@ async fn reach(caller: &SessionCaller, account: &str) -> Result<(Holder, Grant<R
     Ok((holder, grant))
 }
 
-async fn shown(caller: &SessionCaller, rows: &[SessionRow]) -> Result<Response, Problem> {
+#[derive(Serialize, ToSchema)]
+struct SessionList {
+    sessions: Vec<ShownSession>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct EndedSessions {
+    ended: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+struct ShownSession {
+    id: SessionId,
+    /// The slug of the connection by which somebody signed in; null after a local sign-in.
+    connection: Option<String>,
+    created_at: Moment,
+    /// Written at most once a minute.
+    last_seen_at: Moment,
+    /// When it ends at the latest.
+    expires_at: Moment,
+    /// When it ends if nobody uses it; null where that is no reason.
+    idle_until: Option<Moment>,
+    /// The one that asks.
+    current: bool,
+}
+
+async fn shown(caller: &Caller, rows: &[SessionRow]) -> Result<Response, Problem> {
     let connections = db::connection::list_connections(caller.db(), caller.tenant).await?;
     let slug = |row: &SessionRow| {
         let found = connections.iter().find(|known| Some(known.connection.id) == row.connection);
         found.map(|known| known.connection.slug.to_string())
     };
-    let (current, idle) = (caller.session.id, caller.model.settings.session_idle_secs);
-    let shown = |row: &SessionRow| -> Value {
-        let expires_at = row.expires_at.min(row.created_at.plus_secs(caller.model.settings.session_ttl_secs));
-        let idle_until = (idle > 0).then(|| row.last_seen_at.plus_secs(idle).min(expires_at));
-        json!({
-            "id": row.id,
-            "connection": slug(row),
-            "created_at": row.created_at.to_string(),
-            "last_seen_at": row.last_seen_at.to_string(),
-            "expires_at": expires_at.to_string(),
-            "idle_until": idle_until.map(|at| at.to_string()),
-            "current": row.id == current,
-        })
+    let settings = &caller.model.settings;
+    let current = own(caller)?.session;
+    let shown = |row: &SessionRow| {
+        let expires_at = row.expires_at.min(row.created_at.plus_secs(settings.session_ttl_secs));
+        let idle = settings.session_idle_secs;
+        ShownSession {
+            id: row.id,
+            connection: slug(row),
+            created_at: row.created_at.into(),
+            last_seen_at: row.last_seen_at.into(),
+            expires_at: expires_at.into(),
+            idle_until: (idle > 0).then(|| row.last_seen_at.plus_secs(idle).min(expires_at).into()),
+            current: row.id == current,
+        }
     };
-    let body = json!({ "sessions": rows.iter().map(shown).collect::<Vec<_>>() });
+    let body = SessionList { sessions: rows.iter().map(shown).collect() };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }

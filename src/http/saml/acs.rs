@@ -54,33 +54,32 @@ impl<E: Into<Problem>> From<E> for Failure {
 
 pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let begun = match test::find_begun(&app, &slug, &parts.headers).await {
-        Ok(begun) => begun,
+    let tested = match test::find_begun(&app, &slug, &parts.headers).await {
+        Ok(tested) => tested,
         Err(error) => return page::failed(error.into()),
     };
-    let enabled = match find_enabled(&app, &slug).await {
-        Ok(enabled) => enabled,
+    let connection = match find_enabled(&app, &slug).await {
+        Ok(Some(connection)) => connection,
+        Ok(None) => match &tested {
+            Some((connection, _)) => connection.clone(),
+            None => return page::not_found(),
+        },
         Err(error) => return page::failed(error.into()),
     };
-    let Some(asked) = begun.as_ref().map(|(connection, _)| connection).or(enabled.as_ref()) else { return page::not_found() };
-    let Ok(mut held) = app.intake.enter(asked.id) else { return page::failed(full()) };
-    let mut occasion = app.occasion(Actor::Saml { connection: asked.id }, request_id(&parts).as_str());
-    let form = match form::read(&parts.headers, body, &mut held).await {
-        Ok(form) => Ok(form),
-        Err(FormError::Refused(message)) => Err(message),
-        Err(FormError::Full) => return page::failed(full()),
-    };
-    if let Some((connection, row)) = &begun {
+    let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
+    let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
+    let form = form::read(&parts.headers, body, &mut held).await;
+    if let Some((connection, row)) = &tested {
         match test::receive(&app, connection, row, &form, &mut occasion).await {
             Ok(Some(response)) => return response,
             Ok(None) => {}
             Err(problem) => return page::failed(problem),
         }
     }
-    let Some(connection) = enabled else { return page::not_found() };
     let outcome = match form {
         Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
-        Err(message) => Err(SignInRefusal::new("transport", message).into()),
+        Err(FormError::Refused(message)) => Err(SignInRefusal::new("transport", message).into()),
+        Err(FormError::Full) => Err(full().into()),
     };
     match outcome {
         Ok(admitted) => welcome(&app, &connection, &mut occasion, &admitted),

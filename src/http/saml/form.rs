@@ -102,7 +102,8 @@ pub enum Carried {
 /// As [`read`], for a form that carries a request or a response.
 pub async fn read_message(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<(Carried, Option<String>), FormError> {
     check_headers(headers)?;
-    Ok(parse_message(&bytes(body, held).await?)?)
+    let bytes = bytes(body, held).await?;
+    Ok(parse_message(&bytes)?)
 }
 
 /// A request or a response, one of them, in a form or a query.

@@ -65,9 +65,10 @@ async fn begin(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let (request, secret) = (request(app, connection, destination), keys::secret(app.random.bytes()));
+    let Some(own) = keys_of(app, connection).await? else { return Ok(no_key()) };
     remember(app, connection, &request.id, &secret, return_to).await?;
     let id = request.id.clone();
-    let mut response = send_signed(app, connection, binding, request).await?;
+    let mut response = send(app, binding, request, own).await?;
     for cookie in browser::begin(app, headers, &id, &secret) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -89,28 +90,29 @@ pub(super) fn request(app: &App, connection: &Connection, destination: String) -
     }
 }
 
-/// [`send`], with the key of the connection where it signs.
-pub(super) async fn send_signed(
-    app: &App,
-    connection: &Connection,
-    binding: RequestBinding,
-    request: AuthnRequest,
-) -> Result<Response, Problem> {
-    let signs = connection.saml.signs_requests();
-    let own = if signs { app.own_keys.read(&app.db, &app.keys, connection).await? } else { Arc::default() };
-    if signs && own.signing.is_none() {
+/// What requests of the connection are signed with. `None`: they are to be signed, and there is no key.
+pub(super) async fn keys_of(app: &App, connection: &Connection) -> Result<Option<Arc<OwnKeys>>, Problem> {
+    if !connection.saml.signs_requests() {
+        return Ok(Some(Arc::default()));
+    }
+    let own = app.own_keys.read(&app.db, &app.keys, connection).await?;
+    if own.signing.is_none() {
         tracing::error!(
             connection.id = %connection.id,
             "a sign-in cannot begin: the connection signs its requests and has no key; make one with `rolegate keys create`"
         );
-        let lines = ["This sign-in is not set up yet: its requests are to be signed, and there is no key. Please tell your administrator."];
-        return Ok(page::say(StatusCode::CONFLICT, "Sign-in cannot begin here", &lines));
+        return Ok(None);
     }
-    send(app, binding, request, own).await
+    Ok(Some(own))
+}
+
+pub(super) fn no_key() -> Response {
+    let lines = ["This sign-in is not set up yet: its requests are to be signed, and there is no key. Please tell your administrator."];
+    page::say(StatusCode::CONFLICT, "Sign-in cannot begin here", &lines)
 }
 
 /// The request on its way through the browser, signed where there is a key.
-async fn send(app: &App, binding: RequestBinding, request: AuthnRequest, own: Arc<OwnKeys>) -> Result<Response, Problem> {
+pub(super) async fn send(app: &App, binding: RequestBinding, request: AuthnRequest, own: Arc<OwnKeys>) -> Result<Response, Problem> {
     let signs = own.signing.is_some();
     let destination = request.destination.clone();
     let make = move || match binding {

@@ -57,20 +57,23 @@ pub async fn get(
     RawQuery(query): RawQuery,
     Extension(id): Extension<RequestId>,
 ) -> Response {
+    let connection = match find_enabled(&app, &slug).await {
+        Ok(Some(connection)) => connection,
+        Ok(None) => return page::not_found(),
+        Err(error) => return page::failed(error.into()),
+    };
     let query = query.unwrap_or_default();
     let received =
         form::parse_message(query.as_bytes()).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
-    match find(&app, &slug).await {
-        Ok(connection) => receive(&app, &connection, received, id.as_str()).await,
-        Err(response) => response,
-    }
+    receive(&app, &connection, received, id.as_str()).await
 }
 
 pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let connection = match find(&app, &slug).await {
-        Ok(connection) => connection,
-        Err(response) => return response,
+    let connection = match find_enabled(&app, &slug).await {
+        Ok(Some(connection)) => connection,
+        Ok(None) => return page::not_found(),
+        Err(error) => return page::failed(error.into()),
     };
     let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
     let received = match form::read_message(&parts.headers, body, &mut held).await {
@@ -79,13 +82,6 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(FormError::Full) => return page::failed(full()),
     };
     receive(&app, &connection, received, request_id(&parts).as_str()).await
-}
-
-async fn find(app: &App, slug: &str) -> Result<Connection, Response> {
-    match find_enabled(app, slug).await {
-        Ok(found) => found.ok_or_else(page::not_found),
-        Err(error) => Err(page::failed(error.into())),
-    }
 }
 
 async fn receive(app: &App, connection: &Connection, received: Result<Received, String>, correlation: &str) -> Response {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     acs::Failure,
     browser,
-    form::AcsForm,
+    form::{AcsForm, FormError},
     login,
     refusal::SignInRefusal,
     verify::{Verified, verify},
@@ -25,7 +25,7 @@ use crate::{
         self, DbError,
         test_sign_in::{TestRow, TestState},
     },
-    domain::{actor::Occasion, connection::Connection, name::Slug},
+    domain::{actor::Occasion, connection::Connection, id::EventId, name::Slug},
     http::{api::test_sign_ins, caller::session::SessionCaller, error::Problem, page},
     keys,
     provision::ProvisionError,
@@ -61,6 +61,7 @@ pub async fn begin(State(app): State<App>, Path(slug): Path<String>, Query(query
 
 async fn send(app: &App, connection: &Connection, token: &str) -> Result<Option<Response>, Problem> {
     let Some((binding, destination)) = login::destination(connection) else { return Ok(None) };
+    let Some(own) = login::keys_of(app, connection).await? else { return Ok(Some(login::no_key())) };
     let (request, secret) = (login::request(app, connection, destination), keys::secret(app.random.bytes()));
     let mut tx = app.db.begin().await?;
     let (hash, browser) = (keys::hash(token), keys::hash(secret.expose()));
@@ -70,7 +71,7 @@ async fn send(app: &App, connection: &Connection, token: &str) -> Result<Option<
     }
     tx.commit().await?;
     let cookie = browser::begin_test(app, &request.id, &secret);
-    let mut response = login::send_signed(app, connection, binding, request).await?;
+    let mut response = login::send(app, binding, request, own).await?;
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(Some(response))
 }
@@ -90,12 +91,13 @@ pub async fn receive(
     app: &App,
     connection: &Connection,
     row: &TestRow,
-    form: &Result<AcsForm, String>,
+    form: &Result<AcsForm, FormError>,
     occasion: &mut Occasion,
 ) -> Result<Option<Response>, Problem> {
     let verified = match form {
         Ok(form) => verify(app, connection, &form.saml_response, occasion.now).await,
-        Err(message) => Err(SignInRefusal::new("transport", message.as_str()).into()),
+        Err(FormError::Refused(message)) => Err(SignInRefusal::new("transport", message.as_str()).into()),
+        Err(FormError::Full) => return Ok(None),
     };
     let outcome = match verified {
         Ok(verified) if verified.assertion.in_response_to == row.request => show(app, connection, row, &verified, occasion).await?,
@@ -149,9 +151,10 @@ struct Page<'a> {
 
 /// The result, for a browser.
 pub async fn page(caller: Result<SessionCaller, Problem>, Path((slug, id)): Path<(String, String)>, headers: HeaderMap) -> Response {
-    let found = match caller {
-        Ok(caller) => test_sign_ins::find(&caller, &slug, &id).await,
-        Err(problem) => Err(problem),
+    let found = match (caller, EventId::parse(&id)) {
+        (Ok(caller), Ok(id)) => test_sign_ins::find(&caller.into(), &slug, id).await,
+        (Ok(_), Err(_)) => Err(Problem::not_found()),
+        (Err(problem), _) => Err(problem),
     };
     let row = match found {
         Ok(row) => row,

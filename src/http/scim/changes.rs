@@ -40,7 +40,7 @@ impl Change for ReplaceUser {
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<UserRow, ProvisionError> {
         let replace = |before: &User| Ok(self.user.clone().keeping_inactive(before));
-        user::change_user(tx, published, occasion, self.id, self.precondition, replace).await
+        user::change_user(tx, published, occasion, self.id, self.precondition.clone(), replace).await
     }
 }
 
@@ -57,7 +57,7 @@ impl Change for PatchUser {
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<UserRow, ProvisionError> {
         let patch = |before: &User| self.patch.apply(before, &self.schemas, self.dialect);
-        user::change_user(tx, published, occasion, self.id, self.precondition, patch).await
+        user::change_user(tx, published, occasion, self.id, self.precondition.clone(), patch).await
     }
 }
 
@@ -70,7 +70,7 @@ impl Change for DeleteUser {
     type Outcome = ();
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<(), ProvisionError> {
-        user::delete_user(tx, published, occasion, self.id, self.precondition).await
+        user::delete_user(tx, published, occasion, self.id, self.precondition.clone()).await
     }
 }
 
@@ -94,7 +94,7 @@ impl Change for ReplaceGroup {
     type Outcome = GroupRow;
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<GroupRow, ProvisionError> {
-        group::replace_group(tx, published, occasion, self.id, self.precondition, self.group.clone()).await
+        group::replace_group(tx, published, occasion, self.id, self.precondition.clone(), self.group.clone()).await
     }
 }
 
@@ -108,7 +108,7 @@ impl Change for ChangeGroup {
     type Outcome = GroupRow;
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<GroupRow, ProvisionError> {
-        group::change_group(tx, published, occasion, self.id, self.precondition, self.change.clone()).await
+        group::change_group(tx, published, occasion, self.id, self.precondition.clone(), self.change.clone()).await
     }
 }
 
@@ -121,6 +121,6 @@ impl Change for DeleteGroup {
     type Outcome = ();
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<(), ProvisionError> {
-        group::delete_group(tx, published, occasion, self.id, self.precondition).await
+        group::delete_group(tx, published, occasion, self.id, self.precondition.clone()).await
     }
 }

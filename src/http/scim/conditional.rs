@@ -4,31 +4,24 @@ use std::convert::Infallible;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, header, request::Parts},
+    http::{header, request::Parts},
 };
 
 use crate::{
     app::App,
-    http::error::{Kind, ScimFailure},
+    http::etag::{one_of, split, tags, version},
     provision::Precondition,
     scim::resource::Envelope,
 };
 
-/// `If-Match`: the change is made only to the version that the client has seen.
+/// `If-Match`: the change is made only to a version that the client has seen.
 pub struct IfMatch(pub Precondition);
 
 impl FromRequestParts<App> for IfMatch {
-    type Rejection = ScimFailure;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ScimFailure> {
-        let tags = tags(&parts.headers, &header::IF_MATCH);
-        match tags.as_slice() {
-            [] => Ok(Self(Precondition::None)),
-            [one] if one == "*" => Ok(Self(Precondition::Any)),
-            // A tag that was never given out matches nothing.
-            [one] => Ok(Self(Precondition::Version(version(one).unwrap_or(-1)))),
-            _ => Err(ScimFailure::new(Kind::Invalid, "If-Match names more than one version; name the one that was read.")),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(one_of(&tags(&parts.headers, &header::IF_MATCH))))
     }
 }
 
@@ -49,24 +42,9 @@ impl IfNoneMatch {
     }
 }
 
-fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
-    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
-}
-
-/// Compared weakly: `W/"3"` and `"3"` are the same version.
-fn version(tag: &str) -> Option<i64> {
-    tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?.parse().ok().filter(|version| *version > 0)
-}
-
 /// As `If-Match`, of an operation in a bulk request.
 pub fn precondition(sent: Option<&str>) -> Precondition {
-    match sent.map(str::trim) {
-        None | Some("") => Precondition::None,
-        Some("*") => Precondition::Any,
-        // A tag that was never given out matches nothing.
-        Some(tag) => Precondition::Version(version(tag).unwrap_or(-1)),
-    }
+    one_of(&split(sent.unwrap_or_default()).collect::<Vec<_>>())
 }
 
 pub fn etag(version: i64) -> String {
@@ -78,10 +56,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_the_same_weak_or_strong_and_nothing_else_is_one() {
-        assert_eq!([version("W/\"3\""), version("\"3\""), version(&etag(3))], [Some(3); 3]);
-        for wrong in ["3", "\"\"", "W/3", "\"a\"", "\"-1\"", "\"0\"", "w/\"3\""] {
-            assert_eq!(version(wrong), None, "{wrong}");
+    fn a_change_waits_for_one_of_the_versions_that_are_named() {
+        assert_eq!([None, Some(""), Some(" , ")].map(precondition), [Precondition::None, Precondition::None, Precondition::None]);
+        assert_eq!(precondition(Some("*")), Precondition::Any);
+        assert_eq!(precondition(Some("W/\"3\", \"7\",\"x\"")), Precondition::OneOf(vec![3, 7]));
+        for never in ["\"x\"", "3", "\"1\", *"] {
+            assert!(matches!(precondition(Some(never)), Precondition::OneOf(versions) if !versions.contains(&3)), "{never}");
         }
+    }
+
+    #[test]
+    fn the_tag_of_a_version_is_read_back() {
+        assert_eq!(version(&etag(3)), Some(3));
     }
 }

@@ -28,10 +28,16 @@ pub struct Asked<'a, C> {
 }
 
 /// A resource of a sorted list, before it is read.
-struct Placed<Id> {
-    key: Key,
-    id: Id,
-    text: String,
+pub struct Placed<Id> {
+    pub key: Key,
+    pub id: Id,
+    pub text: String,
+}
+
+impl<Id> Placed<Id> {
+    pub fn map<Other>(self, id: impl FnOnce(Id) -> Other) -> Placed<Other> {
+        Placed { key: self.key, id: id(self.id), text: self.text }
+    }
 }
 
 pub async fn list_collection<C: Collection>(collection: &C, caller: &ScimCaller, query: &ListQuery) -> Result<Value, ScimFailure> {
@@ -172,7 +178,7 @@ impl<'a, C: Collection> Asked<'a, C> {
     }
 
     /// All that match, in order; their documents are looked at and let go.
-    async fn sorted(&self, path: &AttrPath) -> Result<Vec<Placed<C::Id>>, ScimFailure> {
+    pub async fn sorted(&self, path: &AttrPath) -> Result<Vec<Placed<C::Id>>, ScimFailure> {
         let sorter = Sorter::new(path, self.collection.schema())?;
         let mut placed = Vec::new();
         let mut walk = Walk::new(self, self.undecided(), Some(path), None);
@@ -192,7 +198,7 @@ impl<'a, C: Collection> Asked<'a, C> {
     }
 
     /// The rows of these ids, in their order; who vanished meanwhile is left out.
-    async fn read(&self, ids: &[C::Id]) -> Result<Vec<C::Row>, DbError> {
+    pub async fn read(&self, ids: &[C::Id]) -> Result<Vec<C::Row>, DbError> {
         let rows = self.collection.picked(ids).await?;
         let mut rows: HashMap<String, C::Row> = rows.into_iter().map(|row| (self.collection.id(&row).to_string(), row)).collect();
         Ok(ids.iter().filter_map(|id| rows.remove(&id.to_string())).collect())

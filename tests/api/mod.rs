@@ -1,0 +1,5 @@
+//! What every route of the API has in common: its document, its refusals, requests that are made once, pages, versions.
+
+mod common;
+mod document;
+mod once;

@@ -1,0 +1,69 @@
+//! One member more or less costs the same, however many there are.
+
+use rstest::rstest;
+use serde_json::json;
+
+use super::lists::many;
+use crate::common::{
+    engines::Engine,
+    gateway::{Gateway, OKTA, id},
+    statements::{Work, counted, work_of},
+};
+
+/// A group of so many of the people that [`many`] makes.
+async fn group_of(gateway: &Gateway, number: u128, size: i64) -> String {
+    let group = id::<()>(number).to_string();
+    let (tenant, connection) = (id::<()>(1).to_string(), id::<()>(1).to_string());
+    let mut tx = gateway.db().begin().await.unwrap();
+    let sql = "insert into directory_group (tenant, id, connection, display_name, display_name_key, pinned_value, pinned_display, version, created_at_ms, changed_at_ms)
+        values ($1, $2, $3, 'team', 'team', 'team', 'team', 1, 0, 0)";
+    tx.query(sql).bind(&tenant).bind(&group).bind(&connection).run().await.unwrap();
+    let sql = "insert into group_member (tenant, directory_group, member, kind)
+        with recursive n (i) as (select 1 union all select i + 1 from n where i < $3)
+        select $1, $2, '00000000-0000-7000-8000-' || cast(100000000000 + i as text), 'User' from n";
+    tx.query(sql).bind(&tenant).bind(&group).bind(size).run().await.unwrap();
+    tx.query("analyze").run().await.unwrap();
+    tx.commit().await.unwrap();
+    group
+}
+
+fn person(number: u64) -> String {
+    format!("00000000-0000-7000-8000-{}", 100_000_000_000_u64 + number)
+}
+
+/// What each of the changes costs: one in by path, one out by filter, the same again by a list of one.
+async fn costs(gateway: &Gateway, group: &str, name: &str) -> Vec<Work> {
+    let newcomer = person(5000);
+    let value = json!([{ "value": newcomer }]);
+    let changes = [
+        json!([{ "op": "add", "path": "members", "value": value }]),
+        json!([{ "op": "remove", "path": format!("members[value eq \"{newcomer}\"]") }]),
+        json!([{ "op": "Add", "path": "members", "value": value }]),
+        json!([{ "op": "Remove", "path": "members", "value": value }]),
+    ];
+    let mut costs = Vec::new();
+    for (at, operations) in changes.into_iter().enumerate() {
+        let (id, path) = (counted(&format!("{name}-{at}")), format!("/Groups/{group}"));
+        let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations });
+        gateway.scim_with(OKTA, &[("x-request-id", &id)], "PATCH", &path, Some(body)).await.expect(204);
+        costs.push(work_of(&id));
+    }
+    costs
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_member_costs_the_same_at_ten_and_at_five_thousand(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    many(&gateway).await;
+    let (ten, thousands) = (group_of(&gateway, 71, 10).await, group_of(&gateway, 72, 4999).await);
+    // What is done once in a while (marks of use, what PostgreSQL asks of its types) is done here.
+    costs(&gateway, &ten, &format!("{engine:?}-before")).await;
+    let few = costs(&gateway, &ten, &format!("{engine:?}-ten")).await;
+    let all = costs(&gateway, &thousands, &format!("{engine:?}-thousands")).await;
+    assert_eq!(few, all);
+    for work in few {
+        assert!((10..40).contains(&work.statements.len()), "{work:?}");
+        assert!((5..40).contains(&work.rows_read) && (1..20).contains(&work.rows_written), "{work:?}");
+    }
+}
