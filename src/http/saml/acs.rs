@@ -80,8 +80,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
     let Some(connection) = enabled else { return page::not_found() };
     let outcome = match form {
         Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
-        Err(FormError::Refused(message)) => Err(SignInRefusal::new("transport", message).into()),
-        Err(FormError::Full) => Err(full().into()),
+        Err(message) => Err(SignInRefusal::new("transport", message).into()),
     };
     match outcome {
         Ok(admitted) => welcome(&app, &connection, &mut occasion, &admitted),
