@@ -127,13 +127,13 @@ mod tests {
 
     use super::*;
 
-    fn event(at_ms: i64, added: bool, role: &str, rule: &str) -> AssignmentEvent {
+    fn event(at_ms: i64, added: bool, role: &str, by_rule: &str) -> AssignmentEvent {
         let detail = json!({
             "role": { "id": role, "name": role },
             "organization": { "id": "o", "slug": "acme" },
             "resource_scope": null,
             "reach": "subtree",
-            "origin": { "kind": "scim_rule", "connection": "c", "rule": { "id": rule, "name": rule }, "mapping_version": 3 },
+            "origin": { "kind": "scim_rule", "connection": "c", "rule": { "id": by_rule, "name": by_rule }, "mapping_version": 3 },
         });
         AssignmentEvent {
             at_ms,

@@ -53,11 +53,13 @@ pub async fn keep(
 const KEPT: usize = 1_000;
 
 type Of = (TenantId, i64, Vec<String>);
+/// Versions of roles by their hashes.
+type Versions = HashMap<(TenantId, String), Arc<RoleVersion>>;
 
 /// What was looked up: versions of roles never change, and today's model with them depends on nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct SessionRightsCache {
-    versions: Arc<RwLock<HashMap<(TenantId, String), Arc<RoleVersion>>>>,
+    versions: Arc<RwLock<Versions>>,
     models: Arc<RwLock<HashMap<Of, Arc<RoleModel>>>>,
 }
 

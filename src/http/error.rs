@@ -235,19 +235,20 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     field: Option<String>,
-    more: Map<String, Value>,
+    /// Boxed: most have none, and every `Result` carries the room.
+    more: Option<Box<Map<String, Value>>>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), field: None, more: Map::new() }
+        Self { kind, code, detail: detail.into(), field: None, more: None }
     }
 
     /// What stands in the way, for programs, in members of its own (RFC 9457 section 3.2).
     #[must_use]
     pub fn with(mut self, value: &impl Serialize) -> Self {
         if let Ok(Value::Object(more)) = serde_json::to_value(value) {
-            self.more.extend(more);
+            self.more.get_or_insert_default().extend(more);
         }
         self
     }
@@ -271,13 +272,6 @@ impl Problem {
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, "forbidden", detail)
-    }
-
-    /// The actor lacks a right; says which, and what would help.
-    #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
-    pub fn denied(denied: Denied) -> Self {
-        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
     }
 
     #[must_use]
@@ -344,6 +338,7 @@ pub struct ProblemDocument {
     more: Map<String, Value>,
 }
 
+/// The actor lacks a right: says which, and what would help.
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
@@ -391,7 +386,7 @@ impl IntoResponse for Problem {
             code: self.code,
             detail: self.detail,
             field: self.field,
-            more: self.more,
+            more: self.more.map(|more| *more).unwrap_or_default(),
         };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

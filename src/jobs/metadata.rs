@@ -13,7 +13,7 @@ use crate::{
     domain::actor::Actor,
 };
 
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// For so long no other node reads what this one is about to.
 const CLAIM_SECS: i64 = 300;
 

@@ -268,6 +268,7 @@ async fn of_several_nodes_one_reads() {
     put(&mut owner, &json!({ "url": server.url })).await;
     gateway.app.clock.advance_secs(86_400);
     let (a, b) = tokio::join!(jobs::metadata::round(&gateway.app), jobs::metadata::round(&gateway.app));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     assert_eq!(server.asked(), 2);
 }

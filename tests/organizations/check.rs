@@ -20,7 +20,7 @@ async fn ask(browser: &mut Browser<'_>, body: &Value) -> Answer {
     browser.send(Method::POST, "/api/v1/check", &[("content-type", "application/json")], body.to_string().into_bytes()).await
 }
 
-fn question(account: impl ToString, pair: &str, organization: &str) -> Value {
+fn question(account: AccountId, pair: &str, organization: &str) -> Value {
     let (entity, action) = pair.split_once(':').unwrap();
     json!({ "account": account.to_string(), "entity": entity, "action": action, "organization": organization })
 }

@@ -1,6 +1,10 @@
 //! Organizations below `/api/v1/organizations`, and the permission check, which is asked about them.
 
 mod check;
+mod domains;
+mod places;
+mod settings;
+mod tree;
 
 use std::net::SocketAddr;
 

@@ -77,6 +77,7 @@ async fn redirect(gateway: &Gateway, message: &Outgoing, relay_state: Option<&st
     gateway.browser().get(url.strip_prefix(PUBLIC_URL).unwrap()).await
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what signs is given as an option")]
 fn pair(key: &IssuerKey) -> Option<&KeyPair> {
     Some(key.pair())
 }

@@ -149,7 +149,7 @@ fn permitted(caller: &Caller, asked: &Asked, place: &str) -> Result<Permitted, P
         resource_scope,
     };
     check::permit(&caller.actor, &caller.model, account, &question)
-        .map_err(|denied| Problem::denied(denied).at(format!("{place}organization")))
+        .map_err(|denied| Problem::from(denied).at(format!("{place}organization")))
 }
 
 fn id<Kind>(text: &str, field: &str) -> Result<Id<Kind>, Problem> {

@@ -69,7 +69,7 @@ impl From<MemberError> for Problem {
     fn from(error: MemberError) -> Self {
         match error {
             MemberError::NotFound | MemberError::Provision(ProvisionError::NotFound) => Self::not_found(),
-            MemberError::Denied(denied) => Self::denied(denied),
+            MemberError::Denied(denied) => denied.into(),
             MemberError::IsHome => Self::conflict("home_organization", format!("{error}.")),
             MemberError::Provision(ProvisionError::Ineligible(why)) => {
                 let detail = format!("The account holds a role that it could not hold from this home: {why}. Revoke it first.");

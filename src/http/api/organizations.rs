@@ -139,7 +139,7 @@ fn title(text: &str) -> Result<Title, Problem> {
 }
 
 async fn list(caller: Caller, Query(sent): Query<PageParameters>) -> Result<Response, Problem> {
-    let places = places::<ReadOrganizations>(&caller.actor, &caller.model).map_err(Problem::denied)?;
+    let places = places::<ReadOrganizations>(&caller.actor, &caller.model)?;
     let page = Page::<OrganizationId>::read(&caller, "organizations", &sent.into(), &[])?;
     let most = usize::try_from(page.ask()).unwrap_or(usize::MAX);
     let seen = caller.model.organizations.iter().filter(|one| places.contains(one.id) && page.after.is_none_or(|after| one.id > after));
@@ -168,7 +168,7 @@ struct New {
 
 /// The right is asked for at the parent, which stands in the body.
 async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Response, Problem> {
-    places::<CreateOrganizations>(&caller.actor, &caller.model).map_err(Problem::denied)?;
+    places::<CreateOrganizations>(&caller.actor, &caller.model)?;
     let sent: New = body.read()?;
     let grant = caller.authorize_at::<CreateOrganizations>(named(&caller, &sent.parent)?)?;
     let (slug, name) = (slug(&sent.slug)?, title(&sent.name)?);

@@ -115,8 +115,11 @@ pub fn parse_message(bytes: &[u8]) -> Result<(Carried, Option<String>), String> 
     }
 }
 
-/// `SAMLResponse`, `SAMLRequest` and `RelayState`, each at most once.
-fn fields(bytes: &[u8]) -> Result<(Option<String>, Option<String>, Option<String>), String> {
+/// `SAMLResponse`, `SAMLRequest` and `RelayState`.
+type Fields = (Option<String>, Option<String>, Option<String>);
+
+/// Each of them at most once.
+fn fields(bytes: &[u8]) -> Result<Fields, String> {
     let (mut response, mut request, mut relay_state) = (None, None, None);
     for (name, value) in url::form_urlencoded::parse(bytes) {
         let field = match &*name {

@@ -273,6 +273,6 @@ async fn send(
         let (field, value) = (outgoing.parameter(), outgoing.form_value(key)?);
         Ok(Onward::Post { destination: outgoing.destination, field, value, relay_state: state })
     };
-    let made = work::run(app, make).await?;
-    made.map(Some).map_err(|error| Problem::internal(&error))
+    let onward = work::run(app, make).await?;
+    onward.map(Some).map_err(|error| Problem::internal(&error))
 }
