@@ -159,19 +159,19 @@ fn oauth_clients_are_made_given_a_second_secret_and_revoked() {
     let (status, why) = refused(&host.run(&[&["oauth-client", "add-secret", client], &on[..]].concat()));
     assert!(status == 1 && why.lines().count() == 1 && why.contains("two live secrets already"), "{why}");
 
-    let states = || {
+    let lives = || {
         let listed = host.json(&[&["oauth-client", "list", "--json"], &on[..]].concat());
         assert_eq!((&listed[0]["client_id"], &listed[0]["name"]), (&made["client_id"], &json!("Entra")));
         assert!(!listed.to_string().contains("client_secret"));
         let secrets = listed[0]["secrets"].as_array().unwrap();
         secrets.iter().map(|secret| secret["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(states(), ["live", "live"]);
+    assert_eq!(lives(), ["live", "live"]);
     let first = made["secret_id"].as_str().unwrap();
     assert!(host.run(&[&["oauth-client", "revoke-secret", client, first], &on[..]].concat()).status.success());
-    assert_eq!(states(), ["revoked", "live"]);
+    assert_eq!(lives(), ["revoked", "live"]);
     assert!(host.run(&[&["oauth-client", "revoke", client], &on[..]].concat()).status.success());
-    assert_eq!(states(), ["revoked", "revoked"]);
+    assert_eq!(lives(), ["revoked", "revoked"]);
     let told = String::from_utf8(host.run(&[&["oauth-client", "list"], &on[..]].concat()).stdout).unwrap();
     assert!(
         told.starts_with(&format!("{client}  Entra  revoked 2")) && told.contains(&format!("\n  secret {first}  revoked, until 2")),
