@@ -50,10 +50,10 @@ peers: ## the identity providers and SCIM clients of the tests, for use by hand 
 # Property tests with many more cases than in `make test`, and other ones each time. What fails is written to proptest-regressions/.
 CASES ?= 200000
 FILTERS ?= 20000
-fuzz: ## long runs of the property tests: filters, paths, PATCH, JSON, bulk, rules; CASES=… FILTERS=…
+fuzz: ## long runs of the property tests: filters, paths, PATCH, JSON, bulk, rules, SAML messages and metadata; CASES=… FILTERS=…
 	@scripts/install.sh test
 	@echo "== $(CASES) cases of each property"
-	@PROPTEST_CASES=$(CASES) cargo test --locked --quiet --lib -- scim:: policy:: $(ARGS)
+	@PROPTEST_CASES=$(CASES) cargo test --locked --quiet --lib -- scim:: policy:: saml:: $(ARGS)
 	@echo "== $(FILTERS) filters in memory and in the database"
 	@PROPTEST_CASES=$(FILTERS) scripts/postgres.sh cargo test --locked --quiet --test all -- scim::random
 

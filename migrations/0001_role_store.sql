@@ -135,7 +135,7 @@ create table connection (
     attributes text not null,
     version bigint not null,                    -- raised by every change of the connection, its certificates and its mapping
     mapping_version bigint not null,            -- the published one
-    rules_due_ms bigint,                        -- when a rule begins or ends next; 0: published and not looked at, null: never
+    rules_due_ms bigint,                        -- when a rule begins or ends next; null: never
     from_file boolean not null,
     created_at_ms bigint not null,
     primary key (tenant, id),
@@ -213,7 +213,7 @@ create table identity (
     saml_correlation_key keytext,
     saml_seen_at_ms bigint,
     mapping_version bigint not null,            -- it was last evaluated with; 0: never; negative: marked for another evaluation
-    primary key (tenant, connection, account),
+    primary key (tenant, account, connection),
     foreign key (tenant, account) references account (tenant, id) on delete cascade,
     foreign key (tenant, connection) references connection (tenant, id)
 );
@@ -221,11 +221,10 @@ create unique index identity_by_user_name on identity (tenant, connection, scim_
 create index identity_by_external_id on identity (tenant, connection, scim_external_id, account) where scim_external_id is not null;
 create index identity_by_display_name on identity (tenant, connection, scim_display_name_key, account) where scim_state = 'live';
 create index identity_by_change on identity (tenant, connection, scim_changed_at_ms, account) where scim_state = 'live';
-create index identity_live on identity (tenant, connection, account) where scim_state = 'live';
+create index identity_listed on identity (tenant, connection, scim_state, account);
 create unique index identity_by_subject on identity (tenant, connection, subject) where subject is not null;
 create index identity_by_correlation on identity (tenant, connection, saml_correlation_key) where saml_correlation_key is not null;
-create index identity_by_account on identity (tenant, account);
-create index identity_by_mapping on identity (tenant, connection, mapping_version) where scim_state <> 'deleted';
+create index identity_by_mapping on identity (tenant, connection, mapping_version, account) where scim_state <> 'deleted';
 create index identity_marked on identity (mapping_version, tenant, connection) where mapping_version < 0 and scim_state <> 'deleted';
 create index identity_by_deletion on identity (scim_deleted_at_ms) where scim_deleted_at_ms is not null;
 
@@ -236,7 +235,7 @@ create table identity_email (
     position bigint not null,
     value_key keytext not null,
     primary key (tenant, connection, account, position),
-    foreign key (tenant, connection, account) references identity (tenant, connection, account) on delete cascade
+    foreign key (tenant, account, connection) references identity (tenant, account, connection) on delete cascade
 );
 create index identity_email_by_value on identity_email (tenant, connection, value_key, account);
 

@@ -12,16 +12,21 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
-    admin::{provisioning_log::ProvisioningLog, sign_in_log::SignInLog, trusted::TrustedCache},
+    admin::{
+        check::RuleNames, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
+        sign_in_log::SignInLog, trusted::TrustedCache,
+    },
     config::Config,
     db::{Db, DbError, PoolSize, installation, seal},
+    dns::Dns,
     domain::{
         actor::{Actor, Occasion, Tally},
         id::{IdSource, TenantId},
         time::Timestamp,
     },
-    http::pace::Pace,
+    http::{pace::Pace, saml::intake::Intake},
     keys::{self, KeyError, Keys},
+    outbound::Outbound,
     provision::{PublishedCache, SchemaCache},
 };
 
@@ -33,8 +38,12 @@ pub struct App {
     pub random: Random,
     pub keys: Keys,
     pub config: Arc<Config>,
+    pub outbound: Outbound,
     pub published: PublishedCache,
     pub trusted: TrustedCache,
+    pub session_rights: SessionRightsCache,
+    pub own_keys: OwnKeysCache,
+    pub rule_names: RuleNames,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -43,9 +52,12 @@ pub struct App {
     pub schemas: SchemaCache,
     /// One for each core: a signature check cannot be cut short, so that no more of them may run at a time.
     pub verifications: Arc<Semaphore>,
+    /// What waits for such a check, in bytes.
+    pub intake: Intake,
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
+    pub dns: Dns,
 }
 
 /// Whether tables are brought up to date when the database is opened.
@@ -100,16 +112,22 @@ impl App {
             clock,
             random,
             keys,
+            outbound: Outbound::new(&config.outbound_networks),
             config: Arc::new(config),
             published: PublishedCache::default(),
             trusted: TrustedCache::default(),
+            session_rights: SessionRightsCache::default(),
+            own_keys: OwnKeysCache::default(),
+            rule_names: RuleNames::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),
             schemas: SchemaCache::default(),
             verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
+            intake: Intake::default(),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
+            dns: Dns::system(),
         }
     }
 
@@ -160,7 +178,13 @@ async fn match_keys(db: &Db, config: &Config, clock: &Clock, random: &Random) ->
         Some(check) => check,
         None => keep_key_check(db, &keys.check(), clock.now()).await.map_err(failed)?,
     };
-    if keys.gives(&check) { Ok(keys) } else { Err(KeyError::Other { path: path.clone() }.into()) }
+    if !keys.gives(&check) {
+        return Err(KeyError::Other { path: path.clone() }.into());
+    }
+    match installation::find_chain_key(db).await.map_err(failed)? {
+        Some(sealed) => keys.with_chain(&sealed).ok_or_else(|| KeyError::Other { path: path.clone() }.into()),
+        None => Ok(keys),
+    }
 }
 
 /// The check value that the database keeps: this one, unless another process was first.

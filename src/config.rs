@@ -3,8 +3,6 @@
 //! A name that nothing reads is an error, in the file and in the environment: a setting with a spelling mistake must not pass for a
 //! setting. Refuses to know what the settings are used for.
 
-mod network;
-
 use std::{
     collections::BTreeMap,
     fmt, io,
@@ -18,10 +16,10 @@ use url::{Host, Url};
 
 use crate::domain::secret::Secret;
 
-pub use network::{Network, NetworkError};
+pub use crate::domain::network::{Network, NetworkError};
 
 /// Every setting, by its name in the file; in the environment it is `ROLEGATE_` and the name in capitals.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "data_dir",
     "database_password_file",
     "database_pool_size",
@@ -30,6 +28,7 @@ const NAMES: [&str; 10] = [
     "log_format",
     "log_level",
     "master_key_file",
+    "outbound_networks",
     "public_url",
     "trusted_proxies",
 ];
@@ -60,6 +59,8 @@ pub struct Config {
     pub log_level: String,
     /// Proxies whose forwarded client address counts; none by default.
     pub trusted_proxies: Vec<Network>,
+    /// Private, loopback and link-local networks that the gateway may fetch from all the same; none by default.
+    pub outbound_networks: Vec<Network>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +201,7 @@ impl Config {
             log_format: take(&settings, "log_format", LogFormat::Text)?,
             log_level: take(&settings, "log_level", "info".to_owned())?,
             trusted_proxies: take(&settings, "trusted_proxies", Networks(Vec::new()))?.0,
+            outbound_networks: take(&settings, "outbound_networks", Networks(Vec::new()))?.0,
         };
         if config.database_pool_size == 0 {
             return Err(refuse(&settings["database_pool_size"], "database_pool_size", "at least 1 connection is needed".to_owned()));

@@ -2,6 +2,7 @@
 //!
 //! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
 
+pub mod metadata;
 pub mod warnings;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -10,14 +11,16 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     app::App,
-    db::{self, DbError, identity, oauth, provisioning_log, seal, sign_in},
+    db::{self, DbError, identity, logout, oauth, provisioning_log, role_version, seal, sign_in, test_sign_in},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
+        model::MAX_SESSION_TTL_SECS,
         time::Timestamp,
     },
     provision::{
         ProvisionError,
+        published::SETTLED_SECS,
         remap::{CHUNK, remap_chunk},
     },
 };
@@ -26,8 +29,6 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(20);
 /// Looks for work that nobody announced: of another node, or of a process that ended.
 const SWEEP: Duration = Duration::from_secs(30);
-/// Rules begin and end for those who are there already so much later: whoever was evaluated at a time before has committed by then.
-const SETTLED_SECS: i64 = 5;
 /// So long a deleted person is remembered, for an identity provider that brings them back.
 const REMEMBERED_SECS: i64 = 90 * 86_400;
 /// How often what expired is removed.
@@ -44,6 +45,8 @@ pub enum JobError {
 /// Works until `stop` says so, then seals what is there.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let (mut swept_at, mut purged_at) = (None, None);
+    // In a task of its own: whoever fetches waits for others, and nobody waits for that.
+    let readings = tokio::spawn(metadata::run(app.clone(), stop.clone()));
     loop {
         if swept_at.is_none_or(|at: Instant| at.elapsed() >= SWEEP) {
             swept_at = Some(Instant::now());
@@ -62,6 +65,9 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP) => {}
             () = told(&mut stop) => break,
         }
+    }
+    if let Err(error) = readings.await {
+        tracing::error!(%error, "the readings of metadata ended before their time");
     }
     report("the last log of sign-ins", app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
     report("the last provisioning log", app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
@@ -100,16 +106,26 @@ async fn seal_and_map(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)
     Ok(())
 }
 
-/// Everybody at the connection is evaluated again, and the next time is set.
+/// Everybody at the connection is evaluated again, and the next time is set. Each chunk is a transaction, so that no request waits for
+/// the whole directory; the time is set last, so that a process which ends in the middle leaves it due.
 async fn mark_due(app: &App, tenant: TenantId, connection: ConnectionId) -> Result<(), JobError> {
-    let mut tx = app.db.begin().await?;
-    let Some(published) = app.published.read(&mut tx, tenant, connection).await? else { return Ok(()) };
-    let next = published.mapping.next_boundary(app.now().plus_secs(-SETTLED_SECS));
-    if db::mapping::set_due(&mut tx, tenant, connection, published.mapping.version, next).await? {
-        identity::mark_all_stale(&mut tx, tenant, connection).await?;
+    let mut last = None;
+    loop {
+        let mut tx = app.db.begin().await?;
+        let Some(published) = app.published.read(&mut tx, tenant, connection).await? else { return Ok(()) };
+        let next = published.mapping.next_boundary(app.now().plus_secs(-SETTLED_SECS));
+        let found = identity::list_accounts(&mut tx, tenant, connection, last, CHUNK).await?;
+        last = found.last().copied();
+        let accounts: Vec<_> = found.into_iter().map(|(_, account)| account).collect();
+        identity::mark_stale(&mut tx, tenant, connection, &accounts).await?;
+        if last.is_none() {
+            db::mapping::set_due(&mut tx, tenant, connection, published.mapping.version, next).await?;
+        }
         tx.commit().await?;
+        if last.is_none() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 async fn seal_all(app: &App) -> Result<(), JobError> {
@@ -158,6 +174,16 @@ pub async fn purge(app: &App) -> Result<(), JobError> {
     while provisioning_log::purge_entries(&app.db, app.now().plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
         tokio::task::yield_now().await;
     }
+    while role_version::purge_versions(&app.db, app.now(), MAX_SESSION_TTL_SECS).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while test_sign_in::purge_tests(&app.db, app.now()).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    while logout::purge_logout_requests(&app.db, app.now()).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    db::idempotency::purge(&app.db, app.now().plus_secs(-db::idempotency::TTL_SECS)).await?;
     while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
         tokio::task::yield_now().await;
     }

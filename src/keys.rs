@@ -3,6 +3,7 @@
 //! The database holds no key and no secret in clear: of secrets it keeps hashes, of the master key a check value that only this key
 //! gives. Refuses to know where randomness comes from: bytes are passed in.
 
+pub mod pair;
 mod sealed;
 
 use std::{
@@ -19,12 +20,15 @@ use base64::{
 use openssl::{hash::MessageDigest, memcmp, pkey::PKey, rand::rand_bytes, sha::sha256, sign::Signer};
 use zeroize::Zeroizing;
 
+use self::sealed::NONCE;
 use crate::{db::seal::ChainKey, domain::secret::Secret};
 
 /// 256 bits from which every other key is derived.
 #[derive(Debug, Clone)]
 pub struct Keys {
     master: Secret<[u8; 32]>,
+    /// Where the master key was changed: the key of the audit chain, which stays what it was.
+    chain: Option<Secret<[u8; 32]>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +48,12 @@ pub enum KeyError {
     Other { path: PathBuf },
 }
 
+const CHAIN: &str = "audit chain key";
+
 impl Keys {
     #[must_use]
     pub fn new(master: [u8; 32]) -> Self {
-        Self { master: Secret::new(master) }
+        Self { master: Secret::new(master), chain: None }
     }
 
     /// Reads the key's file; `None` when there is no such file.
@@ -91,7 +97,24 @@ impl Keys {
     /// The key under which the rows of a chain are sealed.
     #[must_use]
     pub fn chain(&self) -> ChainKey {
-        ChainKey::new(*self.derive("audit chain").expose())
+        ChainKey::new(*self.chain_bytes().expose())
+    }
+
+    fn chain_bytes(&self) -> Secret<[u8; 32]> {
+        self.chain.clone().unwrap_or_else(|| self.derive("audit chain"))
+    }
+
+    /// The chain key of another master key, sealed under this one: rows that were sealed before the change are verified with it.
+    #[must_use]
+    pub fn seal_chain_of(&self, other: &Self, nonce: [u8; NONCE]) -> String {
+        self.seal(CHAIN, nonce, other.chain_bytes().expose())
+    }
+
+    /// Takes over the chain key that [`Keys::seal_chain_of`] sealed; `None` when this is not the master key that it was sealed under.
+    #[must_use]
+    pub fn with_chain(self, sealed: &str) -> Option<Self> {
+        let chain: [u8; 32] = self.unseal_secret(CHAIN, sealed)?.expose().as_slice().try_into().ok()?;
+        Some(Self { chain: Some(Secret::new(chain)), ..self })
     }
 
     /// A key for one purpose; purposes share nothing.
@@ -115,6 +138,23 @@ pub fn access_token(random: [u8; 32]) -> Secret<String> {
 /// What access tokens begin with.
 pub const ACCESS_TOKEN_PREFIX: &str = "rg_oauth_";
 
+/// What a person's API tokens begin with.
+pub const API_TOKEN_PREFIX: &str = "rg_api_";
+/// What applications' tokens begin with.
+pub const APP_TOKEN_PREFIX: &str = "rg_app_";
+
+/// A person's API token: `rg_api_` and 256 random bits.
+#[must_use]
+pub fn api_token(random: [u8; 32]) -> Secret<String> {
+    Secret::new(format!("{API_TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// An application's token: `rg_app_` and 256 random bits.
+#[must_use]
+pub fn app_token(random: [u8; 32]) -> Secret<String> {
+    Secret::new(format!("{APP_TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
 /// A secret of an OAuth client: `rg_secret_` and 256 random bits.
 #[must_use]
 pub fn client_secret(random: [u8; 32]) -> Secret<String> {
@@ -130,7 +170,13 @@ pub fn secret(random: [u8; 32]) -> Secret<String> {
 /// What the database keeps of a secret: its SHA-256. A secret of 256 random bits needs no slow hash.
 #[must_use]
 pub fn hash(secret: &str) -> String {
-    hex(&sha256(secret.as_bytes()))
+    hash_bytes(secret.as_bytes())
+}
+
+/// SHA-256, as lower-case hexadecimal.
+#[must_use]
+pub fn hash_bytes(bytes: &[u8]) -> String {
+    hex(&sha256(bytes))
 }
 
 /// Compares two secrets or hashes in a time that tells nothing but their lengths.
@@ -215,7 +261,7 @@ mod tests {
         assert!(!one.gives(&two.check()));
         assert_ne!(one.derive("a").expose(), two.derive("a").expose());
         assert_ne!(one.derive("a").expose(), one.derive("b").expose());
-        assert_eq!(format!("{one:?}"), "Keys { master: *** }");
+        assert_eq!(format!("{one:?}"), "Keys { master: ***, chain: None }");
     }
 
     #[test]

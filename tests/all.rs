@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
 
 mod admin;
+mod api;
 mod authz;
 mod cli;
 mod common;
 mod demo;
 mod end_to_end;
 mod layers;
+mod organizations;
+mod presets;
 mod provision;
 mod saml;
 mod scim;

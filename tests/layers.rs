@@ -16,20 +16,27 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Keeps secrets: below whoever acts, above what it encrypts for.
     ("keys", &["db", "saml", "domain"]),
     ("provision", &["db", "policy", "scim", "saml", "domain"]),
-    ("admin", &["keys", "provision", "db", "policy", "scim", "saml", "domain"]),
+    ("admin", &["outbound", "keys", "provision", "db", "policy", "scim", "saml", "domain"]),
     ("config", &["keys", "db", "domain"]),
-    ("app", &["config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    // Asks the network, and knows nothing of the rest.
+    ("dns", &[]),
+    // Fetches what people name: bounded, and not from the inside.
+    ("outbound", &["config"]),
+    ("app", &["config", "dns", "outbound", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
     ("http", &["app", "config", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
     // Works beside the routes, from the same wiring.
-    ("jobs", &["app", "provision", "db", "domain"]),
-    ("cli", &["jobs", "app", "config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
-    ("main", &["cli", "jobs", "app", "config", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    ("jobs", &["app", "keys", "admin", "provision", "db", "policy", "saml", "domain"]),
+    ("cli", &["jobs", "app", "config", "outbound", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    ("main", &["cli", "jobs", "app", "config", "outbound", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
 ];
 
 /// Layers in which a library may be named.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["http", "app", "cli", "main"]),
     ("sqlx", &["db"]),
+    // `admin` describes the values whose JSON is a contract.
+    ("hickory_resolver", &["dns"]),
+    ("utoipa", &["http", "admin"]),
     ("samael", &["saml"]),
     // `cli` signs as the identity provider of the demo.
     ("openssl", &["saml", "keys", "cli"]),

@@ -3,14 +3,16 @@
 //! The released binary serves on loopback; this process is the client, and the floor: the same number of bare SQL statements and
 //! commits on the same kind of database, and a bare signature verification. Times are for orientation, ratios are the result.
 //!
-//! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone; further words choose the requests whose names
-//! have one of them (`make bench ARGS="sqlite list group"`).
+//! `make bench` runs it; `make bench ARGS=sqlite` or `ARGS=postgres` one engine alone, `ARGS=saml` sign-ins in this process; further words
+//! choose the requests whose names have one of them (`make bench ARGS="sqlite list group"`).
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark reads the clock, and what fails in it ends it")]
 
+mod check;
 mod client;
 mod floor;
 mod load;
 mod report;
+mod saml;
 mod seed;
 mod server;
 
@@ -25,17 +27,24 @@ use server::Server;
 const CONCURRENCY: [usize; 3] = [1, 8, 64];
 
 fn main() {
-    let engines = ["sqlite", "postgres"];
+    let parts = ["sqlite", "postgres", "saml"];
     let (only, words): (Vec<String>, Vec<String>) =
-        env::args().skip(1).filter(|argument| !argument.starts_with('-')).partition(|argument| engines.contains(&argument.as_str()));
+        env::args().skip(1).filter(|argument| !argument.starts_with('-')).partition(|argument| parts.contains(&argument.as_str()));
+    let wanted = |part: &str| only.is_empty() || only.iter().any(|only| only == part);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut report = Report::default();
-    for engine in engines {
-        if only.is_empty() || only.iter().any(|only| only == engine) {
+    for engine in ["sqlite", "postgres"] {
+        if wanted(engine) {
+            if words.is_empty() || words.iter().any(|word| "check".contains(word.as_str())) {
+                runtime.block_on(check::measure(engine));
+            }
             runtime.block_on(measure(engine, &words, &mut report));
         }
     }
     report.print();
+    if wanted("saml") {
+        runtime.block_on(saml::measure());
+    }
 }
 
 async fn measure(engine: &'static str, words: &[String], report: &mut Report) {

@@ -70,7 +70,7 @@ struct Inner {
 
 const IDP: &str = "https://idp.bench.example";
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
 }
@@ -264,7 +264,7 @@ fn form(response: &str) -> String {
 }
 
 /// A fresh database on the cluster of `make bench`.
-fn database(name: &str) -> String {
+pub fn database(name: &str) -> String {
     let admin =
         env::var("ROLEGATE_TEST_POSTGRES").expect("run `make bench`: it starts a PostgreSQL and names it in ROLEGATE_TEST_POSTGRES");
     let run = |sql: String| {

@@ -36,12 +36,12 @@ use crate::{
         invariant,
         mapping::{DefaultMapping, Mapping},
     },
-    provision::{ProvisionError, Published, PublishedCache, grant, keep, remap, withdraw},
+    provision::{ProvisionError, Published, PublishedCache, grant, keep, published, remap, withdraw},
     saml::Certificate,
 };
 
 /// Chunks of accounts that are evaluated in the transaction itself.
-const CHUNKS_AT_ONCE: usize = 4;
+const CHUNKS_AT_ONCE: usize = 20;
 
 /// How often a transaction is done again when another one was in the way.
 const ATTEMPTS: usize = 4;
@@ -351,7 +351,7 @@ impl Work<'_> {
         let now = self.occasion.now;
         let before = self.published(connection).await?;
         keep::keep_as_manual(self.tx, &before, self.occasion, mapping, None).await?;
-        sure(db::mapping::publish_mapping(self.tx, self.tenant, connection, mapping.version, mapping, None, now).await?)
+        sure(published::publish(self.tx, self.tenant, connection, mapping, None, now).await?)
     }
 
     async fn published(&mut self, connection: ConnectionId) -> Result<std::sync::Arc<Published>, ApplyError> {
@@ -389,7 +389,7 @@ impl Work<'_> {
             from_file: true,
         };
         db::account::insert_account(self.tx, tenant, &row, now).await?;
-        db::account::join(self.tx, tenant, account, root, now).await?;
+        db::account::join(self.tx, tenant, &[(account, root)], now).await?;
         self.note("account.created", "account", &account, json!({ "by": "file" }));
         self.make_owner(&row).await
     }

@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::{
-    db::{self, Db, DbError, audit::Entry, custom_schema::CustomSchema},
+    db::{self, Db, DbError, Tx, audit::Entry, custom_schema::CustomSchema},
     domain::{actor::Occasion, id::TenantId, model::RoleModel},
     policy::{
         access::Grant,
         action::{ReadAttributeSchema, UpdateAttributeSchema},
     },
+    provision::Precondition,
     scim::{
         custom::{self, CustomError},
         schema::Definition,
@@ -22,6 +23,8 @@ const LONGEST: usize = 256 * 1024;
 pub enum SchemaError {
     #[error("there is no such schema")]
     NotFound,
+    #[error("the schema has another version than the one named")]
+    Stale,
     #[error("the declaration has more than {LONGEST} bytes")]
     TooLong,
     #[error(transparent)]
@@ -42,11 +45,12 @@ pub async fn put(
     db: &Db,
     occasion: &mut Occasion,
     model: &RoleModel,
+    precondition: Precondition,
     document: &str,
 ) -> Result<CustomSchema, SchemaError> {
     check(grant.at() == model.organizations.root())?;
     let definition = read(document)?;
-    let mut tx = db.begin().await?;
+    let mut tx = begin(db, model.tenant, precondition).await?;
     db::custom_schema::put_custom_schema(&mut tx, model.tenant, document, false, occasion.now).await?;
     let entry = entry("attribute_schema.changed", model.tenant, detail(&definition));
     db::audit::append(&mut tx, model.tenant, occasion, &[entry]).await?;
@@ -70,15 +74,34 @@ pub(super) fn detail(definition: &Definition) -> Value {
 }
 
 /// Withdraws it.
-pub async fn delete(grant: &Grant<UpdateAttributeSchema>, db: &Db, occasion: &mut Occasion, model: &RoleModel) -> Result<(), SchemaError> {
+pub async fn delete(
+    grant: &Grant<UpdateAttributeSchema>,
+    db: &Db,
+    occasion: &mut Occasion,
+    model: &RoleModel,
+    precondition: Precondition,
+) -> Result<(), SchemaError> {
     check(grant.at() == model.organizations.root())?;
-    let mut tx = db.begin().await?;
+    let mut tx = begin(db, model.tenant, precondition).await?;
     if !db::custom_schema::delete_custom_schema(&mut tx, model.tenant).await? {
         return Err(SchemaError::NotFound);
     }
     let entry = entry("attribute_schema.deleted", model.tenant, json!({}));
     db::audit::append(&mut tx, model.tenant, occasion, &[entry]).await?;
     Ok(tx.commit().await?)
+}
+
+/// Whoever names a version waits for those who change it, and sees what they left.
+async fn begin(db: &Db, tenant: TenantId, precondition: Precondition) -> Result<Tx, SchemaError> {
+    let mut tx = db.begin().await?;
+    if precondition != Precondition::None {
+        // There is no version 0: a schema that is not there is none that was read.
+        let version = db::custom_schema::lock_version(&mut tx, tenant).await?;
+        if !version.is_some_and(|version| precondition.admits(version)) {
+            return Err(SchemaError::Stale);
+        }
+    }
+    Ok(tx)
 }
 
 fn check(at_root: bool) -> Result<(), SchemaError> {

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         actor::Occasion,
         connection::Connection,
-        id::{CertificateId, kind},
+        id::{AccountId, CertificateId, kind},
         time::Timestamp,
     },
     policy::{
@@ -32,11 +32,11 @@ pub enum RotationError {
     #[error("the connection has no such certificate")]
     NotFound,
     #[error(
-        "this is the last certificate that is trusted: without it nobody signs in through this connection. Add its successor first, or retire it with \"confirm\": true"
+        "this is the last certificate that is trusted: without it nobody signs in through this connection. Add its successor first, or retire it with \"confirm\": true (--confirm)"
     )]
     LastOne,
     #[error(
-        "the last sign-in verified with this certificate was at {0}: the identity provider still signs with it. Wait until it signs with another one, or retire it with \"confirm\": true"
+        "the last sign-in verified with this certificate was at {0}: the identity provider still signs with it. Wait until it signs with another one, or retire it with \"confirm\": true (--confirm)"
     )]
     InUse(Timestamp),
     #[error(transparent)]
@@ -61,23 +61,37 @@ pub async fn add(
     certificate: &Certificate,
 ) -> Result<(IdpCertificateRow, bool), RotationError> {
     let mut tx = begin(grant, db, connection).await?;
-    let known = db::certificate::list_certificates(&mut tx, connection.tenant, connection.id).await?;
+    let (row, added) = trust(&mut tx, occasion, connection, certificate, grant.actor().account_id()).await?;
+    if added {
+        tx.commit().await?;
+    }
+    Ok((row, added))
+}
+
+/// As [`add`], inside a transaction that has raised the connection's version; the right was asked for before.
+pub(super) async fn trust(
+    tx: &mut Tx,
+    occasion: &mut Occasion,
+    connection: &Connection,
+    certificate: &Certificate,
+    by: Option<AccountId>,
+) -> Result<(IdpCertificateRow, bool), DbError> {
+    let known = db::certificate::list_certificates(&mut *tx, connection.tenant, connection.id).await?;
     let state = if known.iter().any(is_trusted) { CertificateState::Next } else { CertificateState::Current };
     let row = match known.into_iter().find(|row| row.fingerprint == certificate.fingerprint()) {
         // Nothing changes, so nothing is written.
         Some(row) if is_trusted(&row) => return Ok((row, false)),
         Some(row) => {
-            db::certificate::trust_certificate(&mut tx, connection.tenant, connection.id, row.id, state).await?;
+            db::certificate::trust_certificate(tx, connection.tenant, connection.id, row.id, state).await?;
             IdpCertificateRow { state, retired_by: None, retired_at: None, ..row }
         }
         None => {
-            let row = new_row(grant, occasion, connection, certificate, state);
-            db::certificate::insert_certificate(&mut tx, connection.tenant, &row).await?;
+            let row = new_row(by, occasion, connection, certificate, state);
+            db::certificate::insert_certificate(tx, connection.tenant, &row).await?;
             row
         }
     };
-    record(&mut tx, occasion, connection, "certificate.added", &row).await?;
-    tx.commit().await?;
+    record(tx, occasion, connection, "certificate.added", &row).await?;
     Ok((row, true))
 }
 
@@ -139,7 +153,7 @@ fn may_go(row: &IdpCertificateRow, known: &[IdpCertificateRow], now: Timestamp) 
 }
 
 fn new_row(
-    grant: &Grant<RotateCertificates>,
+    by: Option<AccountId>,
     occasion: &mut Occasion,
     connection: &Connection,
     certificate: &Certificate,
@@ -156,7 +170,7 @@ fn new_row(
         not_after: certificate.not_after(),
         state,
         from_file: false,
-        added_by: grant.actor().account_id(),
+        added_by: by,
         added_at: occasion.now,
         retired_by: None,
         retired_at: None,

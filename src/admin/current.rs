@@ -35,11 +35,11 @@ pub struct Current {
     pub attribute_schema: Option<CustomSchema>,
 }
 
-/// `None` when there is no such tenant. Organizations are locked: of two files that are applied at once, the second waits.
+/// `None` when there is no such tenant. The tree is locked: of two files that are applied at once, the second waits.
 pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> {
     let Some(tenant) = db::tenant::find_tenant_by_slug(&mut *tx, slug.as_str()).await? else { return Ok(None) };
     let id = tenant.id;
-    db::organization::lock_organizations(tx, id).await?;
+    db::organization::lock_tree(tx, id).await?;
     // Another file may have been applied while this one waited.
     let Some(tenant) = db::tenant::find_tenant(&mut *tx, id).await? else { return Ok(None) };
     let organizations = db::organization::list_organizations(&mut *tx, id).await?;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::{
     db::{
@@ -13,7 +14,7 @@ use crate::{
     },
     domain::{
         account::SignInStatus,
-        id::{AccountId, TenantId},
+        id::{AccountId, RuleId, TenantId},
         time::Timestamp,
     },
     policy::mapping::Mapping,
@@ -49,17 +50,20 @@ pub struct Assignment {
     pub origins: Vec<Origin>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Origin {
     pub kind: String,
     /// The slug.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub connection: Option<String>,
     /// The rule's name; its id when no rule of the published mapping has it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rule: Option<String>,
     /// The account that granted it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub by: Option<String>,
     pub since: String,
 }
@@ -125,9 +129,13 @@ async fn with_assignments(db: &Db, tenant: TenantId, accounts: Vec<ListedAccount
 }
 
 /// Names of rules by their ids, as they are published now.
-async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
+pub async fn list_rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<RuleId, String>, DbError> {
     let mappings = listing::list_published_mappings::<Mapping>(db, tenant).await?;
-    Ok(mappings.into_iter().flat_map(|(_, mapping)| mapping.rules).map(|rule| (rule.id.to_string(), rule.name)).collect())
+    Ok(mappings.into_iter().flat_map(|(_, mapping)| mapping.rules).map(|rule| (rule.id, rule.name)).collect())
+}
+
+pub async fn rule_names(db: &Db, tenant: TenantId) -> Result<HashMap<String, String>, DbError> {
+    Ok(list_rule_names(db, tenant).await?.into_iter().map(|(id, name)| (id.to_string(), name)).collect())
 }
 
 fn assemble(accounts: Vec<ListedAccount>, origins: Vec<ListedOrigin>, rules: &HashMap<String, String>) -> Vec<Row> {

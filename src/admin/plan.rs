@@ -115,6 +115,10 @@ impl Planner<'_> {
             let why = format!("the tenant was made from the preset {}, which cannot be changed", current.tenant.preset);
             return Err(entry.slug.place.refuse(why).into());
         }
+        let mut tenant = tenant;
+        if !entry.says_registration {
+            tenant.settings.self_service_org_registration = current.tenant.settings.self_service_org_registration;
+        }
         let what = [
             differences(&json!({ "name": current.tenant.name }), &json!({ "name": tenant.name })),
             differences(&json!({ "preset_version": current.tenant.preset_version }), &json!({ "preset_version": tenant.preset_version })),
@@ -316,11 +320,19 @@ impl Planner<'_> {
             (Some(metadata), _) => {
                 saml.idp_entity_id.clone_from(&metadata.entity_id);
                 saml.sso_url.clone_from(&metadata.sso_redirect_url);
+                saml.slo_redirect_url.clone_from(&metadata.slo_redirect_url);
+                saml.slo_post_url.clone_from(&metadata.slo_post_url);
+                saml.sso_post_url.clone_from(&metadata.sso_post_url);
+                saml.idp_wants_signed_requests = metadata.want_authn_requests_signed;
             }
             // A file without metadata leaves what an earlier one brought.
             (None, Some(row)) => {
                 saml.idp_entity_id.clone_from(&row.connection.saml.idp_entity_id);
                 saml.sso_url.clone_from(&row.connection.saml.sso_url);
+                saml.slo_redirect_url.clone_from(&row.connection.saml.slo_redirect_url);
+                saml.slo_post_url.clone_from(&row.connection.saml.slo_post_url);
+                saml.sso_post_url.clone_from(&row.connection.saml.sso_post_url);
+                saml.idp_wants_signed_requests = row.connection.saml.idp_wants_signed_requests;
             }
             (None, None) => {}
         }

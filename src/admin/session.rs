@@ -1,20 +1,33 @@
-//! Sessions: opened after a sign-in, ended by their holder; and the one-time links by which local accounts sign in.
+//! Sessions: opened after a sign-in, listed and ended by their holder or by whom the right was given; and the one-time links by which
+//! local accounts sign in.
 //!
 //! The database keeps hashes only. The token against forged requests is made from the session's own secret, so that it can be handed
 //! out again and is stored nowhere.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
+use super::session_rights;
 use crate::{
-    db::{self, Db, DbError, Tx, audit::Entry, session::SessionRow},
+    db::{
+        self, Db, DbError, Tx,
+        account::AccountRow,
+        audit::{Entry, Event},
+        session::SessionRow,
+    },
     domain::{
         account::SignInStatus,
         actor::{AccountActor, Actor, Occasion},
-        id::{AccountId, ConnectionId, SessionId, TenantId, kind},
+        assignment::Assignment,
+        id::{AccountId, ConnectionId, GroupId, SessionId, TenantId, kind},
+        identity::NameIdentifier,
+        model::Settings,
         secret::Secret,
         time::Timestamp,
     },
     keys,
+    policy::{access::Grant, action::RevokeSessions},
 };
 
 /// How long a session lasts that was begun by a link.
@@ -29,23 +42,135 @@ pub struct SignedIn {
     /// `None` after a local sign-in.
     pub connection: Option<ConnectionId>,
     pub session_index: Option<String>,
+    /// As the identity provider named the person.
+    pub name_id: Option<NameIdentifier>,
+    /// At the latest; what the tenant allows may be less.
     pub expires_at: Timestamp,
 }
 
-/// Opens a session in the transaction of the sign-in; `secret` is what the browser will show.
-pub async fn open(tx: &mut Tx, occasion: &mut Occasion, signed_in: SignedIn, secret: &Secret<String>) -> Result<(), DbError> {
+/// Opens a session in the transaction of the sign-in; `secret` is what the browser will show. Until when it lasts at most.
+pub async fn open(tx: &mut Tx, occasion: &mut Occasion, signed_in: SignedIn, secret: &Secret<String>) -> Result<Timestamp, DbError> {
+    let tenant = db::tenant::find_tenant(&mut *tx, signed_in.tenant).await?;
+    let settings = tenant.ok_or_else(|| DbError::corrupt("a session's tenant", "it is not there"))?.settings;
+    let rights = session_rights::keep(tx, &settings, signed_in.tenant, signed_in.account, occasion.now).await?;
+    let expires_at = signed_in.expires_at.min(occasion.now.plus_secs(settings.session_ttl_secs));
     let session = SessionRow {
         id: signed_in.id,
         tenant: signed_in.tenant,
         account: signed_in.account,
         connection: signed_in.connection,
         session_index: signed_in.session_index,
+        name_id: signed_in.name_id,
+        rights,
         created_at: occasion.now,
-        expires_at: signed_in.expires_at,
+        expires_at,
         last_seen_at: occasion.now,
         csrf_hash: keys::hash(csrf_token(secret).expose()),
     };
-    db::session::insert_session(tx, &session, &keys::hash(secret.expose())).await
+    db::session::insert_session(tx, &session, &keys::hash(secret.expose())).await?;
+    Ok(expires_at)
+}
+
+/// Whether it still lasts by what the tenant sets today; that it has not ended by its own time was asked before.
+#[must_use]
+pub fn lasts(session: &SessionRow, settings: &Settings, now: Timestamp) -> bool {
+    let idle = settings.session_idle_secs;
+    now < session.created_at.plus_secs(settings.session_ttl_secs) && (idle == 0 || now < session.last_seen_at.plus_secs(idle))
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Also where the right was given for another place than the account's.
+    #[error("there is no such session")]
+    NotFound,
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// The sessions of an account that are alive, the newest first.
+pub async fn list(db: &Db, tenant: TenantId, account: AccountId, settings: &Settings, now: Timestamp) -> Result<Vec<SessionRow>, DbError> {
+    let rows = db::session::list_sessions(db, tenant, account, now).await?;
+    Ok(rows.into_iter().filter(|session| lasts(session, settings, now)).collect())
+}
+
+/// An account as far as it decides who may end its sessions.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub row: AccountRow,
+    pub assignments: Vec<Assignment>,
+    pub groups: BTreeSet<GroupId>,
+}
+
+/// `None` when the tenant has no such account.
+pub async fn find_holder(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<Holder>, DbError> {
+    let Some(row) = db::account::find_account(db, tenant, account).await? else { return Ok(None) };
+    let assignments = db::assignment::list_held(db, tenant, account).await?;
+    let groups = db::group::list_group_ids(db, tenant, account).await?;
+    Ok(Some(Holder { row, assignments, groups }))
+}
+
+/// As [`list`], of somebody else.
+pub async fn list_of(
+    _grant: &Grant<RevokeSessions>,
+    db: &Db,
+    tenant: TenantId,
+    holder: &Holder,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Vec<SessionRow>, DbError> {
+    list(db, tenant, holder.row.account.id, settings, now).await
+}
+
+/// Ends one of one's own.
+pub async fn revoke_own(db: &Db, occasion: &mut Occasion, tenant: TenantId, account: AccountId, id: SessionId) -> Result<(), SessionError> {
+    revoke_some(db, occasion, tenant, account, Some(id)).await.map(drop)
+}
+
+/// Ends one of somebody else's, or all of them; how many it were.
+pub async fn revoke_of(
+    _grant: &Grant<RevokeSessions>,
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    holder: &Holder,
+    id: Option<SessionId>,
+) -> Result<u64, SessionError> {
+    revoke_some(db, occasion, tenant, holder.row.account.id, id).await
+}
+
+async fn revoke_some(
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    account: AccountId,
+    id: Option<SessionId>,
+) -> Result<u64, SessionError> {
+    let mut tx = db.begin().await?;
+    let ended = match id {
+        Some(id) if db::session::end_session_of_account(&mut tx, tenant, account, id).await? => 1,
+        Some(_) => return Err(SessionError::NotFound),
+        None => db::session::end_sessions_of_account(&mut tx, tenant, account).await?,
+    };
+    if ended > 0 {
+        record_end(&mut tx, occasion, tenant, account, ended, "revoked").await?;
+    }
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// What the auditor and those who listen are told of sessions that ended before their time.
+pub(super) async fn record_end(
+    tx: &mut Tx,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    account: AccountId,
+    ended: u64,
+    reason: &str,
+) -> Result<(), DbError> {
+    let (action, target_id, detail) = ("sessions.ended", account.to_string(), json!({ "count": ended, "reason": reason }));
+    let event = Event { kind: action, subject_kind: "account", subject_id: target_id.clone(), payload: detail.clone() };
+    db::audit::append(tx, tenant, occasion, &[Entry { action, target_kind: "account", target_id, detail }]).await?;
+    db::audit::publish(tx, tenant, occasion, &[event]).await
 }
 
 /// The token that goes with every change made with the session: a page of another site can send the cookie, but does not know this.
@@ -78,14 +203,15 @@ pub async fn sign_in_by_link(
     let row = accounts.get(&account).ok_or_else(|| DbError::corrupt("a sign-in link", "its account is not there"))?;
     let admitted = row.has_local_credential && row.account.status == SignInStatus::Active;
     let session = occasion.ids.make::<kind::Session>();
-    occasion.actor = Actor::Account(AccountActor { account, kind: row.account.kind, session, assignments: Vec::new() });
-    let expires_at = occasion.now.plus_secs(LOCAL_TTL_SECS);
+    occasion.actor =
+        Actor::Account(AccountActor { account, kind: row.account.kind, session, assignments: Vec::new(), only: None, at_sign_in: None });
+    let mut expires_at = occasion.now.plus_secs(LOCAL_TTL_SECS);
     let action = if admitted { "sign_in.by_link" } else { "sign_in.link_refused" };
     let entry = Entry { action, target_kind: "account", target_id: account.to_string(), detail: json!({}) };
     db::audit::append(&mut tx, tenant, occasion, &[entry]).await?;
     if admitted {
-        open(&mut tx, occasion, SignedIn { id: session, tenant, account, connection: None, session_index: None, expires_at }, secret)
-            .await?;
+        let signed_in = SignedIn { id: session, tenant, account, connection: None, session_index: None, name_id: None, expires_at };
+        expires_at = open(&mut tx, occasion, signed_in, secret).await?;
     }
     tx.commit().await?;
     Ok(admitted.then_some(expires_at))

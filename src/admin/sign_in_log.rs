@@ -9,11 +9,17 @@ use std::{
 };
 
 use crate::{
-    db::{Db, DbError, certificate, sign_in, sign_in::SignInLogRow},
+    db::{
+        Db, DbError, certificate, sign_in,
+        sign_in::{LogFilter, SignInLogRow},
+        sp_key,
+    },
     domain::{
-        id::{CertificateId, ConnectionId, TenantId},
+        connection::Connection,
+        id::{CertificateId, ConnectionId, EventId, SpKeyId, TenantId},
         time::Timestamp,
     },
+    policy::{access::Grant, action::ReadLogs},
 };
 
 /// Rows that wait in memory at most.
@@ -31,6 +37,8 @@ struct Waiting {
     lost: u64,
     used: BTreeMap<CertificateId, (TenantId, ConnectionId, Timestamp)>,
     marked: BTreeMap<CertificateId, Timestamp>,
+    decrypted: BTreeMap<SpKeyId, (TenantId, ConnectionId, Timestamp)>,
+    marked_keys: BTreeMap<SpKeyId, Timestamp>,
 }
 
 impl SignInLog {
@@ -52,16 +60,30 @@ impl SignInLog {
         }
     }
 
+    /// An assertion was decrypted with this key.
+    pub fn mark_decrypted(&self, tenant: TenantId, connection: ConnectionId, key: SpKeyId, now: Timestamp) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.marked_keys.get(&key).is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {
+            waiting.marked_keys.insert(key, now);
+            waiting.decrypted.insert(key, (tenant, connection, now));
+        }
+    }
+
     /// Writes down what waits, in one transaction. What cannot be written is lost: it is a log, not the audit trail.
     pub async fn flush(&self, db: &Db) -> Result<(), DbError> {
-        let (rows, used, lost) = {
+        let (rows, used, decrypted, lost) = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (std::mem::take(&mut waiting.rows), std::mem::take(&mut waiting.used), std::mem::take(&mut waiting.lost))
+            (
+                std::mem::take(&mut waiting.rows),
+                std::mem::take(&mut waiting.used),
+                std::mem::take(&mut waiting.decrypted),
+                std::mem::take(&mut waiting.lost),
+            )
         };
         if lost > 0 {
             tracing::warn!(lost, "sign-ins came faster than their log was written: some are missing in it");
         }
-        if rows.is_empty() && used.is_empty() {
+        if rows.is_empty() && used.is_empty() && decrypted.is_empty() {
             return Ok(());
         }
         let mut tx = db.begin().await?;
@@ -69,6 +91,41 @@ impl SignInLog {
         for (id, (tenant, connection, at)) in used {
             certificate::mark_used(&mut tx, tenant, connection, id, at).await?;
         }
+        for (id, (tenant, connection, at)) in decrypted {
+            sp_key::mark_decrypted(&mut tx, tenant, connection, id, at).await?;
+        }
         tx.commit().await
     }
+}
+
+/// The newest entries of a connection that pass the filter, older than `before`, with those of this node that were not written yet.
+pub async fn list(
+    grant: &Grant<ReadLogs>,
+    waiting: &SignInLog,
+    db: &Db,
+    connection: &Connection,
+    filter: &LogFilter,
+    before: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<SignInLogRow>, DbError> {
+    if grant.at() != connection.organization {
+        return Ok(Vec::new());
+    }
+    waiting.flush(db).await?;
+    sign_in::search_sign_in_log(db, connection.tenant, connection.id, filter, before, limit).await
+}
+
+/// The entry with the reference number that a browser was shown.
+pub async fn find(
+    grant: &Grant<ReadLogs>,
+    waiting: &SignInLog,
+    db: &Db,
+    connection: &Connection,
+    reference: EventId,
+) -> Result<Option<SignInLogRow>, DbError> {
+    if grant.at() != connection.organization {
+        return Ok(None);
+    }
+    waiting.flush(db).await?;
+    sign_in::find_sign_in(db, connection.tenant, connection.id, reference).await
 }

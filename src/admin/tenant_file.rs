@@ -84,6 +84,8 @@ pub struct TenantEntry {
     pub preset: &'static Preset,
     /// The preset's, with what the file says otherwise.
     pub settings: Settings,
+    /// Whether the file itself says so; else the switch stays as people set it.
+    pub says_registration: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -363,6 +365,13 @@ enabled = false
             ),
             (connection("[connections.saml]\nidp_metadata_url = 'http://idp.example/metadata'\n"), "an https address was expected"),
             (connection("[connections.saml]\ncorrelate = { scim = 'email', saml = 'NameID' }\n"), "scim must be userName or externalId"),
+            (connection("[connections.saml]\nauthn_context = { classes = [] }\n"), "classes must name at least one"),
+            (
+                connection("[connections.saml]\nauthn_context = { classes = ['urn:x'], comparison = 'minimum', required = true }\n"),
+                "line 8: connections.saml.authn_context: required goes with the comparison exact alone",
+            ),
+            (connection("[connections.saml]\nrequest_binding = 'artifact'\n"), "unknown variant `artifact`"),
+            (connection("[connections.saml]\nexpired_certificate_days = -1\n"), "connections.saml.expired_certificate_days: 0 to 3650"),
             (rule("grant = []\nwhen = 'active eq true'\n"), "line 8: connections.rules.name: the rule has no effect"),
             (rule("when = 'userName eq'\ngrant = [{ role = 'x' }]\n"), "line 9: connections.rules.when: "),
             (

@@ -7,7 +7,7 @@ use std::{
 
 use super::tenant_file::TenantFile;
 use crate::{
-    db::{self, DbError, Tx, certificate::CertificateState, tenant::Tenant},
+    db::{self, DbError, Tx, certificate::CertificateState, sp_key::SpKeyState, tenant::Tenant},
     domain::name::Slug,
     saml,
     scim::path::AttrPath,
@@ -19,6 +19,8 @@ pub enum Warning {
     BelowFloor { tenant: Slug, usable: usize, floor: i64 },
     /// Nobody can sign in by SAML.
     NoCertificate { connection: Slug },
+    /// Its requests are to be signed, and there is nothing to sign with.
+    NoKey { connection: Slug },
     /// A rule looks at what the connection's sign-ins never say.
     Unmapped { connection: Slug, rule: String, attribute: String },
 }
@@ -35,6 +37,11 @@ impl fmt::Display for Warning {
                 f,
                 "{connection}: no certificate of the identity provider is trusted, so that nobody signs in by SAML: name its metadata \
                  (idp_metadata) in the file, or let an owner add the certificate"
+            ),
+            Self::NoKey { connection } => write!(
+                f,
+                "{connection}: its requests are to be signed and it has no key, so that no sign-in begins here: make one with \
+                 `rolegate keys create --connection {connection}` and let the identity provider load the connection's metadata"
             ),
             Self::Unmapped { connection, rule, attribute } => write!(
                 f,
@@ -58,12 +65,16 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
     let certificates = db::certificate::list_certificates_of_tenant(&mut *tx, tenant.id).await?;
     let trusted: BTreeSet<_> = certificates.iter().filter(|row| row.state != CertificateState::Retired).map(|row| row.connection).collect();
     let connections = db::connection::list_connections(&mut *tx, tenant.id).await?.into_iter().map(|row| row.connection);
-    let in_use = connections.filter(|connection| connection.enabled && connection.saml.enabled);
-    found.extend(
-        in_use
-            .filter(|connection| !trusted.contains(&connection.id))
-            .map(|connection| Warning::NoCertificate { connection: connection.slug }),
-    );
+    let keys = db::sp_key::list_sp_keys_of_tenant(&mut *tx, tenant.id).await?;
+    let signing: BTreeSet<_> = keys.iter().filter(|row| row.state == SpKeyState::Current).map(|row| row.connection).collect();
+    for connection in connections.filter(|connection| connection.enabled && connection.saml.enabled) {
+        if connection.saml.signs_requests() && !signing.contains(&connection.id) {
+            found.push(Warning::NoKey { connection: connection.slug.clone() });
+        }
+        if !trusted.contains(&connection.id) {
+            found.push(Warning::NoCertificate { connection: connection.slug });
+        }
+    }
     Ok(found)
 }
 

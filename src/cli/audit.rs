@@ -1,10 +1,17 @@
-//! `rolegate audit verify|export`
+//! `rolegate audit verify|export|archive`
+
+mod archive;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Context, Failure, NO_TENANT, Output, find_tenant, tenants};
-use crate::db::{self, seal::Head};
+use crate::{
+    admin::{audit_line::AuditLine, audit_trail::PAGE},
+    db::{self, seal::Head},
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Audit {
@@ -12,6 +19,8 @@ pub enum Audit {
     Verify(Verify),
     /// Print sealed rows as JSON lines
     Export(Export),
+    /// Move the oldest rows to a file; the chain stays verifiable
+    Archive(archive::Archive),
 }
 
 #[derive(Debug, Args)]
@@ -22,6 +31,9 @@ pub struct Verify {
     /// A head that was written down earlier (NUMBER:SEAL): nothing up to it may be missing
     #[arg(long, value_name = "HEAD", value_parser = parse_head)]
     head: Option<Head>,
+    /// An archive, which is checked too; all of them, in their order
+    #[arg(long, value_name = "FILE")]
+    archive: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +59,7 @@ impl Audit {
         match self {
             Self::Verify(verify) => verify.run(context, output).await,
             Self::Export(export) => export.run(context, output).await,
+            Self::Archive(archive) => archive.run(context, output).await,
         }
     }
 }
@@ -55,9 +68,10 @@ impl Verify {
     async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
         let json = context.json;
         let app = context.open().await?;
-        let tenants = match &self.head {
-            Some(_) => vec![find_tenant(&app.db, self.tenant.as_deref()).await?],
-            None => tenants(&app.db, self.tenant.as_deref()).await?,
+        let tenants = if self.head.is_some() || !self.archive.is_empty() {
+            vec![find_tenant(&app.db, self.tenant.as_deref()).await?]
+        } else {
+            tenants(&app.db, self.tenant.as_deref()).await?
         };
         if tenants.is_empty() && !json {
             return output.line(NO_TENANT);
@@ -70,13 +84,25 @@ impl Verify {
             if let Some(found) = &verdict.broken {
                 broken.push(format!("{} at number {}: {}", tenant.slug, found.number, found.why));
             }
+            if !self.archive.is_empty() {
+                archive::verify(&app.keys.chain(), tenant.id, &self.archive, &verdict.anchor)?;
+            }
+            let archived = verdict.anchor.number;
             if json {
                 let found = verdict.broken.as_ref().map(|found| json!({ "number": found.number, "why": found.why }));
                 shown.push(
-                    json!({ "tenant": tenant.slug, "rows": verdict.rows, "unsealed": verdict.unsealed, "head": head, "broken": found }),
+                    json!({ "tenant": tenant.slug, "rows": verdict.rows, "archived": archived, "unsealed": verdict.unsealed, "head": head, "broken": found }),
                 );
             } else {
-                output.line(format!("{}: {} rows hold, {} not sealed yet, head {head}", tenant.slug, verdict.rows, verdict.unsealed))?;
+                let pruned = match (archived, self.archive.is_empty()) {
+                    (0, _) => String::new(),
+                    (rows, true) => format!(", {rows} archived (check them with --archive FILE)"),
+                    (rows, false) => format!(", {rows} archived ones too"),
+                };
+                output.line(format!(
+                    "{}: {} rows hold{pruned}, {} not sealed yet, head {head}",
+                    tenant.slug, verdict.rows, verdict.unsealed
+                ))?;
             }
         }
         if json {
@@ -89,7 +115,6 @@ impl Verify {
 
 impl Export {
     async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
-        const PAGE: i64 = 500;
         let db = context.database().await?;
         let tenant = find_tenant(&db, self.tenant.as_deref()).await?;
         let mut after = self.after;
@@ -97,19 +122,10 @@ impl Export {
             let rows = db::audit::list_audit(&db, tenant.id, after, PAGE).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.number;
-            for row in &rows {
-                output.line(json!({
-                    "number": row.number,
-                    "id": row.id,
-                    "tenant": tenant.slug,
-                    "at": row.at.to_string(),
-                    "actor": { "kind": row.actor_kind, "id": row.actor_id },
-                    "action": row.action,
-                    "target": { "kind": row.target_kind, "id": row.target_id },
-                    "correlation": row.correlation,
-                    "detail": row.detail,
-                    "seal": row.seal,
-                }))?;
+            for row in rows {
+                let line =
+                    serde_json::to_string(&AuditLine::new(tenant.slug.as_str(), row)).map_err(|error| Failure::new(error.to_string()))?;
+                output.line(line)?;
             }
         }
     }

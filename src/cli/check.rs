@@ -111,6 +111,7 @@ async fn tenants(db: &Db, now: Timestamp) -> Result<Vec<(&'static str, Grade, St
         for warning in warning::of_tenant(&mut tx, &tenant).await? {
             let (check, grade) = match warning {
                 Warning::NoCertificate { .. } => ("certificate", Grade::Failed),
+                Warning::NoKey { .. } => ("service provider key", Grade::Failed),
                 Warning::BelowFloor { .. } => ("owners", Grade::Warning),
                 Warning::Unmapped { .. } => ("rules", Grade::Warning),
             };

@@ -3,12 +3,16 @@
 //! Exit status: 0 fine, 1 refused or failed, 2 wrong usage.
 
 mod accounts;
+mod app_token;
 mod apply;
 mod assignments;
 mod audit;
+mod certificates;
 mod check;
 mod demo;
 mod duration;
+mod idp_metadata;
+mod keys;
 mod metadata;
 mod oauth_client;
 mod output;
@@ -17,6 +21,7 @@ mod plan;
 pub mod serve;
 mod sign_ins;
 mod token;
+mod why;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
@@ -61,13 +66,27 @@ enum Command {
     /// SCIM tokens of a connection
     #[command(subcommand)]
     Token(token::Token),
+    /// The gateway's own keys of a connection, and the master key that protects them
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// The metadata of a connection's identity provider
+    #[command(subcommand)]
+    Metadata(idp_metadata::MetadataCommand),
+    /// The certificates by which a connection's identity provider is believed
+    #[command(subcommand)]
+    Certificates(certificates::Certificates),
     /// OAuth 2.0 clients of a connection, for identity providers that fetch short-lived SCIM tokens
     #[command(subcommand)]
     OauthClient(oauth_client::OauthClient),
+    /// Tokens by which applications behind the role store read it
+    #[command(subcommand)]
+    AppToken(app_token::AppToken),
     /// List accounts with what they hold, and why
     Accounts(accounts::Accounts),
     /// List assignments with their origins
     Assignments(assignments::Assignments),
+    /// Why an account held a role at a time that is past
+    Why(why::Why),
     /// Sign-ins of the last 90 days, the newest first, with the reason of each refusal
     SignIns(sign_ins::SignIns),
     /// The way back in for owners
@@ -132,9 +151,14 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Plan(command) => command.run(context, output).await,
         Command::Apply(command) => command.run(context, output).await,
         Command::Token(command) => command.run(context, output).await,
+        Command::Keys(command) => command.run(context, output).await,
+        Command::Metadata(command) => command.run(context, output).await,
+        Command::Certificates(command) => command.run(context, output).await,
         Command::OauthClient(command) => command.run(context, output).await,
+        Command::AppToken(command) => command.run(context, output).await,
         Command::Accounts(command) => command.run(context, output).await,
         Command::Assignments(command) => command.run(context, output).await,
+        Command::Why(command) => command.run(context, output).await,
         Command::SignIns(command) => command.run(context, output).await,
         Command::Owner(command) => command.run(context, output).await,
         Command::Audit(command) => command.run(context, output).await,

@@ -25,7 +25,7 @@ pub enum Token {
 pub struct Named {
     /// The connection
     #[arg(long, value_name = "SLUG")]
-    connection: String,
+    pub(super) connection: String,
 }
 
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ impl Token {
 }
 
 impl Named {
-    async fn find(&self, db: &Db) -> Result<ConnectionRow, Failure> {
+    pub(super) async fn find(&self, db: &Db) -> Result<ConnectionRow, Failure> {
         let row = db::connection::find_connection_by_slug(db, &self.connection).await?;
         row.ok_or_else(|| Failure::new(format!("there is no connection {:?}: `rolegate apply FILE --json` lists them", self.connection)))
     }

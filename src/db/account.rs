@@ -99,7 +99,7 @@ pub async fn update_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now
     let account = &row.account;
     tx.query(
         "update account set user_name = $3, user_name_key = $4, email = $5, email_key = $6, display_name = $7, kind = $8, home_organization = $9, profile_connection = $10, status = $11,
-             has_local_credential = $12, from_file = $13, changed_at_ms = $14, standing = $15
+             has_local_credential = $12, from_file = $13, changed_at_ms = $14, standing = $15, version = version + 1
          where tenant = $1 and id = $2",
     )
     .bind(tenant.to_string())
@@ -187,36 +187,26 @@ pub async fn list_file_accounts(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Acc
     rows.into_iter().map(AccountRow::try_from).collect()
 }
 
-/// First affiliation with an organization; nothing where it is already there.
+/// Makes accounts members of organizations. Those that were none before.
 pub async fn join(
     tx: &mut Tx,
     tenant: TenantId,
-    account: AccountId,
-    organization: OrganizationId,
+    joining: &[(AccountId, OrganizationId)],
     now: Timestamp,
-) -> Result<bool, DbError> {
-    let rows = tx
-        .query("insert into membership (tenant, account, organization, since_ms) values ($1, $2, $3, $4) on conflict do nothing")
-        .bind(tenant.to_string())
-        .bind(account.to_string())
-        .bind(organization.to_string())
-        .bind(now.millis())
-        .run()
-        .await?;
-    Ok(rows == 1)
-}
-
-/// As [`join`], for a set.
-pub async fn join_all(tx: &mut Tx, tenant: TenantId, joined: &[(AccountId, OrganizationId)], now: Timestamp) -> Result<(), DbError> {
-    for chunk in joined.chunks(super::SET_LIMIT) {
-        let sql = "insert into membership (tenant, account, organization, since_ms) values {($1, $2, $3, $4)} on conflict do nothing";
+) -> Result<Vec<(AccountId, OrganizationId)>, DbError> {
+    let mut joined = Vec::new();
+    for chunk in joining.chunks(super::SET_LIMIT) {
+        let sql = "insert into membership (tenant, account, organization, since_ms) values {($1, $2, $3, $4)}
+            on conflict do nothing returning account, organization";
         let mut query = tx.query_set(sql, chunk.len());
         for (account, organization) in chunk {
             query = query.bind(tenant.to_string()).bind(account.to_string()).bind(organization.to_string()).bind(now.millis());
         }
-        query.run().await?;
+        for (account, organization) in query.all::<(String, String)>().await? {
+            joined.push((column::id("membership.account", &account)?, column::id("membership.organization", &organization)?));
+        }
     }
-    Ok(())
+    Ok(joined)
 }
 
 /// Where these are at home and what they are, for accounts that the caller has locked.
@@ -229,7 +219,7 @@ pub async fn update_homes(
     now: Timestamp,
 ) -> Result<(), DbError> {
     for chunk in accounts.chunks(super::SET_LIMIT) {
-        let sql = "update account set home_organization = $2, kind = $3, changed_at_ms = $4 where tenant = $1 and id in ({$5})";
+        let sql = "update account set home_organization = $2, kind = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id in ({$5})";
         let mut query =
             tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(home.map(|id| id.to_string())).bind(kind).bind(now.millis());
         for account in chunk {
@@ -238,6 +228,36 @@ pub async fn update_homes(
         query.run().await?;
     }
     Ok(())
+}
+
+/// The version of an account that the caller has locked.
+pub async fn find_version(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<Option<i64>, DbError> {
+    let sql = "select version from account where tenant = $1 and id = $2";
+    let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).optional().await?;
+    Ok(row.map(|(version,)| version))
+}
+
+/// Marks a locked account as verified since then, or takes the mark back.
+pub async fn set_verified(tx: &mut Tx, tenant: TenantId, account: AccountId, at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
+    let sql = "update account set verified_at_ms = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id = $2";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(account.to_string());
+    query.bind(at.map(Timestamp::millis)).bind(now.millis()).run().await?;
+    Ok(())
+}
+
+/// Whether a locked account is marked as verified.
+pub async fn is_verified(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<bool, DbError> {
+    let sql = "select id from account where tenant = $1 and id = $2 and verified_at_ms is not null";
+    let row: Option<(String,)> = tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).optional().await?;
+    Ok(row.is_some())
+}
+
+/// Deletes a locked account with all that is its own; what others wrote of it stays in the audit trail.
+pub async fn delete_account(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<bool, DbError> {
+    let sql = "delete from group_member where tenant = $1 and member = $2";
+    tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).run().await?;
+    let sql = "delete from account where tenant = $1 and id = $2";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).run().await? == 1)
 }
 
 /// An account that holds an owner-class role at the root.

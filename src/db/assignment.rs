@@ -10,19 +10,19 @@ use crate::domain::{
 };
 
 #[derive(sqlx::FromRow)]
-struct AssignmentColumns {
-    id: String,
-    account: String,
-    role: String,
-    organization: String,
-    resource_scope: String,
-    reach: String,
-    kind: String,
-    connection: String,
-    rule: String,
-    granted_by: Option<String>,
-    may_delegate: bool,
-    since_ms: i64,
+pub(super) struct AssignmentColumns {
+    pub id: String,
+    pub account: String,
+    pub role: String,
+    pub organization: String,
+    pub resource_scope: String,
+    pub reach: String,
+    pub kind: String,
+    pub connection: String,
+    pub rule: String,
+    pub granted_by: Option<String>,
+    pub may_delegate: bool,
+    pub since_ms: i64,
 }
 
 fn origin(row: &AssignmentColumns) -> Result<Origin, DbError> {
@@ -45,7 +45,7 @@ fn origin(row: &AssignmentColumns) -> Result<Origin, DbError> {
 }
 
 /// One row an origin, ordered by assignment, into assignments with their origins.
-fn assemble(rows: Vec<AssignmentColumns>) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
+pub(super) fn assemble(rows: Vec<AssignmentColumns>) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
     let mut found: BTreeMap<AccountId, Vec<Assignment>> = BTreeMap::new();
     for row in rows {
         let id: AssignmentId = column::id("assignment.id", &row.id)?;
@@ -141,20 +141,6 @@ pub struct NewOrigin {
     pub may_delegate: bool,
 }
 
-fn granted_by(origin: &Origin) -> Option<AccountId> {
-    match origin {
-        Origin::Manual { by } | Origin::Invitation { by } => *by,
-        Origin::ScimRule { .. }
-        | Origin::SamlRule { .. }
-        | Origin::Default { .. }
-        | Origin::AutoJoin
-        | Origin::FirstUser
-        | Origin::DirectorySync { .. }
-        | Origin::Bootstrap
-        | Origin::Retention => None,
-    }
-}
-
 pub async fn insert_origins(tx: &mut Tx, tenant: TenantId, rows: &[NewOrigin], now: Timestamp) -> Result<(), DbError> {
     for chunk in rows.chunks(SET_LIMIT) {
         let mut query = tx.query_set(
@@ -169,7 +155,7 @@ pub async fn insert_origins(tx: &mut Tx, tenant: TenantId, rows: &[NewOrigin], n
                 .bind(row.origin.kind())
                 .bind(row.origin.connection().map_or_else(String::new, |id| id.to_string()))
                 .bind(row.origin.rule().map_or_else(String::new, |id| id.to_string()))
-                .bind(granted_by(&row.origin).map(|id| id.to_string()))
+                .bind(row.origin.granted_by().map(|id| id.to_string()))
                 .bind(row.may_delegate)
                 .bind(now.millis());
         }

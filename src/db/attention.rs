@@ -85,3 +85,15 @@ pub async fn resolve(tx: &mut Tx, tenant: TenantId, id: EventId, now: Timestamp)
     let sql = "update attention set resolved_at_ms = $3 where tenant = $1 and id = $2 and resolved_at_ms is null";
     Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(now.millis()).run().await? == 1)
 }
+
+/// Resolves whatever is open of one kind at one connection; how many it were.
+pub async fn resolve_kind(
+    tx: &mut Tx,
+    tenant: TenantId,
+    kind: &'static str,
+    connection: ConnectionId,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    let sql = "update attention set resolved_at_ms = $4 where tenant = $1 and kind = $2 and connection = $3 and resolved_at_ms is null";
+    tx.query(sql).bind(tenant.to_string()).bind(kind).bind(connection.to_string()).bind(now.millis()).run().await
+}

@@ -31,11 +31,20 @@ pub struct Event {
 }
 
 pub async fn append(tx: &mut Tx, tenant: TenantId, occasion: &mut Occasion, entries: &[Entry]) -> Result<(), DbError> {
+    append_rows(tx, occasion, &entries.iter().map(|entry| (tenant, entry)).collect::<Vec<_>>()).await
+}
+
+/// The same entry in the log of every one of these tenants: what befell the installation.
+pub async fn append_to_each(tx: &mut Tx, tenants: &[TenantId], occasion: &mut Occasion, entry: &Entry) -> Result<(), DbError> {
+    append_rows(tx, occasion, &tenants.iter().map(|tenant| (*tenant, entry)).collect::<Vec<_>>()).await
+}
+
+async fn append_rows(tx: &mut Tx, occasion: &mut Occasion, rows: &[(TenantId, &Entry)]) -> Result<(), DbError> {
     let sql = "insert into audit (tenant, id, at_ms, actor_kind, actor_id, action, target_kind, target_id, correlation, detail)
         values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)}";
-    for chunk in entries.chunks(SET_LIMIT) {
+    for chunk in rows.chunks(SET_LIMIT) {
         let mut query = tx.query_set(sql, chunk.len());
-        for entry in chunk {
+        for (tenant, entry) in chunk {
             query = query
                 .bind(tenant.to_string())
                 .bind(occasion.ids.make::<kind::Event>().to_string())
@@ -89,7 +98,7 @@ pub struct AuditRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     number: i64,
     id: String,
     at_ms: i64,
@@ -104,7 +113,7 @@ struct Row {
 }
 
 impl Row {
-    fn read(self) -> Result<AuditRow, DbError> {
+    pub(super) fn read(self) -> Result<AuditRow, DbError> {
         Ok(AuditRow {
             number: self.number,
             id: column::id("an audit row's id", &self.id)?,

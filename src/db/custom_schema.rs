@@ -39,6 +39,13 @@ pub async fn put_custom_schema(tx: &mut Tx, tenant: TenantId, document: &str, fr
     row.map(|(version,)| version).ok_or_else(|| DbError::corrupt("a tenant's schema", "it vanished while it was written"))
 }
 
+/// Stays locked until the end of the transaction; `None` when there is no schema.
+pub async fn lock_version(tx: &mut Tx, tenant: TenantId) -> Result<Option<i64>, DbError> {
+    let sql = "select version from custom_schema where tenant = $1";
+    let row: Option<(i64,)> = tx.lock(sql).bind(tenant.to_string()).optional().await?;
+    Ok(row.map(|(version,)| version))
+}
+
 /// False when there was none. Values that identities have under it stay in their documents, unseen.
 pub async fn delete_custom_schema(tx: &mut Tx, tenant: TenantId) -> Result<bool, DbError> {
     Ok(tx.query("delete from custom_schema where tenant = $1").bind(tenant.to_string()).run().await? == 1)

@@ -50,6 +50,7 @@ fn source(resources: Resources) -> &'static Source {
     match resources {
         Resources::Users => &USERS,
         Resources::Groups => &GROUPS,
+        Resources::Accounts => unreachable!("accounts are in no connection's directory: `people` lists them"),
     }
 }
 

@@ -62,6 +62,8 @@ impl From<sqlx::Error> for DbError {
         // SQLITE_CANTOPEN.
         let cannot_open = error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "14");
         let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        // Somebody deleted meanwhile what the statement refers to: done again, the work finds that it is gone.
+        let transient = transient || error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation);
         match error {
             _ if taken => Self::Taken(error),
             _ if transient => Self::Transient(error),

@@ -19,6 +19,8 @@ use crate::{
 pub enum Resources {
     Users,
     Groups,
+    /// Of the tenant, whatever connection knows them: `$2` is not bound.
+    Accounts,
 }
 
 /// What is bound to a placeholder.
@@ -89,6 +91,16 @@ fn column(resources: Resources, target: Target<'_>) -> Column {
             of: "m.directory_group",
             folded: false,
         },
+        (Resources::Accounts, "id", None) => Column::Exact("r.id"),
+        (Resources::Accounts, "userName", None) => Column::Folded("r.user_name_key"),
+        (Resources::Accounts, "active", None) => Column::Flag("(r.status = 'active')"),
+        (Resources::Accounts, "emails", None | Some("value")) => Column::Folded("r.email_key"),
+        (Resources::Accounts, "roles", None | Some("value")) => Column::Several {
+            those: "r.id in (select a.account from assignment a join role on role.tenant = a.tenant and role.id = a.role
+                where a.tenant = $1 and ",
+            of: "role.name_key",
+            folded: true,
+        },
         (Resources::Groups, "id", None) => Column::Exact("r.id"),
         (Resources::Groups, "externalId", None) => Column::Exact("r.external_id"),
         (Resources::Groups, "displayName", None) => Column::Folded("r.display_name_key"),
@@ -115,7 +127,7 @@ impl Condition {
     pub fn of(filter: &Filter, resources: Resources) -> Self {
         let schemas = Schemas::standard();
         let schema = match resources {
-            Resources::Users => &schemas.user,
+            Resources::Users | Resources::Accounts => &schemas.user,
             Resources::Groups => &schemas.group,
         };
         Self::within(filter, resources, schema)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
+use super::{Db, DbError, SET_LIMIT, Target, Tx, column, engine::Query};
 use crate::{
     domain::{
         id::{AccountId, ConnectionId, GroupId, TenantId},
@@ -313,6 +313,30 @@ pub async fn groups_of(
     Ok(found)
 }
 
+/// The groups of each account, of every connection and local ones: direct ones and those that hold these, however deep.
+pub async fn memberships(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, BTreeSet<GroupId>>, DbError> {
+    let mut source = source.into();
+    let mut found: BTreeMap<AccountId, BTreeSet<GroupId>> = BTreeMap::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let sql = "with recursive asked (account) as (values {($2)}),
+                 upward (account, id) as (
+                     select m.member, m.directory_group from asked cross join group_member m where m.tenant = $1 and m.member = asked.account
+                     union select upward.account, m.directory_group from upward cross join group_member m where m.tenant = $1 and m.member = upward.id
+                 )
+                 select account, id from upward
+                 union select l.account, l.local_group from asked cross join local_group_member l where l.tenant = $1 and l.account = asked.account";
+        let query = source.query_set(sql, chunk.len()).bind(tenant.to_string());
+        for (account, group) in bind_all(query, chunk).all::<(String, String)>().await? {
+            found.entry(column::id("group_member.member", &account)?).or_default().insert(column::id("directory_group.id", &group)?);
+        }
+    }
+    Ok(found)
+}
+
 /// The users below these groups, through nested groups too.
 pub async fn users_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId]) -> Result<Vec<AccountId>, DbError> {
     let mut found = Vec::new();
@@ -373,4 +397,15 @@ pub async fn direct_groups(
         }
     }
     Ok(found)
+}
+
+/// Every group that an account is in, directly or through others, of all connections.
+pub async fn list_group_ids(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<BTreeSet<GroupId>, DbError> {
+    let sql = "with recursive upward (id) as (
+            select directory_group from group_member where tenant = $1 and member = $2
+            union select m.directory_group from upward cross join group_member m where m.tenant = $1 and m.member = upward.id
+        )
+        select id from upward";
+    let rows: Vec<(String,)> = source.into().query(sql).bind(tenant.to_string()).bind(account.to_string()).all().await?;
+    rows.iter().map(|(id,)| column::id("group_member.directory_group", id)).collect()
 }

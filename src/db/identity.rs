@@ -276,6 +276,21 @@ pub async fn find_live_elsewhere(
     rows.into_iter().map(IdentityRow::try_from).collect::<Result<Vec<_>, _>>().map(|rows| rows.into_iter().min_by_key(|row| row.connection))
 }
 
+/// What an account is at each connection, in no order; the caller has locked the account.
+pub async fn identities_of(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<Vec<IdentityRow>, DbError> {
+    let rows: Vec<IdentityColumns> = tx
+        .query(
+            "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
+                 saml_correlation_key, saml_seen_at_ms, mapping_version
+             from identity where tenant = $1 and account = $2",
+        )
+        .bind(tenant.to_string())
+        .bind(account.to_string())
+        .all()
+        .await?;
+    rows.into_iter().map(IdentityRow::try_from).collect()
+}
+
 /// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -428,17 +443,25 @@ pub async fn mark_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId,
     Ok(())
 }
 
-/// As [`mark_stale`], everybody at a connection.
-pub async fn mark_all_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<(), DbError> {
-    tx.query(
-        "update identity set mapping_version = -mapping_version
-         where tenant = $1 and connection = $2 and mapping_version > 0 and scim_state <> 'deleted'",
-    )
-    .bind(tenant.to_string())
-    .bind(connection.to_string())
-    .run()
-    .await?;
-    Ok(())
+/// Who is at a connection, those whom SCIM speaks of before the others, after one of them: state and id go on from what the last call gave.
+pub async fn list_accounts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    after: Option<(ScimState, AccountId)>,
+    limit: i64,
+) -> Result<Vec<(ScimState, AccountId)>, DbError> {
+    let (state, account) = after.map_or_else(Default::default, |(state, account)| (column::to_word(state), account.to_string()));
+    let rows: Vec<(String, String)> = tx
+        .query("select scim_state, account from identity where tenant = $1 and connection = $2 and (scim_state, account) > ($3, $4) and scim_state <> 'deleted' order by scim_state, account limit $5")
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(state)
+        .bind(account)
+        .bind(limit)
+        .all()
+        .await?;
+    rows.iter().map(|(state, id)| Ok((column::word("identity.scim_state", state)?, column::id("identity.account", id)?))).collect()
 }
 
 /// Accounts whose evaluation is older than the published mapping, in the order of their ids.

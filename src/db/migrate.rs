@@ -13,6 +13,11 @@ use super::engine::{Db, DbError};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "the role store", include_str!("../../migrations/0001_role_store.sql")),
     (2, "what running SCIM connections needs", include_str!("../../migrations/0002_scim_operations.sql")),
+    (3, "service provider keys", include_str!("../../migrations/0003_service_provider_keys.sql")),
+    (4, "what running sign-ins needs", include_str!("../../migrations/0004_sign_in_operations.sql")),
+    (5, "roles, accounts and groups as people keep them", include_str!("../../migrations/0005_roles.sql")),
+    (6, "organizations as people keep them", include_str!("../../migrations/0006_organizations.sql")),
+    (7, "what the administration API needs", include_str!("../../migrations/0007_admin_api.sql")),
     (8, "a tenant's schema from its file", include_str!("../../migrations/0008_attribute_schema_from_file.sql")),
 ];
 

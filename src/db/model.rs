@@ -2,7 +2,7 @@
 
 use super::{
     engine::{DbError, Target},
-    organization, role, tenant,
+    organization, organization_settings, role, tenant,
 };
 use crate::domain::{
     catalogue::Catalogue,
@@ -11,7 +11,7 @@ use crate::domain::{
     organization::OrganizationTree,
 };
 
-/// Loads settings, organizations with their scopes, catalogue and roles of one version. Each statement may see a later commit than the one before it
+/// Loads settings, organizations with their scopes and settings, catalogue and roles of one version. Each statement may see a later commit than the one before it
 /// (READ COMMITTED), so the version is read first and last, and all is read again while a change came between.
 pub async fn load_model(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<RoleModel, DbError> {
     let mut source = source.into();
@@ -19,6 +19,7 @@ pub async fn load_model(source: impl Into<Target<'_>>, tenant: TenantId) -> Resu
         let row = tenant::find_tenant(source.again(), tenant).await?.ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))?;
         let organizations = organization::list_organizations(source.again(), tenant).await?;
         let scopes = organization::list_scopes(source.again(), tenant).await?;
+        let settings = organization_settings::list_settings(source.again(), tenant).await?;
         let entities = role::list_entities(source.again(), tenant).await?;
         let roles = role::list_roles(source.again(), tenant).await;
         let sql = "select model_version from tenant where id = $1";
@@ -29,6 +30,7 @@ pub async fn load_model(source: impl Into<Target<'_>>, tenant: TenantId) -> Resu
         let organizations = organizations.into_iter().map(|row| row.organization).collect();
         let tree =
             OrganizationTree::new(organizations).map_err(|error| DbError::corrupt("a tenant's organizations", &error))?.with_scopes(scopes);
+        let tree = tree.with_settings(settings);
         let roles = roles?.into_iter().map(|row| row.role).collect();
         return Ok(RoleModel::new(tenant, row.model_version, row.settings, tree, Catalogue::new(entities), roles));
     }

@@ -91,7 +91,7 @@ pub async fn insert_organization(
 /// Writes parent, slug and name. False when it is not there, or another one has the slug.
 /// That the tree stays a tree is for the caller to see to, with the tree's organizations locked.
 pub async fn update_organization(tx: &mut Tx, tenant: TenantId, organization: &Organization) -> Result<bool, DbError> {
-    let sql = "update organization set parent = $3, slug = $4, name = $5
+    let sql = "update organization set parent = $3, slug = $4, name = $5, version = version + 1
         where tenant = $1 and id = $2
             and not exists (select 1 from organization other where other.tenant = $1 and other.slug = $4 and other.id <> $2)";
     let written = tx
@@ -106,14 +106,90 @@ pub async fn update_organization(tx: &mut Tx, tenant: TenantId, organization: &O
     Ok(written == 1)
 }
 
-/// The first lock in the order of locks: who moves, adds or removes organizations holds all of them.
-pub async fn lock_organizations(tx: &mut Tx, tenant: TenantId) -> Result<(), DbError> {
-    let sql = "select id from organization where tenant = $1 order by id";
-    let _: Vec<(String,)> = tx.lock(sql).bind(tenant.to_string()).all().await?;
-    Ok(())
+/// The first lock in the order of locks: held by who moves, adds or removes organizations.
+pub async fn lock_tree(tx: &mut Tx, tenant: TenantId) -> Result<(), DbError> {
+    let row: Option<(String,)> =
+        tx.lock("select tenant from organization_tree where tenant = $1").bind(tenant.to_string()).optional().await?;
+    row.map(drop).ok_or_else(|| DbError::corrupt("a tenant's tree", "it is not there"))
 }
 
-/// False when it is not there or something still hangs on it: a child, an account, a member, a connection, a scope, an assignment.
+/// The version for conditional requests, with the row locked against whoever would put something into the organization; `None` when it
+/// is not there.
+pub async fn lock_organization(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<Option<i64>, DbError> {
+    let sql = "select version from organization where tenant = $1 and id = $2";
+    let row: Option<(i64,)> = tx.lock(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
+    Ok(row.map(|(version,)| version))
+}
+
+#[derive(sqlx::FromRow)]
+struct VersionedRow {
+    id: String,
+    parent: Option<String>,
+    slug: String,
+    name: String,
+    from_file: bool,
+    version: i64,
+    created_at_ms: i64,
+}
+
+/// An organization with its version for conditional requests and the time of its making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionedOrganization {
+    pub row: OrganizationRow,
+    pub version: i64,
+    pub created_at: Timestamp,
+}
+
+pub async fn find_organization(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    id: OrganizationId,
+) -> Result<Option<VersionedOrganization>, DbError> {
+    let sql = "select id, parent, slug, name, from_file, version, created_at_ms from organization where tenant = $1 and id = $2";
+    let found: Option<VersionedRow> = source.into().query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
+    let Some(VersionedRow { id, parent, slug, name, from_file, version, created_at_ms }) = found else { return Ok(None) };
+    let row = Row { id, parent, slug, name, from_file }.read()?;
+    Ok(Some(VersionedOrganization { row, version, created_at: Timestamp::from_millis(created_at_ms) }))
+}
+
+/// For what changes beside the row itself, such as settings.
+pub async fn raise_organization_version(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<i64, DbError> {
+    let sql = "update organization set version = version + 1 where tenant = $1 and id = $2 returning version";
+    let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
+    row.map(|(version,)| version).ok_or_else(|| DbError::corrupt("an organization", "it is not there"))
+}
+
+/// What keeps an organization from being deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Contents {
+    pub children: i64,
+    pub accounts: i64,
+    pub members: i64,
+    pub assignments: i64,
+    pub connections: i64,
+    pub used_connections: i64,
+    pub scopes: i64,
+    pub domains: i64,
+    pub groups: i64,
+}
+
+pub async fn count_contents(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<Contents, DbError> {
+    let sql = "select
+            (select count(*) from organization where tenant = $1 and parent = $2) as children,
+            (select count(*) from account where tenant = $1 and home_organization = $2) as accounts,
+            (select count(*) from membership where tenant = $1 and organization = $2) as members,
+            (select count(*) from assignment where tenant = $1 and organization = $2) as assignments,
+            (select count(*) from connection where tenant = $1 and organization = $2) as connections,
+            (select count(*) from connection_use where tenant = $1 and organization = $2) as used_connections,
+            (select count(*) from resource_scope where tenant = $1 and organization = $2) as scopes,
+            (select count(*) from organization_domain where tenant = $1 and organization = $2) as domains,
+            (select count(*) from local_group where tenant = $1 and organization = $2) as groups";
+    let row: Option<Contents> = tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
+    row.ok_or_else(|| DbError::corrupt("the contents of an organization", "they were not counted"))
+}
+
+/// False when it is not there or something still hangs on it: a child, an account, a member, a connection, a scope, an assignment, a
+/// domain.
 pub async fn delete_organization(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<bool, DbError> {
     let sql = "delete from organization
         where tenant = $1 and id = $2
@@ -121,6 +197,9 @@ pub async fn delete_organization(tx: &mut Tx, tenant: TenantId, id: Organization
             and not exists (select 1 from account where tenant = $1 and home_organization = $2)
             and not exists (select 1 from membership where tenant = $1 and organization = $2)
             and not exists (select 1 from connection where tenant = $1 and organization = $2)
+            and not exists (select 1 from local_group where tenant = $1 and organization = $2)
+            and not exists (select 1 from connection_use where tenant = $1 and organization = $2)
+            and not exists (select 1 from organization_domain where tenant = $1 and organization = $2)
             and not exists (select 1 from resource_scope where tenant = $1 and organization = $2)
             and not exists (select 1 from assignment where tenant = $1 and organization = $2)";
     Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
@@ -172,4 +251,23 @@ pub async fn insert_scope(tx: &mut Tx, tenant: TenantId, scope: &ResourceScope, 
         .run()
         .await?;
     Ok(written == 1)
+}
+
+/// Writes the name; false when it is not there.
+pub async fn rename_scope(tx: &mut Tx, tenant: TenantId, id: ScopeId, name: &Title) -> Result<bool, DbError> {
+    let sql = "update resource_scope set name = $3 where tenant = $1 and id = $2";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(name.as_str()).run().await? == 1)
+}
+
+/// How many assignments are held in it.
+pub async fn count_held_in_scope(tx: &mut Tx, tenant: TenantId, id: ScopeId) -> Result<i64, DbError> {
+    let sql = "select count(*) from assignment where tenant = $1 and resource_scope = $2 and resource_scope <> ''";
+    let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
+    Ok(row.map_or(0, |(count,)| count))
+}
+
+/// False when it is not there.
+pub async fn delete_scope(tx: &mut Tx, tenant: TenantId, id: ScopeId) -> Result<bool, DbError> {
+    let sql = "delete from resource_scope where tenant = $1 and id = $2";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
 }

@@ -19,6 +19,8 @@ pub struct RoleRow {
     pub role: Role,
     /// Made by `apply`, and withdrawn when it vanishes from the file.
     pub from_file: bool,
+    /// Raised by every change.
+    pub version: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -41,6 +43,7 @@ struct Row {
     auto_assign_first_user: bool,
     scope_kind: Option<String>,
     from_file: bool,
+    version: i64,
 }
 
 impl Row {
@@ -65,7 +68,7 @@ impl Row {
             auto_assign_first_user: self.auto_assign_first_user,
             scope_kind: self.scope_kind,
         };
-        Ok(RoleRow { role, from_file: self.from_file })
+        Ok(RoleRow { role, from_file: self.from_file, version: self.version })
     }
 }
 
@@ -73,7 +76,7 @@ impl Row {
 pub async fn list_roles(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<RoleRow>, DbError> {
     let mut source = source.into();
     let sql = "select id, preset_key, name, description, system, owner_class, root_only, machine_only, locked_fields, exclusive_family,
-            rank, managed_roles, managed_groups, auto_assign_on_join, auto_assign_first_user, scope_kind, from_file
+            rank, managed_roles, managed_groups, auto_assign_on_join, auto_assign_first_user, scope_kind, from_file, version
         from role where tenant = $1 order by id";
     let rows: Vec<Row> = source.query(sql).bind(tenant.to_string()).all().await?;
     let sql = "select role, permission from role_permission where tenant = $1 order by role, permission";
@@ -148,7 +151,7 @@ async fn insert_permissions(tx: &mut Tx, tenant: TenantId, roles: &[Role]) -> Re
 pub async fn update_role(tx: &mut Tx, tenant: TenantId, role: &Role) -> Result<bool, DbError> {
     let sql = "update role set name = $3, name_key = $4, description = $5, owner_class = $6, root_only = $7, machine_only = $8,
             locked_fields = $9, exclusive_family = $10, rank = $11, managed_roles = $12, managed_groups = $13, auto_assign_on_join = $14,
-            auto_assign_first_user = $15, scope_kind = $16
+            auto_assign_first_user = $15, scope_kind = $16, version = version + 1
         where tenant = $1 and id = $2
             and not exists (select 1 from role other where other.tenant = $1 and other.name_key = $4 and other.id <> $2)";
     let written = tx
@@ -204,6 +207,15 @@ pub async fn insert_entities(tx: &mut Tx, tenant: TenantId, entities: &[Entity])
             query = query.bind(tenant.to_string()).bind(entity.key.as_str()).bind(column::to_document(entity));
         }
         query.run().await?;
+    }
+    Ok(())
+}
+
+/// Those of these keys are gone from the catalogue.
+pub async fn delete_entities(tx: &mut Tx, tenant: TenantId, keys: &[String]) -> Result<(), DbError> {
+    for chunk in keys.chunks(SET_LIMIT) {
+        let query = tx.query_set("delete from entity where tenant = $1 and key in ({$2})", chunk.len()).bind(tenant.to_string());
+        chunk.iter().fold(query, |query, key| query.bind(key.clone())).run().await?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Right after a commit: gapless numbers for audit rows and events, and the chain that seals audit rows.
 //!
 //! A row's seal is HMAC-SHA256 over the seal before it and every column of the row, so that nobody without the key can change, remove,
-//! insert or reorder sealed rows unseen. Rows at the end could be cut off together with the head; against that, heads are exported.
+//! insert or reorder sealed rows unseen. Rows at the end could be cut off together with the head; against that, heads are exported. Rows
+//! at the beginning can be archived and pruned; an anchor, under the same key, says where the rest goes on.
 
 use std::fmt::Write as _;
 
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::{
+    anchor::find_anchor,
+    audit::AuditRow,
     column,
     engine::{Db, DbError, Target, Tx},
 };
@@ -23,6 +26,21 @@ impl ChainKey {
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
         Self(Secret::new(key))
+    }
+
+    /// HMAC over texts, as lower-case hexadecimal.
+    pub(super) fn tag(&self, texts: &[&str]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes keys of any length");
+        // Lengths come first, so that no text can pass for the end of one column and the beginning of the next.
+        for text in texts {
+            mac.update(&(text.len() as u64).to_be_bytes());
+            mac.update(text.as_bytes());
+        }
+        let mut hexadecimal = String::with_capacity(64);
+        for byte in mac.finalize().into_bytes() {
+            write!(hexadecimal, "{byte:02x}").expect("writing to a string does not fail");
+        }
+        hexadecimal
     }
 }
 
@@ -44,6 +62,14 @@ pub struct Head {
     pub seal: String,
 }
 
+impl Head {
+    /// Before the first row.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { number: 0, seal: String::new() }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// The first number that does not hold.
@@ -53,8 +79,10 @@ pub struct Broken {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Sealed rows that hold.
+    /// Sealed rows that hold, without those that were archived and pruned.
     pub rows: i64,
+    /// The last row that was pruned; number 0 when none was.
+    pub anchor: Head,
     /// Rows that wait for their seal.
     pub unsealed: i64,
     pub head: Head,
@@ -78,31 +106,22 @@ struct Row {
 
 impl Row {
     fn seal(&self, key: &ChainKey, previous: &str, number: i64) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key.0.expose()).expect("HMAC takes keys of any length");
-        // Lengths come first, so that no text can pass for the end of one column and the beginning of the next.
-        let mut text = |text: &str| {
-            mac.update(&(text.len() as u64).to_be_bytes());
-            mac.update(text.as_bytes());
-        };
-        text("rolegate audit 1");
-        text(previous);
-        text(&self.tenant);
-        text(&number.to_string());
-        text(&self.id);
-        text(&self.at_ms.to_string());
-        text(&self.actor_kind);
-        text(if self.actor_id.is_some() { "some" } else { "none" });
-        text(self.actor_id.as_deref().unwrap_or_default());
-        text(&self.action);
-        text(&self.target_kind);
-        text(&self.target_id);
-        text(&self.correlation);
-        text(&self.detail);
-        let mut hexadecimal = String::with_capacity(64);
-        for byte in mac.finalize().into_bytes() {
-            write!(hexadecimal, "{byte:02x}").expect("writing to a string does not fail");
-        }
-        hexadecimal
+        key.tag(&[
+            "rolegate audit 1",
+            previous,
+            &self.tenant,
+            &number.to_string(),
+            &self.id,
+            &self.at_ms.to_string(),
+            &self.actor_kind,
+            if self.actor_id.is_some() { "some" } else { "none" },
+            self.actor_id.as_deref().unwrap_or_default(),
+            &self.action,
+            &self.target_kind,
+            &self.target_id,
+            &self.correlation,
+            &self.detail,
+        ])
     }
 }
 
@@ -204,7 +223,7 @@ pub async fn tenants_to_seal(source: impl Into<Target<'_>>) -> Result<Vec<Tenant
 pub async fn find_head(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Head, DbError> {
     let sql = "select number, seal from chain_head where tenant = $1 and chain = 'audit'";
     let row: Option<(i64, String)> = source.into().query(sql).bind(tenant.to_string()).optional().await?;
-    Ok(row.map_or_else(|| Head { number: 0, seal: String::new() }, |(number, seal)| Head { number, seal }))
+    Ok(row.map_or_else(Head::none, |(number, seal)| Head { number, seal }))
 }
 
 #[derive(sqlx::FromRow)]
@@ -215,48 +234,109 @@ struct SealedRow {
     seal: Option<String>,
 }
 
-/// Walks the chain from its first row and stops at the first that does not hold. `exported` is a head written down earlier.
+impl SealedRow {
+    fn of(tenant: TenantId, row: &AuditRow) -> Self {
+        let AuditRow { number, id, at, actor_kind, actor_id, action, target_kind, target_id, correlation, detail, seal } = row.clone();
+        let detail = column::to_document(&detail);
+        let (tenant, id, at_ms) = (tenant.to_string(), id.to_string(), at.millis());
+        let row = Row { tenant, id, at_ms, actor_kind, actor_id, action, target_kind, target_id, correlation, detail };
+        Self { row, number, seal: Some(seal) }
+    }
+}
+
+/// A chain that is followed row by row.
+#[derive(Debug)]
+pub struct Walk<'k> {
+    key: &'k ChainKey,
+    tenant: TenantId,
+    /// The last row that holds.
+    pub head: Head,
+    checks: Vec<(Head, &'static str)>,
+}
+
+impl<'k> Walk<'k> {
+    /// `start` is the head of what came before.
+    #[must_use]
+    pub fn new(key: &'k ChainKey, tenant: TenantId, start: Head) -> Self {
+        Self { key, tenant, head: start, checks: Vec::new() }
+    }
+
+    /// The row of that number must have that seal; `why` says what it means when it has not.
+    pub fn expect(&mut self, head: Head, why: &'static str) {
+        self.checks.push((head, why));
+    }
+
+    /// # Errors
+    /// When the row is not the next one, or not the one that was sealed.
+    pub fn step(&mut self, row: &AuditRow) -> Result<(), Broken> {
+        self.step_sealed(&SealedRow::of(self.tenant, row))
+    }
+
+    fn step_sealed(&mut self, row: &SealedRow) -> Result<(), Broken> {
+        let number = self.head.number + 1;
+        let broken = |why: &str| Err(Broken { number, why: why.to_owned() });
+        if row.number != number {
+            return broken("the row is missing");
+        }
+        let seal = row.row.seal(self.key, &self.head.seal, number);
+        if row.seal.as_deref() != Some(seal.as_str()) {
+            return broken("the row is not the one that was sealed");
+        }
+        if let Some((_, why)) = self.checks.iter().find(|(check, _)| check.number == number && check.seal != seal) {
+            return broken(why);
+        }
+        self.head = Head { number, seal };
+        Ok(())
+    }
+
+    /// After the last row.
+    fn end(&self) -> Option<Broken> {
+        self.checks.iter().find(|(check, _)| check.number > self.head.number).map(|(check, _)| Broken {
+            number: self.head.number + 1,
+            why: format!("the row is missing: the chain once reached number {}", check.number),
+        })
+    }
+}
+
+/// Walks the chain from its first row, or from its anchor, and stops at the first that does not hold. `exported` is a head written down
+/// earlier.
 pub async fn verify(db: &Db, tenant: TenantId, key: &ChainKey, exported: Option<&Head>) -> Result<Verdict, DbError> {
     // Read before the rows: what is sealed meanwhile stands after it.
     let stored = find_head(db, tenant).await?;
+    let anchor = find_anchor(db, tenant, key).await?;
+    let start = anchor.as_ref().map_or_else(Head::none, |anchor| anchor.head.clone());
     let sql = "select count(*) from audit where tenant = $1 and number is null";
     let unsealed: Option<(i64,)> = db.query(sql).bind(tenant.to_string()).optional().await?;
-    let mut checks = vec![(&stored, "the head of the chain names another seal")];
-    checks.extend(exported.map(|head| (head, "the exported head names another seal")));
-    let mut head = Head { number: 0, seal: String::new() };
-    // Below the first number too: rows there were never sealed.
+    let mut walk = Walk::new(key, tenant, start.clone());
+    walk.expect(stored, "the head of the chain names another seal");
+    if let Some(head) = exported {
+        walk.expect(head.clone(), "the exported head names another seal");
+    }
+    let pruned = |head: &Head| head.number == start.number && head.seal != start.seal;
+    let broken = if anchor.is_some_and(|anchor| !anchor.genuine) {
+        Some(Broken { number: start.number, why: "where pruned rows ended was written by somebody without the key".to_owned() })
+    } else if exported.is_some_and(pruned) {
+        Some(Broken { number: start.number, why: "the exported head names another seal".to_owned() })
+    } else {
+        follow(db, tenant, &mut walk).await?
+    };
+    let rows = walk.head.number - start.number;
+    Ok(Verdict { rows, anchor: start, unsealed: unsealed.map_or(0, |(count,)| count), head: walk.head, broken })
+}
+
+/// Every row there is. Below the anchor, and below the first number, there is none.
+async fn follow(db: &Db, tenant: TenantId, walk: &mut Walk<'_>) -> Result<Option<Broken>, DbError> {
     let mut after = i64::MIN;
-    let broken = loop {
+    loop {
         let sql = "select tenant, id, at_ms, actor_kind, actor_id, action, target_kind, target_id, correlation, detail, number, seal
             from audit where tenant = $1 and number > $2 order by number limit $3";
         let page: Vec<SealedRow> = db.query(sql).bind(tenant.to_string()).bind(after).bind(BATCH).all().await?;
         if page.is_empty() {
-            break checks.iter().find(|(check, _)| check.number > head.number).map(|(check, _)| Broken {
-                number: head.number + 1,
-                why: format!("the row is missing: the chain once reached number {}", check.number),
-            });
+            return Ok(walk.end());
         }
-        if let Err(broken) = page.iter().try_for_each(|row| step(row, key, &mut head, &checks)) {
-            break Some(broken);
+        if let Err(broken) = page.iter().try_for_each(|row| walk.step_sealed(row)) {
+            return Ok(Some(broken));
         }
-        after = head.number;
-    };
-    Ok(Verdict { rows: head.number, unsealed: unsealed.map_or(0, |(count,)| count), head, broken })
-}
-
-fn step(row: &SealedRow, key: &ChainKey, head: &mut Head, checks: &[(&Head, &str)]) -> Result<(), Broken> {
-    let number = head.number + 1;
-    let broken = |why: &str| Err(Broken { number, why: why.to_owned() });
-    if row.number != number {
-        return broken("the row is missing");
+        after = walk.head.number;
     }
-    let seal = row.row.seal(key, &head.seal, number);
-    if row.seal.as_deref() != Some(seal.as_str()) {
-        return broken("the row is not the one that was sealed");
-    }
-    if let Some((_, why)) = checks.iter().find(|(check, _)| check.number == number && check.seal != seal) {
-        return broken(why);
-    }
-    *head = Head { number, seal };
-    Ok(())
 }

@@ -6,9 +6,13 @@ use super::{
     column,
     engine::{DbError, SET_LIMIT, Target, Tx},
 };
-use crate::domain::{
-    id::{AccountId, ConnectionId, SessionId, TenantId},
-    time::Timestamp,
+use crate::{
+    domain::{
+        id::{AccountId, ConnectionId, SessionId, TenantId},
+        identity::NameIdentifier,
+        time::Timestamp,
+    },
+    policy::session_rights::Held,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,10 @@ pub struct SessionRow {
     pub connection: Option<ConnectionId>,
     /// SAML SessionIndex, by which the identity provider may end it.
     pub session_index: Option<String>,
+    /// As the identity provider named the person.
+    pub name_id: Option<NameIdentifier>,
+    /// What the account held when the session began; `None` where changes of roles do not wait for the next sign-in.
+    pub rights: Option<Vec<Held>>,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub last_seen_at: Timestamp,
@@ -33,6 +41,8 @@ struct Row {
     account: String,
     connection: Option<String>,
     session_index: Option<String>,
+    name_id: Option<String>,
+    rights: Option<String>,
     created_at_ms: i64,
     expires_at_ms: i64,
     last_seen_at_ms: i64,
@@ -47,6 +57,8 @@ impl Row {
             account: column::id("a session's account", &self.account)?,
             connection: column::optional_id("a session's connection", self.connection.as_deref())?,
             session_index: self.session_index,
+            name_id: self.name_id.as_deref().map(|text| column::document("a session's NameID", text)).transpose()?,
+            rights: self.rights.as_deref().map(|text| column::document("a session's rights", text)).transpose()?,
             created_at: Timestamp::from_millis(self.created_at_ms),
             expires_at: Timestamp::from_millis(self.expires_at_ms),
             last_seen_at: Timestamp::from_millis(self.last_seen_at_ms),
@@ -58,8 +70,8 @@ impl Row {
 /// `hash` is of the cookie's value, which is stored nowhere.
 pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Result<(), DbError> {
     let sql = "insert into session (tenant, id, hash, csrf_hash, account, connection, session_index, created_at_ms, expires_at_ms,
-            last_seen_at_ms)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            last_seen_at_ms, subject, name_id, rights)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     tx.query(sql)
         .bind(session.tenant.to_string())
         .bind(session.id.to_string())
@@ -71,6 +83,9 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
         .bind(session.created_at.millis())
         .bind(session.expires_at.millis())
         .bind(session.last_seen_at.millis())
+        .bind(session.name_id.as_ref().map(|name| name.value.as_str()))
+        .bind(session.name_id.as_ref().map(column::to_document))
+        .bind(session.rights.as_ref().map(column::to_document))
         .run()
         .await?;
     Ok(())
@@ -78,7 +93,8 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
 
 /// The session that is alive now; the cookie says neither tenant nor account.
 pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
-    let sql = "select id, tenant, account, connection, session_index, created_at_ms, expires_at_ms, last_seen_at_ms, csrf_hash
+    let sql = "select id, tenant, account, connection, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
+            csrf_hash
         from session where hash = $1 and expires_at_ms > $2";
     source.into().query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?.map(Row::read).transpose()
 }
@@ -87,6 +103,51 @@ pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timest
 pub async fn end_session(tx: &mut Tx, tenant: TenantId, id: SessionId) -> Result<bool, DbError> {
     let sql = "delete from session where tenant = $1 and id = $2";
     Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
+}
+
+/// Those of an account that have not come to their end by time, the newest first, at most a thousand. Idle ones are among them.
+pub async fn list_sessions(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<Vec<SessionRow>, DbError> {
+    let sql = "select id, tenant, account, connection, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
+            csrf_hash
+        from session where tenant = $1 and account = $2 and expires_at_ms > $3 order by id desc limit 1000";
+    let mut source = source.into();
+    let query = source.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis());
+    query.all().await?.into_iter().map(Row::read).collect()
+}
+
+/// Those of one subject at one connection, whoever's account it is: what a LogoutRequest speaks of. At most a thousand.
+pub async fn list_sessions_of_subject(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    subject: &str,
+) -> Result<Vec<SessionRow>, DbError> {
+    let sql = "select id, tenant, account, connection, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
+            csrf_hash
+        from session where tenant = $1 and connection = $2 and subject = $3 order by id limit 1000";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(subject.to_owned());
+    query.all().await?.into_iter().map(Row::read).collect()
+}
+
+/// How many of them there still were.
+pub async fn end_sessions(tx: &mut Tx, tenant: TenantId, ids: &[SessionId]) -> Result<u64, DbError> {
+    let mut ended = 0;
+    for chunk in ids.chunks(SET_LIMIT) {
+        let query = tx.query_set("delete from session where tenant = $1 and id in ({$2})", chunk.len()).bind(tenant.to_string());
+        ended += chunk.iter().fold(query, |query, id| query.bind(id.to_string())).run().await?;
+    }
+    Ok(ended)
+}
+
+/// False when the account has no such session.
+pub async fn end_session_of_account(tx: &mut Tx, tenant: TenantId, account: AccountId, id: SessionId) -> Result<bool, DbError> {
+    let sql = "delete from session where tenant = $1 and account = $2 and id = $3";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(id.to_string()).run().await? == 1)
 }
 
 /// How many there were.

@@ -130,7 +130,28 @@ pub struct SignInLogRow {
     /// Where it was refused.
     pub step: Option<String>,
     pub message: String,
+    pub why: Why,
     pub account: Option<AccountId>,
+}
+
+/// What the message says in words, in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Why {
+    /// A short word that stays the same over releases.
+    pub code: Option<String>,
+    pub expected: Option<String>,
+    pub got: Option<String>,
+    pub cure: Option<String>,
+}
+
+/// Which rows of the log are listed; everything that is `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFilter {
+    pub outcome: Option<SignInOutcome>,
+    pub step: Option<String>,
+    pub account: Option<AccountId>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -141,6 +162,10 @@ struct LogRow {
     outcome: String,
     step: Option<String>,
     message: String,
+    code: Option<String>,
+    expected: Option<String>,
+    got: Option<String>,
+    cure: Option<String>,
     account: Option<String>,
 }
 
@@ -153,6 +178,7 @@ impl LogRow {
             outcome: column::word("a sign-in's outcome", &self.outcome)?,
             step: self.step,
             message: self.message,
+            why: Why { code: self.code, expected: self.expected, got: self.got, cure: self.cure },
             account: column::optional_id("a sign-in's account", self.account.as_deref())?,
         })
     }
@@ -160,8 +186,8 @@ impl LogRow {
 
 /// Outside the transactions of sign-ins, many at a time: a refused one has none, and none waits for its log.
 pub async fn log_sign_ins(tx: &mut Tx, rows: &[(TenantId, SignInLogRow)]) -> Result<(), DbError> {
-    let sql = "insert into sign_in_log (tenant, connection, id, at_ms, outcome, step, message, account)
-        values {($1, $2, $3, $4, $5, $6, $7, $8)}";
+    let sql = "insert into sign_in_log (tenant, connection, id, at_ms, outcome, step, message, account, code, expected, got, cure)
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)}";
     for chunk in rows.chunks(SET_LIMIT) {
         let mut query = tx.query_set(sql, chunk.len());
         for (tenant, row) in chunk {
@@ -173,7 +199,11 @@ pub async fn log_sign_ins(tx: &mut Tx, rows: &[(TenantId, SignInLogRow)]) -> Res
                 .bind(column::to_word(row.outcome))
                 .bind(row.step.as_deref())
                 .bind(row.message.as_str())
-                .bind(row.account.map(|account| account.to_string()));
+                .bind(row.account.map(|account| account.to_string()))
+                .bind(row.why.code.as_deref())
+                .bind(row.why.expected.as_deref())
+                .bind(row.why.got.as_deref())
+                .bind(row.why.cure.as_deref());
         }
         query.run().await?;
     }
@@ -187,7 +217,7 @@ pub async fn find_sign_in(
     connection: ConnectionId,
     id: EventId,
 ) -> Result<Option<SignInLogRow>, DbError> {
-    let sql = "select id, connection, at_ms, outcome, step, message, account
+    let sql = "select id, connection, at_ms, outcome, step, message, account, code, expected, got, cure
         from sign_in_log where tenant = $1 and connection = $2 and id = $3";
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string());
@@ -202,11 +232,36 @@ pub async fn list_sign_in_log(
     before: Option<EventId>,
     limit: i64,
 ) -> Result<Vec<SignInLogRow>, DbError> {
-    let sql = "select id, connection, at_ms, outcome, step, message, account
-        from sign_in_log where tenant = $1 and connection = $2 and id < $3 order by id desc limit $4";
+    search_sign_in_log(source, tenant, connection, &LogFilter::default(), before, limit).await
+}
+
+/// As [`list_sign_in_log`], of those that pass the filter.
+pub async fn search_sign_in_log(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    connection: ConnectionId,
+    filter: &LogFilter,
+    before: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<SignInLogRow>, DbError> {
+    let sql = "select id, connection, at_ms, outcome, step, message, account, code, expected, got, cure
+        from sign_in_log
+        where tenant = $1 and connection = $2 and id < $3 and ($4 = '' or outcome = $4) and ($5 = '' or step = $5)
+            and ($6 = '' or account = $6) and at_ms >= $7 and at_ms < $8
+        order by id desc limit $9";
     // Above every identifier: they are lower-case hexadecimal.
     let before = before.map_or_else(|| "g".to_owned(), |id| id.to_string());
     let mut source = source.into();
-    let query = source.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(before).bind(limit);
+    let query = source
+        .query(sql)
+        .bind(tenant.to_string())
+        .bind(connection.to_string())
+        .bind(before)
+        .bind(filter.outcome.map_or_else(String::new, column::to_word))
+        .bind(filter.step.clone().unwrap_or_default())
+        .bind(filter.account.map_or_else(String::new, |account| account.to_string()))
+        .bind(filter.since.map_or(i64::MIN, Timestamp::millis))
+        .bind(filter.until.map_or(i64::MAX, Timestamp::millis))
+        .bind(limit);
     query.all().await?.into_iter().map(LogRow::read).collect()
 }

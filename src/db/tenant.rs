@@ -63,7 +63,7 @@ pub async fn list_tenants(source: impl Into<Target<'_>>) -> Result<Vec<Tenant>, 
     source.into().query(sql).all().await?.into_iter().map(Row::read).collect()
 }
 
-/// Writes the tenant and the row that is the lock of its owner floor; false when its slug or its id is taken.
+/// Writes the tenant and the rows that are the locks of its owner floor and of its tree; false when its slug or its id is taken.
 pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Result<bool, DbError> {
     let sql = "insert into tenant (id, slug, name, preset, preset_version, settings, model_version, created_at_ms)
         values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -82,6 +82,7 @@ pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Resu
         .await?;
     if written == 1 {
         tx.query("insert into owner_floor (tenant) values ($1)").bind(tenant.id.to_string()).run().await?;
+        tx.query("insert into organization_tree (tenant) values ($1)").bind(tenant.id.to_string()).run().await?;
     }
     Ok(written == 1)
 }

@@ -1,9 +1,13 @@
 //! Who acts: every change and every audit row names one.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use super::{
     account::AccountKind,
     assignment::Assignment,
-    id::{AccountId, ConnectionId, IdSource, SessionId, TokenId},
+    capability::Capability,
+    id::{AccountId, AppTokenId, ConnectionId, IdSource, OrganizationId, SessionId, TokenId},
+    model::RoleModel,
     time::Timestamp,
 };
 
@@ -35,6 +39,8 @@ pub enum Actor {
     Account(AccountActor),
     /// A SCIM bearer: speaks SCIM for one connection and nothing else.
     Scim { connection: ConnectionId, token: TokenId },
+    /// An application behind the role store: looks at one organization and what is below it, and never administers.
+    Application { token: AppTokenId, organization: OrganizationId },
     /// An identity provider, speaking through a verified SAML response.
     Saml { connection: ConnectionId },
     /// Whoever may run the command line on the host.
@@ -50,7 +56,26 @@ pub struct AccountActor {
     pub session: SessionId,
     /// Live assignments of the account, of every organization.
     pub assignments: Vec<Assignment>,
+    /// What a token was made for; `None`: all that the account may do.
+    pub only: Option<BTreeSet<Capability>>,
+    /// Where changes of roles wait for the next sign-in and something has changed since this one: what it may do besides is of no use.
+    pub at_sign_in: Option<AtSignIn>,
 }
+
+/// What a session could do when it began: the assignments of then, and today's model with the roles as they were.
+#[derive(Debug, Clone)]
+pub struct AtSignIn {
+    pub assignments: Vec<Assignment>,
+    pub model: Arc<RoleModel>,
+}
+
+impl PartialEq for AtSignIn {
+    fn eq(&self, other: &Self) -> bool {
+        self.assignments == other.assignments && Arc::ptr_eq(&self.model, &other.model)
+    }
+}
+
+impl Eq for AtSignIn {}
 
 impl Actor {
     /// The word in audit rows.
@@ -59,6 +84,7 @@ impl Actor {
         match self {
             Self::Account(_) => "account",
             Self::Scim { .. } => "scim_token",
+            Self::Application { .. } => "app_token",
             Self::Saml { .. } => "saml_idp",
             Self::HostOperator => "host_operator",
             Self::System => "system",
@@ -71,6 +97,7 @@ impl Actor {
         match self {
             Self::Account(actor) => Some(actor.account.to_string()),
             Self::Scim { token, .. } => Some(token.to_string()),
+            Self::Application { token, .. } => Some(token.to_string()),
             Self::Saml { connection } => Some(connection.to_string()),
             Self::HostOperator | Self::System => None,
         }
@@ -80,7 +107,7 @@ impl Actor {
     pub fn account_id(&self) -> Option<AccountId> {
         match self {
             Self::Account(actor) => Some(actor.account),
-            Self::Scim { .. } | Self::Saml { .. } | Self::HostOperator | Self::System => None,
+            Self::Scim { .. } | Self::Application { .. } | Self::Saml { .. } | Self::HostOperator | Self::System => None,
         }
     }
 }

@@ -108,6 +108,22 @@ impl Origin {
         }
     }
 
+    /// The person who gave it, where one did.
+    #[must_use]
+    pub fn granted_by(&self) -> Option<AccountId> {
+        match self {
+            Self::Manual { by } | Self::Invitation { by } => *by,
+            Self::ScimRule { .. }
+            | Self::SamlRule { .. }
+            | Self::Default { .. }
+            | Self::AutoJoin
+            | Self::FirstUser
+            | Self::DirectorySync { .. }
+            | Self::Bootstrap
+            | Self::Retention => None,
+        }
+    }
+
     #[must_use]
     pub fn rule(&self) -> Option<RuleId> {
         match self {

@@ -118,6 +118,21 @@ pub enum Capability {
 }
 
 impl Capability {
+    /// What applications may look at: who there is, what they hold, and what happens.
+    #[must_use]
+    pub fn is_for_applications(self) -> bool {
+        matches!(
+            self,
+            Self::OrganizationsRead
+                | Self::ScopesRead
+                | Self::RolesRead
+                | Self::AssignmentsRead
+                | Self::AccountsRead
+                | Self::GroupsRead
+                | Self::AuditRead
+        )
+    }
+
     /// An owner's alone in every preset, whatever a custom role says.
     #[must_use]
     pub fn is_owner_only(self) -> bool {

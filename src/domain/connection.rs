@@ -112,14 +112,81 @@ pub struct Correlation {
     pub saml: String,
 }
 
+/// The binding of AuthnRequests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestBinding {
+    #[default]
+    Redirect,
+    Post,
+}
+
+/// How the context that is asked for compares with the one that is given (SAML core, 3.3.2.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    #[default]
+    Exact,
+    Minimum,
+    Maximum,
+    Better,
+}
+
+impl Comparison {
+    /// The word in messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::Better => "better",
+        }
+    }
+}
+
+/// How people are to prove who they are: RequestedAuthnContext.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthnContext {
+    /// AuthnContextClassRef values, in the order of preference.
+    pub classes: Vec<String>,
+    #[serde(default)]
+    pub comparison: Comparison,
+    /// A response that says another class is refused. Only `exact` can be checked: the others need an order that SAML does not define.
+    #[serde(default)]
+    pub required: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with one another")]
 pub struct SamlSettings {
     pub enabled: bool,
     /// The identity provider's entity ID, compared exactly.
     pub idp_entity_id: String,
     /// Where HTTP-Redirect AuthnRequests go.
     pub sso_url: Option<String>,
+    /// Where logout messages go by HTTP-Redirect.
+    pub slo_redirect_url: Option<String>,
+    /// Where they go by HTTP-POST.
+    pub slo_post_url: Option<String>,
+    /// Where HTTP-POST AuthnRequests go.
+    pub sso_post_url: Option<String>,
+    /// How AuthnRequests go, where the identity provider takes both ways.
+    pub request_binding: RequestBinding,
+    /// Whether AuthnRequests are signed; `None`: when the identity provider's metadata asks for it.
+    pub sign_requests: Option<bool>,
+    /// What the metadata says of it.
+    pub idp_wants_signed_requests: bool,
+    /// Whoever is signed in at the identity provider already signs in there once more.
+    pub force_authn: bool,
+    pub authn_context: Option<AuthnContext>,
+    pub sign_metadata: bool,
+    /// AES-CBC is taken for encrypted assertions, inside signed responses.
+    pub allow_cbc: bool,
+    /// So many days an expired certificate of the identity provider goes on verifying; somebody is told.
+    pub expired_certificate_days: i64,
     pub jit: Option<Jit>,
     pub idp_initiated: bool,
     pub correlate: Option<Correlation>,
@@ -139,6 +206,17 @@ impl Default for SamlSettings {
             enabled: false,
             idp_entity_id: String::new(),
             sso_url: None,
+            slo_redirect_url: None,
+            slo_post_url: None,
+            sso_post_url: None,
+            request_binding: RequestBinding::default(),
+            sign_requests: None,
+            idp_wants_signed_requests: false,
+            force_authn: false,
+            authn_context: None,
+            sign_metadata: false,
+            allow_cbc: false,
+            expired_certificate_days: 14,
             jit: None,
             idp_initiated: false,
             correlate: None,
@@ -149,6 +227,19 @@ impl Default for SamlSettings {
             name_id_format: None,
             session_ttl_secs: 8 * 3600,
         }
+    }
+}
+
+impl SamlSettings {
+    #[must_use]
+    pub fn signs_requests(&self) -> bool {
+        self.sign_requests.unwrap_or(self.idp_wants_signed_requests)
+    }
+
+    /// What a response must say of how people proved who they are; empty: anything.
+    #[must_use]
+    pub fn required_contexts(&self) -> &[String] {
+        self.authn_context.as_ref().filter(|context| context.required).map(|context| &context.classes[..]).unwrap_or_default()
     }
 }
 

@@ -94,9 +94,12 @@ pub mod kind {
     pub enum Rule {}
     pub enum Assignment {}
     pub enum Certificate {}
+    pub enum SpKey {}
     pub enum Token {}
     pub enum OauthClient {}
     pub enum OauthSecret {}
+    pub enum ApiToken {}
+    pub enum AppToken {}
     pub enum Session {}
     pub enum Event {}
 }
@@ -112,10 +115,16 @@ pub type ConnectionId = Id<kind::Connection>;
 pub type RuleId = Id<kind::Rule>;
 pub type AssignmentId = Id<kind::Assignment>;
 pub type CertificateId = Id<kind::Certificate>;
+/// A key pair of ours.
+pub type SpKeyId = Id<kind::SpKey>;
 pub type TokenId = Id<kind::Token>;
 /// The `client_id` of an OAuth client.
 pub type OauthClientId = Id<kind::OauthClient>;
 pub type OauthSecretId = Id<kind::OauthSecret>;
+/// Of a token that a person made from a session.
+pub type ApiTokenId = Id<kind::ApiToken>;
+/// Of a token that an application reads with.
+pub type AppTokenId = Id<kind::AppToken>;
 pub type SessionId = Id<kind::Session>;
 /// An audit or outbox row.
 pub type EventId = Id<kind::Event>;

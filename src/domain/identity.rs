@@ -78,3 +78,15 @@ impl Identity {
         (!parts.is_empty()).then(|| parts.join(" "))
     }
 }
+
+/// A NameID whole, as an identity provider named somebody at a sign-in and must hear it again at a logout (SAML core, 2.2.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameIdentifier {
+    pub value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_qualifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sp_name_qualifier: Option<String>,
+}

@@ -29,6 +29,18 @@ pub struct Gate {
     pub guards: Vec<String>,
 }
 
+/// A kind of context or resource, such as a Sign-In Context.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeKind {
+    pub key: String,
+    /// `context` or `resource`.
+    pub kind: String,
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+}
+
 /// What a preset sets for a tenant, and the tenant may set otherwise.
 #[expect(clippy::struct_excessive_bools, reason = "independent switches of the published systems")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +62,48 @@ pub struct Settings {
     /// Origin kinds that people may not edit.
     #[serde(default)]
     pub externally_managed: Vec<String>,
+    /// The kinds of contexts and resources that a role can be held in.
+    #[serde(default)]
+    pub scope_kinds: Vec<ScopeKind>,
+    /// How long a session lasts at most, whatever the connection and the identity provider say.
+    #[serde(default = "default_session_ttl_secs")]
+    pub session_ttl_secs: i64,
+    /// After how long without a request a session ends; 0: never for that reason.
+    #[serde(default = "default_session_idle_secs")]
+    pub session_idle_secs: i64,
+}
+
+/// No session lasts longer, whatever a tenant sets.
+pub const MAX_SESSION_TTL_SECS: i64 = 30 * 86_400;
+/// A shorter one would end between two clicks: uses of a session are written at most once a minute.
+const MIN_SESSION_SECS: i64 = 300;
+
+fn default_session_ttl_secs() -> i64 {
+    12 * 3600
+}
+
+fn default_session_idle_secs() -> i64 {
+    2 * 3600
+}
+
+impl Settings {
+    /// # Errors
+    /// In words, when sessions would last too long, or not long enough to be used.
+    pub fn check_sessions(&self) -> Result<(), String> {
+        if !(MIN_SESSION_SECS..=MAX_SESSION_TTL_SECS).contains(&self.session_ttl_secs) {
+            return Err(format!("session_ttl_secs must be {MIN_SESSION_SECS} to {MAX_SESSION_TTL_SECS}"));
+        }
+        if self.session_idle_secs != 0 && !(MIN_SESSION_SECS..=MAX_SESSION_TTL_SECS).contains(&self.session_idle_secs) {
+            return Err(format!("session_idle_secs must be 0 (never) or {MIN_SESSION_SECS} to {MAX_SESSION_TTL_SECS}"));
+        }
+        Ok(())
+    }
+
+    /// `context` or `resource` for a kind of scope; the word itself where the tenant has no such kind.
+    #[must_use]
+    pub fn class_of_scope<'a>(&'a self, kind: &'a str) -> &'a str {
+        self.scope_kinds.iter().find(|known| known.key == kind).map_or(kind, |known| &known.kind)
+    }
 }
 
 /// One tenant's model at one version.

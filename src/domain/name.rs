@@ -32,6 +32,17 @@ pub fn fold(text: &str) -> String {
     if once == twice { once } else { lower(&twice) }
 }
 
+/// Whether a character leaves no mark of its own, so that two names that differ by it look the same: Unicode's
+/// Default_Ignorable_Code_Point (DerivedCoreProperties.txt), which has the characters of no width, of direction, of variation and the tags.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
 fn check<'a>(what: &'static str, text: &'a str, limit: usize) -> Result<&'a str, NameError> {
     if text.trim().is_empty() {
         return Err(NameError::Empty { what });
@@ -148,6 +159,14 @@ mod tests {
         fn folding_twice_is_folding_once(text in "\\PC{0,40}") {
             proptest::prop_assert_eq!(fold(&fold(&text)), fold(&text));
         }
+    }
+
+    #[test]
+    fn what_leaves_no_mark_is_invisible() {
+        for c in ['\u{200b}', '\u{200d}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ad}', '\u{e0061}', '\u{fe0f}', '\u{3164}'] {
+            assert!(is_invisible(c), "{c:?}");
+        }
+        assert!("aZ0-_.@+ é ß 漢 ا क् ́ \u{a0}".chars().all(|c| !is_invisible(c)));
     }
 
     #[test]

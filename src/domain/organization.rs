@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     id::{OrganizationId, ScopeId},
     name::{Slug, Title},
+    organization_settings::{InForce, OrganizationSettings},
 };
 
 /// The root is level 1.
@@ -45,6 +46,20 @@ pub struct OrganizationTree {
     by_slug: BTreeMap<String, OrganizationId>,
     root: OrganizationId,
     scopes: BTreeMap<ScopeId, ResourceScope>,
+    settings: BTreeMap<OrganizationId, OrganizationSettings>,
+}
+
+/// Why an organization cannot hang where it was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Misplaced {
+    #[error("the root organization stays where it is")]
+    Root,
+    #[error("there is no such organization to hang it under")]
+    NoParent,
+    #[error("an organization cannot hang below itself")]
+    BelowItself,
+    #[error("it would lie deeper than {MAX_DEPTH} levels")]
+    TooDeep,
 }
 
 impl OrganizationTree {
@@ -55,7 +70,7 @@ impl OrganizationTree {
         let [root] = roots[..] else { return Err(TreeError::Roots(roots.len())) };
         let by_slug = organizations.iter().map(|o| (o.slug.as_str().to_owned(), o.id)).collect();
         let nodes: BTreeMap<_, _> = organizations.into_iter().map(|o| (o.id, o)).collect();
-        let tree = Self { nodes, by_slug, root, scopes: BTreeMap::new() };
+        let tree = Self { nodes, by_slug, root, scopes: BTreeMap::new(), settings: BTreeMap::new() };
         for id in tree.nodes.keys() {
             let line: Vec<_> = tree.line(*id).take(MAX_DEPTH + 1).collect();
             if line.len() > MAX_DEPTH {
@@ -71,6 +86,59 @@ impl OrganizationTree {
     #[must_use]
     pub fn with_scopes(self, scopes: Vec<ResourceScope>) -> Self {
         Self { scopes: scopes.into_iter().map(|scope| (scope.id, scope)).collect(), ..self }
+    }
+
+    #[must_use]
+    pub fn with_settings(self, settings: BTreeMap<OrganizationId, OrganizationSettings>) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// What the organization itself says.
+    #[must_use]
+    pub fn settings(&self, id: OrganizationId) -> Option<&OrganizationSettings> {
+        self.settings.get(&id)
+    }
+
+    /// What holds for somebody at home there; who has no home is held to what the root says.
+    #[must_use]
+    pub fn in_force(&self, home: Option<OrganizationId>) -> InForce<'_> {
+        let home = home.filter(|home| self.nodes.contains_key(home)).unwrap_or(self.root);
+        InForce::of(self.line(home).filter_map(|id| self.settings.get(&id)))
+    }
+
+    /// Whether a new organization may hang there.
+    ///
+    /// # Errors
+    /// With what is in the way.
+    pub fn may_add(&self, parent: OrganizationId) -> Result<(), Misplaced> {
+        match self.line(parent).count() {
+            0 => Err(Misplaced::NoParent),
+            MAX_DEPTH.. => Err(Misplaced::TooDeep),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the organization may hang there with all that lies below it.
+    ///
+    /// # Errors
+    /// With what is in the way.
+    pub fn may_move(&self, id: OrganizationId, parent: OrganizationId) -> Result<(), Misplaced> {
+        if id == self.root {
+            return Err(Misplaced::Root);
+        }
+        self.may_add(parent)?;
+        if self.is_within(parent, id) {
+            return Err(Misplaced::BelowItself);
+        }
+        let own = self.line(id).count();
+        let deepest = self.nodes.keys().filter(|other| self.is_within(**other, id)).map(|other| self.line(*other).count()).max();
+        let levels = deepest.unwrap_or(own) - own + 1;
+        if self.line(parent).count() + levels > MAX_DEPTH { Err(Misplaced::TooDeep) } else { Ok(()) }
+    }
+
+    /// What lies in the organization itself.
+    pub fn scopes_of(&self, id: OrganizationId) -> impl Iterator<Item = &ResourceScope> {
+        self.scopes.values().filter(move |scope| scope.organization == id)
     }
 
     #[must_use]
@@ -143,6 +211,27 @@ mod tests {
         assert_eq!(tree.line(id(3)).collect::<Vec<_>>(), [id(3), id(2), id(1)]);
         assert!(tree.is_within(id(3), id(2)) && tree.is_within(id(2), id(2)));
         assert!(!tree.is_within(id(4), id(2)) && !tree.is_within(id(1), id(2)) && !tree.is_within(id(9), id(1)));
+    }
+
+    #[test]
+    fn an_organization_moves_anywhere_but_below_itself_and_not_too_deep() {
+        let id = |n| OrganizationId::new(Uuid::from_u128(n));
+        let mut all: Vec<_> = (1..=14).map(|n| organization(n, (n > 1).then(|| n - 1))).collect();
+        // 20 ── 21 ── 22, and 30 beside it.
+        all.extend([organization(20, Some(1)), organization(21, Some(20)), organization(22, Some(21)), organization(30, Some(1))]);
+        let tree = OrganizationTree::new(all).unwrap();
+        assert_eq!(tree.may_move(id(20), id(30)), Ok(()));
+        assert_eq!(tree.may_move(id(20), id(13)), Ok(()), "three levels below the thirteenth");
+        assert_eq!(tree.may_move(id(20), id(14)), Err(Misplaced::TooDeep));
+        assert_eq!(tree.may_move(id(21), id(14)), Ok(()));
+        assert_eq!(tree.may_move(id(20), id(20)), Err(Misplaced::BelowItself));
+        assert_eq!(tree.may_move(id(20), id(22)), Err(Misplaced::BelowItself));
+        assert_eq!(tree.may_move(id(1), id(30)), Err(Misplaced::Root));
+        assert_eq!(tree.may_move(id(20), id(99)), Err(Misplaced::NoParent));
+        assert_eq!(tree.may_add(id(14)), Ok(()));
+        let chain = OrganizationTree::new((1..=16).map(|n| organization(n, (n > 1).then(|| n - 1))).collect()).unwrap();
+        assert_eq!(chain.may_add(id(16)), Err(Misplaced::TooDeep));
+        assert_eq!(chain.may_add(id(15)), Ok(()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who calls, together with what they may reach: a handler gets the database only from here, so that one which forgets to
 //! authenticate has none.
 
+pub mod api;
 pub mod session;
 
 use std::sync::Arc;

@@ -4,14 +4,17 @@
 
 use axum::{
     Json,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::request::RequestId;
 use crate::{
     db::DbError,
+    policy::access::Denied,
     provision::ProvisionError,
     scim::error::{ErrorKind, ScimError},
 };
@@ -33,6 +36,8 @@ pub enum Kind {
     MethodNotAllowed,
     Conflict,
     PreconditionFailed,
+    /// It was read and understood, and breaks a rule.
+    Unprocessable,
     TooLarge,
     UnsupportedMediaType,
     NotImplemented,
@@ -54,6 +59,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -212,7 +218,7 @@ pub struct Refusal {
 }
 
 /// Headers that belong to a status.
-fn mark(kind: Kind, headers: &mut HeaderMap) {
+pub(super) fn mark(kind: Kind, headers: &mut HeaderMap) {
     match kind {
         // RFC 7235 section 4.1.
         Kind::Unauthenticated => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rolegate\"")),
@@ -228,11 +234,29 @@ pub struct Problem {
     kind: Kind,
     code: &'static str,
     detail: String,
+    field: Option<String>,
+    more: Map<String, Value>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into() }
+        Self { kind, code, detail: detail.into(), field: None, more: Map::new() }
+    }
+
+    /// What stands in the way, for programs, in members of its own (RFC 9457 section 3.2).
+    #[must_use]
+    pub fn with(mut self, value: &impl Serialize) -> Self {
+        if let Ok(Value::Object(more)) = serde_json::to_value(value) {
+            self.more.extend(more);
+        }
+        self
+    }
+
+    /// Which field of the body, or which parameter, the refusal is about.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
     }
 
     #[must_use]
@@ -249,6 +273,13 @@ impl Problem {
         Self::new(Kind::Forbidden, "forbidden", detail)
     }
 
+    /// The actor lacks a right; says which, and what would help.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+    pub fn denied(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
+    }
+
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(Kind::NotFound, "not_found", "There is nothing here.")
@@ -256,6 +287,18 @@ impl Problem {
 
     pub fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, code, detail)
+    }
+
+    /// The request was understood, and what it asks for breaks a rule: 422.
+    pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::Unprocessable, code, detail)
+    }
+
+    /// `If-Match` names another version than the one that is there.
+    #[must_use]
+    pub fn stale() -> Self {
+        let detail = "It has changed: its version is not the one in If-Match. Read it again.";
+        Self::new(Kind::PreconditionFailed, "precondition_failed", detail)
     }
 
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
@@ -277,6 +320,53 @@ impl Problem {
     }
 }
 
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDocument {
+    /// Always `about:blank`: what tells problems apart is `code`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The name of the status.
+    title: &'static str,
+    status: u16,
+    /// Stable; for programs.
+    code: &'static str,
+    /// What is wrong and what would be right; for people.
+    detail: String,
+    /// Which field of the body, or which parameter, it is about, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+    /// What stands in the way, where programs can do something about it: holders, rules, causes.
+    #[serde(flatten)]
+    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
+    more: Map<String, Value>,
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
+    }
+}
+
+impl From<ProvisionError> for Problem {
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::NotFound => Self::not_found(),
+            ProvisionError::Stale => Self::stale(),
+            ProvisionError::Taken(name) => Self::conflict("taken", format!("The {name} is taken.")).at(name),
+            ProvisionError::OwnersAccount(_) => Self::conflict("owners_account", format!("{error}.")),
+            ProvisionError::OwnerFloor(_) => Self::conflict("owner_floor", format!("{error}.")),
+            ProvisionError::Ineligible(_) => Self::unprocessable("not_eligible", format!("{error}.")),
+            ProvisionError::UnknownMembers(_) => Self::unprocessable("unknown_members", format!("{error}.")),
+            ProvisionError::Scim(error) => Self::invalid("body", error.detail),
+            ProvisionError::Again => Self::unavailable("Other requests are changing the same; try again."),
+            ProvisionError::Db(error) => error.into(),
+        }
+    }
+}
+
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         let kind = log(&error);
@@ -294,18 +384,18 @@ impl From<Problem> for Response {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = status(self.kind);
-        let body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
+        let body = ProblemDocument {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            field: self.field,
+            more: self.more,
+        };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if self.kind == Kind::Unavailable {
-            mark(self.kind, response.headers_mut());
-        }
+        mark(self.kind, response.headers_mut());
         response
     }
 }
@@ -346,6 +436,10 @@ pub(super) async fn no_such_page() -> Problem {
     Problem::not_found()
 }
 
-pub(super) async fn no_such_method() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "method_not_allowed", "This address has other methods.")
+/// The router says in `Allow` which methods there are; who asks with OPTIONS wanted to know nothing else.
+pub(super) async fn no_such_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::new(Kind::MethodNotAllowed, "method_not_allowed", "This address has other methods: Allow names them.").into()
 }

@@ -8,17 +8,18 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     caller::session::{FormCaller, SessionCaller, forget_cookie},
     error::Problem,
-    page,
+    page, saml,
 };
 use crate::{
     admin::{self, listing::Row},
     app::App,
     domain::actor::Actor,
-    policy::access::permissions,
+    policy::access::usable_permissions,
 };
 
 /// The row that `rolegate accounts --json` prints too, and what only the holder of the session is told.
@@ -75,7 +76,7 @@ async fn read(caller: &SessionCaller) -> Result<Me, Problem> {
     places.dedup();
     let found = places.into_iter().filter_map(|at| {
         let organization = caller.model.organizations.find(at)?.slug.as_str().to_owned();
-        let permissions = permissions(&caller.model, &actor.assignments, at).iter().map(ToString::to_string).collect();
+        let permissions = usable_permissions(actor, &caller.model, at).iter().map(ToString::to_string).collect();
         Some(PermissionsAt { organization, permissions })
     });
     let permissions = found.filter(|at| !at.permissions.is_empty()).collect();
@@ -94,12 +95,22 @@ fn show(app: &App, me: &Me) -> Response {
     page::respond(StatusCode::OK, &page)
 }
 
-/// Ends the session.
+/// Ends the session here, and then asks its identity provider to end it there; whatever comes of that, here it has ended.
 pub async fn log_out(headers: HeaderMap, FormCaller(caller): FormCaller) -> Result<Response, Problem> {
     admin::session::end(caller.db(), caller.tenant, &caller.session).await?;
     let forgotten = [(header::SET_COOKIE, forget_cookie(&caller.app))];
+    let onward = saml::logout::begin(&caller.app, &caller.session).await.unwrap_or_else(|problem| {
+        tracing::warn!(?problem, "somebody signed out here, and their identity provider could not be asked to do so too");
+        None
+    });
     if page::prefers_json(&headers) {
-        return Ok((StatusCode::NO_CONTENT, forgotten).into_response());
+        return Ok(match onward.as_ref().and_then(saml::logout::Onward::address) {
+            Some(url) => (forgotten, [(header::CACHE_CONTROL, "no-store")], Json(json!({ "continue_at": url }))).into_response(),
+            None => (StatusCode::NO_CONTENT, forgotten).into_response(),
+        });
+    }
+    if let Some(onward) = onward {
+        return Ok((forgotten, onward.show()).into_response());
     }
     Ok((
         forgotten,

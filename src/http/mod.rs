@@ -5,25 +5,35 @@
 mod api;
 pub mod caller;
 mod change;
+pub mod client;
 mod cookie;
+mod docs;
 pub mod error;
+mod etag;
 mod health;
 mod link;
 pub mod listen;
 mod local_path;
+mod login;
 mod me;
 mod meter;
 mod oauth;
+mod openapi;
+pub mod operation;
 pub mod pace;
 pub mod page;
 mod request;
 pub mod routes;
 pub mod saml;
 mod scim;
+mod work;
 
 use axum::{Router, extract::DefaultBodyLimit, http::Method, middleware};
 
-use self::routes::{Entry, Routes};
+use self::{
+    api::idempotency::{self, Once},
+    routes::{Entry, Routes},
+};
 use crate::app::App;
 
 /// Bytes of a body, unless a route says otherwise: what SCIM takes, and more than any form or certificate needs.
@@ -37,8 +47,12 @@ pub fn routes() -> Routes {
         .merge(saml::routes())
         .merge(api::routes())
         .add(Method::POST, "/connections/{slug}/oauth/token", Entry::Open, oauth::token)
+        .add(Method::GET, "/api/openapi.json", Entry::Open, openapi::get)
+        .add(Method::GET, "/api/docs", Entry::Open, docs::get)
         .add(Method::GET, "/", Entry::Open, me::home)
         .add(Method::GET, "/me", Entry::Session, me::get)
+        .add(Method::GET, "/login", Entry::Open, login::get)
+        .add(Method::POST, "/login", Entry::Open, login::post)
         .add(Method::POST, "/logout", Entry::Session, me::log_out)
         .add(Method::GET, "/sign-in/link", Entry::Open, link::get)
         .add(Method::POST, "/sign-in/link", Entry::Open, link::post)
@@ -48,10 +62,13 @@ pub fn routes() -> Routes {
 
 /// The routes, served. The outermost layer runs each request in a task of its own.
 pub fn router(app: App) -> Router {
-    routes()
+    let routes = routes();
+    let once = Once::new(app.clone(), &routes);
+    routes
         .into_router()
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(middleware::from_fn_with_state(once, idempotency::once))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(app.clone(), meter::record))
         .layer(middleware::from_fn_with_state(app.clone(), request::run_to_completion))

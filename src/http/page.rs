@@ -1,4 +1,5 @@
-//! Pages for people: small, without scripts and without anything from elsewhere, and told so to the browser.
+//! Pages for people: small, without scripts (but for the one line that sends a form on) and without anything from elsewhere, and told so to
+//! the browser.
 
 use std::sync::LazyLock;
 
@@ -10,7 +11,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Kind, Problem};
+use super::error::{self, Kind, Problem};
 
 /// Stands in every page; the policy names its hash.
 pub const STYLE: &str = include_str!("../../templates/style.css");
@@ -20,6 +21,48 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
     HeaderValue::from_str(&policy).expect("a policy is visible ASCII")
 });
+
+/// Sends the form of [`send_on`] without a click.
+pub const SUBMIT: &str = "document.forms[0].submit()";
+
+/// Of the page that sends a form to another site. There is no `form-action`: browsers would hold it against redirects of that site too.
+static SENDING_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
+    let (style, script) = (hash(STYLE), hash(SUBMIT));
+    let policy =
+        format!("default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; frame-ancestors 'none'; base-uri 'none'");
+    HeaderValue::from_str(&policy).expect("a policy is visible ASCII")
+});
+
+#[derive(Debug, Template)]
+#[template(path = "post.html")]
+struct SendOn<'a> {
+    title: &'a str,
+    destination: &'a str,
+    fields: &'a [(&'a str, &'a str)],
+}
+
+/// A page that sends a form to another site at once (the HTTP-POST binding).
+pub fn send_on(title: &str, destination: &str, fields: &[(&str, &str)]) -> Response {
+    let mut response = respond(StatusCode::OK, &SendOn { title, destination, fields });
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, SENDING_POLICY.clone());
+    response
+}
+
+/// As [`respond`], for a page whose form leads on to other sites: browsers hold `form-action` against redirects too.
+pub fn respond_leading_on(status: StatusCode, page: &impl Template) -> Response {
+    let mut response = respond(status, page);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, SENDING_POLICY.clone());
+    response
+}
+
+/// A page that says something was done here and goes on to another site by itself: no form was sent, so that no policy holds it back.
+#[derive(Debug, Template)]
+#[template(path = "go_on.html")]
+pub struct GoOn<'a> {
+    pub title: &'a str,
+    pub url: &'a str,
+}
 
 /// A page with its headers; nothing of it is kept by browsers or proxies.
 pub fn respond(status: StatusCode, page: &impl Template) -> Response {
@@ -70,7 +113,11 @@ pub fn failed(problem: Problem) -> Response {
             let lines = ["Begin at your application's sign-in page, or at your identity provider."];
             say(StatusCode::UNAUTHORIZED, "You are not signed in", &lines)
         }
-        Kind::Unavailable => say(StatusCode::SERVICE_UNAVAILABLE, "Not at the moment", &["Please try again in a moment."]),
+        Kind::Unavailable => {
+            let mut response = say(StatusCode::SERVICE_UNAVAILABLE, "Not at the moment", &["Please try again in a moment."]);
+            error::mark(problem.kind(), response.headers_mut());
+            response
+        }
         _ => problem.into(),
     }
 }

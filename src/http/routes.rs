@@ -8,26 +8,50 @@ use axum::{
     routing::{MethodFilter, any, on},
 };
 
+use super::operation::Operation;
 use crate::app::App;
+
+/// Every route below it is documented.
+const API: &str = "/api/v1/";
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// Nothing: probes, pages that begin a sign-in, and what carries its own proof, such as a SAML response.
     Open,
-    /// The session of a person.
+    /// The session of a person: pages.
     Session,
+    /// Who may look through the API: a session, an API token or an application's token.
+    Read,
+    /// Who may change through the API: a session with its CSRF token, or an API token.
+    Change,
     /// The bearer of a connection.
     ScimToken,
 }
 
 /// One route as it is known to tests and documents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Listed {
     pub method: Method,
     /// As the router takes it: `/connections/{slug}/saml/acs`.
     pub path: String,
     pub entry: Entry,
+    /// Of routes of the API.
+    pub documented: Option<Documented>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Documented {
+    pub chapter: Chapter,
+    pub operation: Operation,
+}
+
+/// Operations that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chapter {
+    pub title: &'static str,
+    /// A sentence or two.
+    pub about: &'static str,
 }
 
 /// Routes while they are gathered.
@@ -35,6 +59,7 @@ pub struct Listed {
 pub struct Routes {
     router: Router<App>,
     table: Vec<Listed>,
+    chapter: Option<Chapter>,
 }
 
 impl Routes {
@@ -43,11 +68,30 @@ impl Routes {
         Self::default()
     }
 
+    /// Routes of the API that belong together.
+    #[must_use]
+    pub fn chapter(title: &'static str, about: &'static str) -> Self {
+        Self { chapter: Some(Chapter { title, about }), ..Self::default() }
+    }
+
+    /// A route of the API with its documentation.
+    #[must_use]
+    pub fn document<T: 'static>(mut self, operation: Operation, handler: impl Handler<T, App>) -> Self {
+        let chapter = self.chapter.expect("a documented route stands in a chapter");
+        assert!(operation.path.starts_with(API), "{operation:?} is not below {API}");
+        assert!(!operation.answers.is_empty(), "{operation:?} says what it answers");
+        let (method, path, entry) = (operation.method.clone(), operation.path.to_owned(), operation.entry());
+        self.router = self.router.route(operation.path, on(filter(&method), handler));
+        self.table.push(Listed { method, path, entry, documented: Some(Documented { chapter, operation }) });
+        self
+    }
+
+    /// A route without documentation: pages, probes, and protocols that others have described.
     #[must_use]
     pub fn add<T: 'static>(mut self, method: Method, path: &'static str, entry: Entry, handler: impl Handler<T, App>) -> Self {
-        let filter = MethodFilter::try_from(method.clone()).expect("a route has one of the nine methods of HTTP");
-        self.router = self.router.route(path, on(filter, handler));
-        self.table.push(Listed { method, path: path.to_owned(), entry });
+        assert!(!path.starts_with(API), "{path} is a route of the API: it comes with its documentation");
+        self.router = self.router.route(path, on(filter(&method), handler));
+        self.table.push(Listed { method, path: path.to_owned(), entry, documented: None });
         self
     }
 
@@ -55,7 +99,7 @@ impl Routes {
     #[must_use]
     pub fn add_any<T: 'static>(mut self, path: &'static str, entry: Entry, handler: impl Handler<T, App>) -> Self {
         self.router = self.router.route(path, any(handler));
-        self.table.extend([Method::GET, Method::POST].map(|method| Listed { method, path: path.to_owned(), entry }));
+        self.table.extend([Method::GET, Method::POST].map(|method| Listed { method, path: path.to_owned(), entry, documented: None }));
         self
     }
 
@@ -88,5 +132,26 @@ impl Routes {
 
     pub(super) fn into_router(self) -> Router<App> {
         self.router
+    }
+}
+
+fn filter(method: &Method) -> MethodFilter {
+    MethodFilter::try_from(method.clone()).expect("a route has one of the nine methods of HTTP")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "comes with its documentation")]
+    fn a_route_of_the_api_is_not_added_without_its_documentation() {
+        let _ = Routes::new().add(Method::GET, "/api/v1/things", Entry::Read, async || "");
+    }
+
+    #[test]
+    #[should_panic(expected = "says what it answers")]
+    fn a_documented_route_says_what_it_answers() {
+        let _ = Routes::chapter("Things", "").document(Operation::get("/api/v1/things", "List things"), async || "");
     }
 }

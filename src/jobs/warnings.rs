@@ -9,6 +9,7 @@ use crate::{
     db::{
         activity::{Activity, list_quiet, report_silence},
         attention,
+        audit::{self, Event},
         expiry_alert::{self, Expiring, list_expiring},
     },
     domain::actor::Actor,
@@ -43,14 +44,22 @@ async fn warn_of_expiry(app: &App, alert: &Expiring) -> Result<(), JobError> {
         return Ok(());
     }
     let detail = json!({ "kind": alert.kind, "id": alert.credential, "expires_at": alert.expires_at.to_string(), "days": alert.days });
-    attention::raise(&mut tx, alert.tenant, &mut occasion, "credential.expiring", Some(alert.connection), None, &detail).await?;
+    let kind = if alert.is_certificate() { "certificate.expiring" } else { "credential.expiring" };
+    attention::raise(&mut tx, alert.tenant, &mut occasion, kind, Some(alert.connection), None, &detail).await?;
+    // Applications are told too: who watches them may be nearer than the owner of a connection.
+    let event = Event { kind, subject_kind: "connection", subject_id: alert.connection.to_string(), payload: detail };
+    audit::publish(&mut tx, alert.tenant, &mut occasion, &[event]).await?;
     tx.commit().await?;
-    tracing::warn!(
-        connection.id = %alert.connection,
-        credential.id = alert.credential,
-        days = alert.days,
-        "a credential of a connection expires soon: make another one and put it into the identity provider"
-    );
+    let what = match (alert.kind.as_str(), alert.days) {
+        ("idp_certificate", 0) => {
+            "a certificate of an identity provider has expired: sign-ins verified with it will be refused, add its successor"
+        }
+        ("idp_certificate", _) => "a certificate of an identity provider expires soon: add its successor before sign-ins are refused",
+        ("sp_key", 0) => "a key's certificate has expired: switch to the next key, identity providers may refuse what this one signs",
+        ("sp_key", _) => "a key's certificate expires soon: publish the next key and switch to it",
+        (_, _) => "a credential of a connection expires soon: make another one and put it into the identity provider",
+    };
+    tracing::warn!(connection.id = %alert.connection, credential.id = alert.credential, days = alert.days, "{what}");
     Ok(())
 }
 

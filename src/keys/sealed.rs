@@ -4,11 +4,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use openssl::symm::{Cipher, decrypt_aead, encrypt_aead};
 
 use super::Keys;
+use crate::domain::secret::Secret;
 
-const NONCE: usize = 12;
+pub(super) const NONCE: usize = 12;
 const TAG: usize = 16;
-/// Of a sealed text, before anything is made of it.
-const LONGEST: usize = 16 * 1024;
+/// Of a sealed text, before anything is made of it. Who takes them from strangers sets narrower bounds.
+const LONGEST: usize = 16 << 20;
 
 impl Keys {
     /// Seals bytes for one purpose. `nonce` must be random: two of one key must never be the same.
@@ -30,6 +31,12 @@ impl Keys {
         let (nonce, rest) = bytes.split_at_checked(NONCE)?;
         let (tag, sealed) = rest.split_at_checked(TAG)?;
         decrypt_aead(Cipher::aes_256_gcm(), self.derive(purpose).expose(), Some(nonce), purpose.as_bytes(), sealed, tag).ok()
+    }
+
+    /// As [`Keys::unseal`], for what must leave no trace in memory.
+    #[must_use]
+    pub fn unseal_secret(&self, purpose: &str, text: &str) -> Option<Secret<Vec<u8>>> {
+        self.unseal(purpose, text).map(Secret::new)
     }
 }
 

@@ -6,15 +6,16 @@
 use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use crate::domain::{
-    actor::Actor,
+    actor::{AccountActor, Actor},
     assignment::Assignment,
     capability::Capability,
-    id::{GroupId, OrganizationId},
+    catalogue::Permission,
+    id::{AccountId, GroupId, OrganizationId},
     model::RoleModel,
 };
 
 use super::{
-    action::{self, Action},
+    action::{self, Action, ReadAssignments},
     managed::manages,
     permission::{Verdict, acts_at, is_listed, judge},
 };
@@ -74,6 +75,14 @@ pub enum Denied {
     SelfAssignment { capability: Capability },
     #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
     NotAPerson { capability: Capability, actor: &'static str },
+    #[error("this token was not made for {}: make one that is, or use the session", action::name(*.capability))]
+    NotInToken { capability: Capability },
+    #[error("an application's token looks at accounts, assignments, roles, organizations, groups and events; {} is not for it", action::name(*.capability))]
+    ReadOnly { capability: Capability },
+    #[error("{} at organization {at} is beyond this token: it was made for another part of the tenant", action::name(*.capability))]
+    BeyondToken { capability: Capability, at: OrganizationId },
+    #[error("{} became permitted after this session began, and changes of roles wait for the next sign-in: sign in again", action::name(*.capability))]
+    SinceSignIn { capability: Capability },
 }
 
 impl Denied {
@@ -86,7 +95,11 @@ impl Denied {
             | Self::Gated { capability, .. }
             | Self::OutOfReach { capability }
             | Self::SelfAssignment { capability }
-            | Self::NotAPerson { capability, .. } => *capability,
+            | Self::NotAPerson { capability, .. }
+            | Self::NotInToken { capability }
+            | Self::ReadOnly { capability }
+            | Self::BeyondToken { capability, .. }
+            | Self::SinceSignIn { capability } => *capability,
         }
     }
 
@@ -101,6 +114,10 @@ impl Denied {
             Self::OutOfReach { .. } => "out_of_reach",
             Self::SelfAssignment { .. } => "self_assignment",
             Self::NotAPerson { .. } => "not_a_person",
+            Self::NotInToken { .. } => "not_in_token",
+            Self::ReadOnly { .. } => "read_only",
+            Self::BeyondToken { .. } => "beyond_token",
+            Self::SinceSignIn { .. } => "sign_in_again",
         }
     }
 }
@@ -135,16 +152,53 @@ pub fn authorize_over<A: Action>(
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<A>, Denied> {
     let grant = authorize::<A>(actor, model, at)?;
-    let reaches = match actor {
-        Actor::HostOperator => true,
-        Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => false,
-        Actor::Account(account) => {
-            let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
-            let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
-            opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
-        }
-    };
-    if reaches { Ok(grant) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
+    now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| {
+        let reaches = match actor {
+            // It only looks: whom a role manages says who may be changed.
+            Actor::HostOperator | Actor::Application { .. } => true,
+            Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => false,
+            Actor::Account(account) => {
+                let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
+                let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
+                opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
+            }
+        };
+        if reaches { Ok(()) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
+    })?;
+    Ok(grant)
+}
+
+/// A decision that a session's rights pass only when they do so today and did when the session began: what was taken is gone at once,
+/// what was given waits for the next sign-in where the tenant says so.
+pub(super) fn now_and_at_sign_in(
+    actor: &Actor,
+    model: &RoleModel,
+    capability: Capability,
+    decide: impl Fn(&Actor, &RoleModel) -> Result<(), Denied>,
+) -> Result<(), Denied> {
+    decide(actor, model)?;
+    let Actor::Account(account) = actor else { return Ok(()) };
+    let Some(then) = &account.at_sign_in else { return Ok(()) };
+    let actor = Actor::Account(AccountActor { assignments: then.assignments.clone(), at_sign_in: None, ..account.clone() });
+    decide(&actor, &then.model).map_err(|_| Denied::SinceSignIn { capability })
+}
+
+/// Every pair that the actor may use at the organization itself, in order.
+#[must_use]
+pub fn usable_permissions(account: &AccountActor, model: &RoleModel, at: OrganizationId) -> BTreeSet<Permission> {
+    let now = permissions(model, &account.assignments, at);
+    match &account.at_sign_in {
+        None => now,
+        Some(then) => now.intersection(&permissions(&then.model, &then.assignments, at)).cloned().collect(),
+    }
+}
+
+/// Whether the actor may learn what this account may do at the organization: of itself everybody may.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_about(actor: &Actor, model: &RoleModel, account: AccountId, at: OrganizationId) -> Result<Grant<ReadAssignments>, Denied> {
+    if actor.account_id() == Some(account) { Ok(Grant::new(actor, at)) } else { authorize(actor, model, at) }
 }
 
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
@@ -159,6 +213,7 @@ pub fn authorize_anywhere<A: Action>(actor: &Actor, model: &RoleModel) -> Result
     };
     let held: &[Assignment] = match actor {
         Actor::Account(account) => &account.assignments,
+        Actor::Application { organization, .. } => return authorize(actor, model, *organization),
         Actor::Scim { .. } | Actor::Saml { .. } | Actor::HostOperator | Actor::System => &[],
     };
     let mut places = held.iter().filter(|assignment| assignment.holding.resource_scope.is_none()).map(|a| a.holding.organization);
@@ -170,10 +225,19 @@ pub fn authorize_anywhere<A: Action>(actor: &Actor, model: &RoleModel) -> Result
 /// # Errors
 /// With the reason, and what would help.
 pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: OrganizationId) -> Result<(), Denied> {
+    now_and_at_sign_in(actor, model, capability, |actor, model| permit_by(actor, model, capability, at))
+}
+
+/// By the assignments of the actor and this model alone.
+fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: OrganizationId) -> Result<(), Denied> {
     match actor {
         Actor::HostOperator => Ok(()),
         Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => Err(Denied::NotAPerson { capability, actor: actor.kind() }),
+        Actor::Application { .. } if !capability.is_for_applications() => Err(Denied::ReadOnly { capability }),
+        Actor::Application { organization, .. } if model.organizations.is_within(at, *organization) => Ok(()),
+        Actor::Application { .. } => Err(Denied::BeyondToken { capability, at }),
         Actor::Account(account) => {
+            within_token(account, capability)?;
             let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
             let best = acting.map(|assignment| opens(model, assignment, capability)).max().unwrap_or(Verdict::NotNamed);
             match best {
@@ -185,7 +249,8 @@ pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: Orga
                 }
                 Verdict::OwnerOnly => Err(Denied::OwnerOnly { capability }),
                 Verdict::NotNamed if capability.is_owner_only() => Err(Denied::OwnerOnly { capability }),
-                Verdict::NotNamed => {
+                // What is held on one resource opens nothing of the gateway.
+                Verdict::NotNamed | Verdict::SelfService => {
                     let opened_by = opening(model, capability).map(|(entity, action)| format!("{entity}:{action}")).collect();
                     Err(Denied::NotPermitted { capability, at, opened_by })
                 }
@@ -194,8 +259,26 @@ pub fn permit(actor: &Actor, model: &RoleModel, capability: Capability, at: Orga
     }
 }
 
+/// A token does what it was made for and nothing else, whatever its account may do.
+pub(super) fn within_token(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
+    match &account.only {
+        Some(only) if !only.contains(&capability) => Err(Denied::NotInToken { capability }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the actor may do at the root or at some organization where it holds a role: what a token of theirs can be made for.
+#[must_use]
+pub fn capabilities_anywhere(account: &AccountActor, model: &RoleModel) -> BTreeSet<Capability> {
+    let actor = Actor::Account(account.clone());
+    let held = account.assignments.iter().filter(|assignment| assignment.holding.resource_scope.is_none());
+    let places: BTreeSet<_> = held.map(|assignment| assignment.holding.organization).chain([model.organizations.root()]).collect();
+    let anywhere = |capability: &&Capability| places.iter().any(|at| permit(&actor, model, **capability, *at).is_ok());
+    action::CAPABILITIES.iter().filter(anywhere).copied().collect()
+}
+
 /// The pairs that open the capability in this tenant.
-fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn opening(model: &RoleModel, capability: Capability) -> impl Iterator<Item = (&str, &str)> {
     model.catalogue.iter().flat_map(move |entity| {
         let opens = entity.opens.iter().filter(move |(_, capabilities)| capabilities.contains(&capability));
         opens.map(|(action, _)| (entity.key.as_str(), action.as_str()))
@@ -231,8 +314,8 @@ mod tests {
         },
         policy::{
             action::{
-                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadAssignments, ReadCertificates,
-                RotateCertificates, SignInToConsole, UpdateConnections, UpdateRoles,
+                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates, RotateCertificates,
+                SignInToConsole, UpdateConnections, UpdateRoles,
             },
             fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
         },

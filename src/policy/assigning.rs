@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 use super::{
-    access::{Denied, Grant, Target, opens, permit},
+    access::{Denied, Grant, Target, now_and_at_sign_in, opens, permit, within_token},
     action::{Action, GrantAssignments, RevokeAssignments},
     managed::manages,
     permission::{Verdict, acts_at},
@@ -55,6 +55,9 @@ pub fn authorize_revoke(
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<RevokeAssignments>, Denied> {
     if actor.account_id() == Some(from.account) {
+        if let Actor::Account(account) = actor {
+            within_token(account, RevokeAssignments::CAPABILITY)?;
+        }
         return Ok(Grant::new(actor, holding.organization));
     }
     may_change::<RevokeAssignments>(actor, model, holding, from, own_groups)
@@ -67,22 +70,36 @@ fn may_change<A: Action>(
     other: &Assignee,
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<A>, Denied> {
+    now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| may_change_by::<A>(actor, model, holding, other, own_groups))?;
+    Ok(Grant::new(actor, holding.organization))
+}
+
+fn may_change_by<A: Action>(
+    actor: &Actor,
+    model: &RoleModel,
+    holding: &Holding,
+    other: &Assignee,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<(), Denied> {
     let at = holding.organization;
-    let allowed = || Ok(Grant::new(actor, at));
     let account = match actor {
-        Actor::HostOperator => return allowed(),
-        Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => {
+        Actor::HostOperator => return Ok(()),
+        Actor::Scim { .. } | Actor::Application { .. } | Actor::Saml { .. } | Actor::System => {
             return Err(Denied::NotAPerson { capability: A::CAPABILITY, actor: actor.kind() });
         }
         Actor::Account(account) => account,
     };
+    within_token(account, A::CAPABILITY)?;
     if account.account == other.account {
         return Err(Denied::SelfAssignment { capability: A::CAPABILITY });
+    }
+    if model.role(holding.role).is_some_and(|role| role.owner_class) {
+        within_token(account, Capability::OwnersGrant)?;
     }
     let within_reach = |held: &&Assignment| acts_at(model, held, at, None) && held.holding.reach >= holding.reach;
     let owner_class = |held: &Assignment| model.role(held.holding.role).is_some_and(|role| role.owner_class);
     if account.assignments.iter().filter(within_reach).any(owner_class) {
-        return allowed();
+        return Ok(());
     }
     if model.role(holding.role).is_some_and(|role| role.owner_class) {
         return Err(Denied::OwnerOnly { capability: Capability::OwnersGrant });
@@ -94,7 +111,7 @@ fn may_change<A: Action>(
             && manages_role(model, held, holding)
     });
     if permitted || delegates(model, account, holding, other, own_groups) {
-        return allowed();
+        return Ok(());
     }
     permit(actor, model, A::CAPABILITY, at)?;
     Err(Denied::OutOfReach { capability: A::CAPABILITY })

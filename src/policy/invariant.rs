@@ -52,6 +52,11 @@ pub struct OwnerFloor {
     pub floor: i64,
 }
 
+/// Invariant 5: somebody can always come in when no identity provider answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is the last owner who can sign in without an identity provider: make another one first")]
+pub struct LastLocalOwner;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RoleFault {
     #[error("a role needs at least one permission")]

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod action;
 pub mod assigning;
+pub mod check;
 pub mod desired;
 pub mod diff;
 #[cfg(test)]
@@ -14,8 +15,12 @@ pub mod invariant;
 pub mod managed;
 pub mod mapping;
 pub mod permission;
+pub mod places;
 pub mod preset;
 #[cfg(test)]
 mod properties;
+pub mod role_change;
 pub mod rule;
+pub mod session_rights;
 pub mod template;
+pub mod upgrade;

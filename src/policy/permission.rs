@@ -21,6 +21,8 @@ pub(super) enum Verdict {
     Gated,
     /// Named, but the tenant keeps the pair for owners.
     OwnerOnly,
+    /// Named, but it is held on one resource, never at an organization.
+    SelfService,
     /// Named, but the assignment is not at the root.
     RootOnly,
     Allowed,
@@ -47,6 +49,11 @@ pub(super) fn is_listed(model: &RoleModel, list: &[Permission], entity: &str, ac
     list.iter().any(|permission| model.catalogue.covers(permission, entity, action))
 }
 
+/// Whether the pair belongs to the self-service axis: held on one resource by whom it was given to, whatever else their roles name.
+fn is_self_service(model: &RoleModel, entity: &str) -> bool {
+    model.catalogue.find(entity).is_some_and(|entity| entity.scope_kind == "resource")
+}
+
 /// Whether the gate leaves the role's permissions on this entity alive.
 fn passes_gate(model: &RoleModel, role: &Role, entity: &str) -> bool {
     let Some(gate) = &model.settings.gate else { return true };
@@ -66,6 +73,8 @@ pub(super) fn judge(model: &RoleModel, assignment: &Assignment, entity: &str, ac
         Verdict::Gated
     } else if !role.owner_class && is_listed(model, &model.settings.owner_only, entity, action) {
         Verdict::OwnerOnly
+    } else if assignment.holding.resource_scope.is_none() && is_self_service(model, entity) {
+        Verdict::SelfService
     } else if assignment.holding.organization != model.organizations.root()
         && is_listed(model, &model.settings.root_only_actions, entity, action)
     {
@@ -78,6 +87,8 @@ pub(super) fn judge(model: &RoleModel, assignment: &Assignment, entity: &str, ac
 /// The assignment because of which the pair is allowed at the organization (in the scope, if one is named); `None` is no.
 ///
 /// What is held at contexts and resources (`scope_kind`) is a question about one of them: without a scope the answer is no.
+///
+/// Refuses to know whether the question makes sense and whether the account is live: that is `check`.
 #[must_use]
 pub fn holds<'a>(
     model: &RoleModel,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::domain::{
     catalogue::{Catalogue, Entity, Permission},
     id::RoleId,
-    model::Settings,
+    model::{ScopeKind, Settings},
     name::{NameError, Title},
     role::{ManagedGroups, ManagedRoles, Role},
 };
@@ -28,22 +28,8 @@ pub struct Preset {
     pub version: i64,
     pub description: String,
     pub settings: Settings,
-    /// The kinds of contexts and resources that a role can be held in.
-    pub scope_kinds: Vec<ScopeKind>,
     pub catalogue: Catalogue,
     pub roles: Vec<PresetRole>,
-}
-
-/// A kind of context or resource, such as a Sign-In Context.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScopeKind {
-    pub key: String,
-    /// `context` or `resource`.
-    pub kind: String,
-    pub name: String,
-    #[serde(default)]
-    pub description: String,
 }
 
 /// A role as the preset writes it: other roles are named by key, there are no ids yet.
@@ -181,13 +167,12 @@ impl Preset {
             key: file.preset,
             version: file.version,
             description: file.description,
-            settings: file.settings,
-            scope_kinds: file.scope_kinds,
+            settings: Settings { scope_kinds: file.scope_kinds, ..file.settings },
             roles: file.roles,
         };
         preset.unique("entity", entity_keys.iter())?;
         preset.unique("role", preset.roles.iter().map(|role| &role.key))?;
-        preset.unique("scope kind", preset.scope_kinds.iter().map(|kind| &kind.key))?;
+        preset.unique("scope kind", preset.settings.scope_kinds.iter().map(|kind| &kind.key))?;
         preset.check_settings()?;
         preset.check_entities()?;
         for role in &preset.roles {
@@ -299,7 +284,7 @@ impl Preset {
         }
         match (&role.scope_kind, &role.scope) {
             (None, None) => Ok(()),
-            (Some(kind), Some(scope)) if self.scope_kinds.iter().any(|known| known.key == *scope && known.kind == *kind) => Ok(()),
+            (Some(kind), Some(scope)) if self.settings.scope_kinds.iter().any(|known| known.key == *scope && known.kind == *kind) => Ok(()),
             (kind, scope) => Err(self.unknown(place(), format!("scope {scope:?} of kind {kind:?}"))),
         }
     }

@@ -135,10 +135,38 @@ impl AppliesTo {
 }
 
 impl Rule {
+    /// The groups that its condition names, as the identity provider calls them.
+    #[must_use]
+    pub fn groups(&self) -> Vec<String> {
+        let mut named = Vec::new();
+        let mut open = vec![(&self.when, false)];
+        while let Some((filter, in_groups)) = open.pop() {
+            match filter {
+                Filter::And(left, right) | Filter::Or(left, right) => open.extend([(&**right, in_groups), (&**left, in_groups)]),
+                Filter::Not(inner) => open.push((inner, in_groups)),
+                Filter::Element { path, filter } => open.push((filter, path.name.eq_ignore_ascii_case("groups"))),
+                Filter::Compare { path, value: Literal::Text(text), .. } if in_groups || path.name.eq_ignore_ascii_case("groups") => {
+                    named.push(text.clone());
+                }
+                Filter::Compare { .. } | Filter::Present(_) => {}
+            }
+        }
+        named
+    }
+
     /// Whether it grants anything; only such rules make an identity *matched*.
     #[must_use]
     pub fn grants(&self) -> bool {
         self.effects.iter().any(|effect| matches!(effect, Effect::Grant { .. }))
+    }
+
+    /// Whether one of its effects names the organization itself; what a template yields is another matter.
+    #[must_use]
+    pub fn names_organization(&self, id: OrganizationId) -> bool {
+        self.effects.iter().any(|effect| match effect {
+            Effect::Grant { organization, .. } | Effect::Exclude { organization, .. } => *organization == Place::Fixed(id),
+            Effect::DenySignIn { .. } | Effect::SetHomeOrganization { .. } | Effect::SetKind(_) => false,
+        })
     }
 
     #[must_use]

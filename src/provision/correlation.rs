@@ -6,7 +6,7 @@ use super::{ProvisionError, Published, reconcile::Person, record::Record};
 use crate::{
     db::{
         self, Tx,
-        identity::{CorrelatedBy, ScimKeys},
+        identity::{CorrelatedBy, IdentityRow, ScimKeys},
     },
     domain::{
         connection::{Connection, Correlation},
@@ -54,6 +54,11 @@ pub(super) fn keys(user: &User) -> ScimKeys {
         display_name: text(&user.attributes, "displayName").map(str::to_owned),
         emails: emails.iter().filter_map(|email| email.get("value")?.as_str()).map(str::to_owned).collect(),
     }
+}
+
+/// As [`keys`], of a row that has a resource.
+pub(super) fn keys_of(identity: &IdentityRow) -> Option<ScimKeys> {
+    identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }))
 }
 
 /// By what the two protocols find the same person: the connection's pair, or userName and NameID.

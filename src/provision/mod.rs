@@ -3,11 +3,16 @@
 //! Facts in, effects out, in one transaction that the caller begins and commits: lock, load, decide (`policy`), write, with the
 //! audit rows and the events of the change beside it. SCIM, SAML, the command line and people differ only in how they get here.
 
+mod affiliation;
+pub mod assign;
 mod correlation;
 pub mod grant;
 pub mod group;
 mod held_back;
 pub mod keep;
+pub mod local_group;
+pub mod membership;
+pub mod person;
 pub mod published;
 mod reconcile;
 mod record;
@@ -75,11 +80,16 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    fn check(&self, version: i64) -> Result<(), ProvisionError> {
+    pub(crate) fn check(&self, version: i64) -> Result<(), ProvisionError> {
+        if self.admits(version) { Ok(()) } else { Err(ProvisionError::Stale) }
+    }
+
+    /// Whether what has this version may be changed.
+    #[must_use]
+    pub fn admits(&self, version: i64) -> bool {
         match self {
-            Self::None | Self::Any => Ok(()),
-            Self::OneOf(expected) if expected.contains(&version) => Ok(()),
-            Self::OneOf(_) => Err(ProvisionError::Stale),
+            Self::None | Self::Any => true,
+            Self::OneOf(expected) => expected.contains(&version),
         }
     }
 }

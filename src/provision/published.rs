@@ -7,14 +7,33 @@ use std::{
 
 use super::ProvisionError;
 use crate::{
-    db::{self, DbError, Target, Tx, model::Versions},
+    db::{self, DbError, Target, Tx, mapping::Publication, model::Versions},
     domain::{
         connection::Connection,
-        id::{ConnectionId, TenantId},
+        id::{AccountId, ConnectionId, TenantId},
         model::RoleModel,
+        time::Timestamp,
     },
     policy::mapping::{DefaultMapping, Mapping},
 };
+
+/// Rules begin and end for those who are there already so much later: whoever was evaluated at a time before has committed by then.
+pub const SETTLED_SECS: i64 = 5;
+
+/// Makes the mapping the published one; false when somebody else published meanwhile. Who was evaluated with an older one waits for the job.
+pub async fn publish(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    mapping: &Mapping,
+    by: Option<AccountId>,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    // A clock of another node may be behind: who is evaluated there need not have seen what began a moment ago.
+    let due = mapping.next_boundary(now.plus_secs(-SETTLED_SECS));
+    let publication = Publication { version: mapping.version, mapping, by, at: now, due };
+    db::mapping::publish_mapping(tx, tenant, connection, &publication).await
+}
 
 #[derive(Debug)]
 pub struct Published {

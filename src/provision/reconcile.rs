@@ -6,7 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Published, held_back, record::Record};
+use super::{
+    Published,
+    affiliation::{self, Joining},
+    held_back,
+    record::Record,
+};
 use crate::{
     db::{
         self, DbError, Tx,
@@ -17,7 +22,7 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        assignment::{Assignment, Holding, Origin},
+        assignment::{Assignment, Holding, Origin, OriginRow},
         connection::Authority,
         id::{AccountId, AssignmentId, TenantId},
         identity::{GroupRef, Identity, Protocol},
@@ -86,13 +91,13 @@ pub(super) async fn reconcile(
         let home = person.account.account.home_organization;
         let outcome = settle_account(person, &change.desired);
         let account = &person.account.account;
-        moved.extend(account.home_organization.filter(|now| home != Some(*now)).map(|now| (account.id, now)));
+        moved.extend(account.home_organization.filter(|now| home != Some(*now)).map(|now| Joining::of(account, now)));
         outcomes.push(outcome);
         effects.add(occasion, account.id, &change.current, change.plan);
         notes.extend(change.desired.notes);
     }
-    db::account::join_all(tx, tenant, &moved, occasion.now).await?;
     effects.write(tx, tenant, occasion, &published.model, Some(&published.mapping), record).await?;
+    affiliation::join(tx, &published.model, occasion, &moved, record).await?;
     held_back::tell(tx, published, occasion, &notes).await?;
     Ok(outcomes)
 }
@@ -329,6 +334,24 @@ impl Effects {
             self.origins.push((NewOrigin { assignment, account, origin: *origin, may_delegate }, *holding));
         }
         self.remove(account, plan);
+    }
+
+    /// What leads from one state of an account to another; an assignment keeps its id.
+    pub(super) fn put(&mut self, account: AccountId, before: &[Assignment], after: &[Assignment]) {
+        let had = |held: &Assignment| before.iter().find(|old| old.id == held.id);
+        for held in after {
+            let old: &[OriginRow] = had(held).map(|old| old.origins.as_slice()).unwrap_or_default();
+            if had(held).is_none() && !held.origins.is_empty() {
+                self.assignments.push((held.id, account, held.holding));
+            }
+            let new = held.origins.iter().filter(|row| !old.contains(row));
+            self.origins.extend(new.map(|row| {
+                let origin = NewOrigin { assignment: held.id, account, origin: row.origin, may_delegate: row.may_delegate };
+                (origin, held.holding)
+            }));
+            let gone = old.iter().filter(|row| !held.origins.contains(row));
+            self.removed.extend(gone.map(|row| (held.id, account, held.holding, row.origin)));
+        }
     }
 
     fn remove(&mut self, account: AccountId, plan: Plan) {

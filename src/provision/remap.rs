@@ -10,8 +10,8 @@ use crate::{
     domain::{actor::Occasion, id::AccountId},
 };
 
-/// How many accounts one transaction evaluates.
-pub const CHUNK: i64 = 500;
+/// How many accounts one transaction evaluates: few enough that a request for one of them waits some tens of milliseconds at most.
+pub const CHUNK: i64 = 100;
 
 /// One chunk; how many accounts it evaluated. The work is done when that is less than [`CHUNK`]; doing it again changes nothing.
 pub async fn remap_chunk(tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<i64, ProvisionError> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     ProvisionError, Published,
+    affiliation::{self, Joining},
     correlation::{correlated_by, correlating, correlation_key, keys},
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
@@ -186,12 +187,13 @@ async fn meet_stranger(
         // Somebody with the same subject was made at the same time: the whole sign-in starts again and finds them.
         return Err(ProvisionError::Again);
     }
-    db::account::join(tx, tenant, id, published.connection.organization, occasion.now).await?;
     let mut record = Record::default();
     record.note("account.created", "account", &id, json!({ "connection": published.connection.id, "by": "sign_in" }));
     let mut people = [person];
     let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
     let [person] = people;
+    let joining = Joining::of(&person.account.account, published.connection.organization);
+    affiliation::join(tx, &published.model, occasion, &[joining], &mut record).await?;
     db::identity::mark_mapped(tx, tenant, published.connection.id, &[id], published.mapping.version).await?;
     if outcome.is_some_and(|outcome| outcome.account_changed) {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;

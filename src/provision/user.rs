@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Precondition, ProvisionError, Published,
+    affiliation::{self, Joining},
     correlation::{check_correlated, correlation_key, keys, release_subject, signs_in_by, text},
     reconcile::{Person, reconcile},
     record::Record,
@@ -82,7 +83,8 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     if adoption || outcome.is_some_and(|outcome| outcome.account_changed) {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }
-    db::account::join(tx, tenant, row.account, published.connection.organization, occasion.now).await?;
+    let joining = Joining::of(&person.account.account, published.connection.organization);
+    affiliation::join(tx, &published.model, occasion, &[joining], &mut record).await?;
     db::counter::add(tx, tenant, published.connection.id, USERS, row.account, 1).await?;
     record.write(tx, tenant, occasion).await?;
     resource(row)

@@ -3,8 +3,13 @@
 use super::{
     element::{Element, Ns},
     refusal::{Refusal, Step},
+    signature::UsedCertificate,
 };
-use crate::domain::{id::CertificateId, time::Timestamp};
+use crate::domain::{
+    id::{CertificateId, SpKeyId},
+    identity::NameIdentifier,
+    time::Timestamp,
+};
 
 use Ns::{Assertion as A, Protocol as P};
 
@@ -14,6 +19,8 @@ pub struct Assertion {
     pub id: String,
     pub issuer: String,
     pub name_id: Option<NameId>,
+    /// NameQualifier and SPNameQualifier of the NameID, which a logout has to repeat.
+    pub qualifiers: [Option<String>; 2],
     pub session_index: Option<String>,
     pub session_not_on_or_after: Option<Timestamp>,
     /// Until when the same assertion would be accepted again: keep the replay record as long.
@@ -26,6 +33,27 @@ pub struct Assertion {
     /// In the order of the message, one entry per Attribute element.
     pub attributes: Vec<Attribute>,
     pub verified_with: CertificateId,
+    /// When that certificate expired, where it has: somebody must be told.
+    pub certificate_expired_at: Option<Timestamp>,
+    /// The key of ours that it was encrypted for.
+    pub decrypted_with: Option<SpKeyId>,
+}
+
+/// Whose word it is, and for which of our keys it was encrypted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Provenance {
+    pub certificate: UsedCertificate,
+    pub decrypted_with: Option<SpKeyId>,
+}
+
+impl Assertion {
+    /// The NameID whole.
+    #[must_use]
+    pub fn name_identifier(&self) -> Option<NameIdentifier> {
+        let name_id = self.name_id.as_ref()?;
+        let [name_qualifier, sp_name_qualifier] = self.qualifiers.clone();
+        Some(NameIdentifier { value: name_id.value.clone(), format: name_id.format.clone(), name_qualifier, sp_name_qualifier })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +97,7 @@ pub(super) struct Claims {
     pub issue_instant: Timestamp,
     pub issuer: String,
     pub name_id: Option<NameId>,
+    pub qualifiers: [Option<String>; 2],
     pub confirmations: Vec<Confirmation>,
     pub conditions: Option<Conditions>,
     pub authn: Vec<Authn>,
@@ -123,6 +152,7 @@ impl Envelope {
 impl Claims {
     pub(super) fn read(assertion: &Element) -> Result<Self, Refusal> {
         let subject = assertion.child(A, "Subject");
+        let name_id = subject.and_then(|subject| subject.child(A, "NameID"));
         let confirmations = subject.into_iter().flat_map(|subject| subject.children(A, "SubjectConfirmation"));
         let attributes = assertion.children(A, "AttributeStatement").flat_map(|statement| statement.children(A, "Attribute"));
         Ok(Self {
@@ -130,9 +160,8 @@ impl Claims {
             version: text_of(assertion, "Version").unwrap_or_default(),
             issue_instant: required_time(assertion, "IssueInstant")?,
             issuer: assertion.child(A, "Issuer").map(|issuer| issuer.text.clone()).unwrap_or_default(),
-            name_id: subject
-                .and_then(|subject| subject.child(A, "NameID"))
-                .map(|name| NameId { value: name.text.clone(), format: text_of(name, "Format") }),
+            name_id: name_id.map(|name| NameId { value: name.text.clone(), format: text_of(name, "Format") }),
+            qualifiers: ["NameQualifier", "SPNameQualifier"].map(|attribute| name_id.and_then(|name| text_of(name, attribute))),
             confirmations: confirmations.map(confirmation).collect::<Result<_, _>>()?,
             conditions: assertion.child(A, "Conditions").map(conditions).transpose()?,
             authn: assertion.children(A, "AuthnStatement").map(authn).collect::<Result<_, _>>()?,

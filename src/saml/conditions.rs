@@ -3,11 +3,11 @@
 
 use super::{
     Party,
-    assertion::{Assertion, Claims, Conditions, Confirmation, Envelope},
+    assertion::{Assertion, Authn, Claims, Conditions, Confirmation, Envelope, Provenance},
     refusal::{Refusal, Step},
     structure::SUCCESS,
 };
-use crate::domain::{id::CertificateId, time::Timestamp};
+use crate::domain::time::Timestamp;
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 
@@ -32,7 +32,7 @@ pub(super) fn check(
     claims: Claims,
     party: &Party<'_>,
     now: Timestamp,
-    verified_with: CertificateId,
+    provenance: Provenance,
 ) -> Result<Assertion, Refusal> {
     check_status(envelope)?;
     check_envelope(envelope, party, now)?;
@@ -48,6 +48,7 @@ pub(super) fn check(
             .cure("let the identity provider send a NameID, or take the subject from an attribute"));
     }
     let authn = claims.authn.first().ok_or_else(|| refuse("no_authn_statement", "AuthnStatement is missing in the Assertion"))?;
+    check_authn_context(authn, party)?;
     let session_end = claims.authn.iter().filter_map(|authn| authn.session_not_on_or_after).min();
     if let Some(end) = session_end
         && now >= end.plus_secs(party.skew_secs)
@@ -65,8 +66,11 @@ pub(super) fn check(
         id: claims.id,
         issuer: claims.issuer,
         name_id: claims.name_id,
+        qualifiers: claims.qualifiers,
         attributes: claims.attributes,
-        verified_with,
+        verified_with: provenance.certificate.id,
+        certificate_expired_at: provenance.certificate.expired_at,
+        decrypted_with: provenance.decrypted_with,
     })
 }
 
@@ -84,6 +88,21 @@ fn check_envelope(envelope: &Envelope, party: &Party<'_>, now: Timestamp) -> Res
         None if envelope.signed => Err(refuse("destination", "the signed Response has no Destination").expected(party.acs_url)),
         Some(_) | None => Ok(()),
     }
+}
+
+/// SAML core, 3.3.2.2.1: with the comparison `exact`, which alone can be checked, what is returned is one of those asked for.
+fn check_authn_context(authn: &Authn, party: &Party<'_>) -> Result<(), Refusal> {
+    if party.authn_contexts.is_empty() {
+        return Ok(());
+    }
+    let got = authn.context.as_deref().unwrap_or_default();
+    if party.authn_contexts.iter().any(|wanted| wanted == got) {
+        return Ok(());
+    }
+    Err(refuse("authn_context", "the AuthnContextClassRef")
+        .got(got)
+        .expected(party.authn_contexts.join(" or "))
+        .cure("let the identity provider ask for the second factor that the connection requires, or do not require it (authn_context)"))
 }
 
 fn check_version(element: &str, version: &str) -> Result<(), Refusal> {

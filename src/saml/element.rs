@@ -56,6 +56,9 @@ pub(super) struct Element {
     pub children: Vec<Element>,
     /// Character data directly inside, joined.
     pub text: String,
+    /// Prefixes with their namespaces as they are in scope here; kept for EncryptedAssertion alone, whose content was taken out of them.
+    /// The default namespace has an empty prefix.
+    pub scope: Vec<(String, String)>,
 }
 
 impl Element {

@@ -12,7 +12,7 @@ use super::{
 use crate::domain::{
     connection::Connection,
     identity::{GroupRef, Identity, Protocol},
-    name::Email,
+    name::{Email, is_invisible},
 };
 
 /// The key of an account at its connection: what the identity provider calls the person, byte for byte.
@@ -98,7 +98,7 @@ fn subject(assertion: &Assertion, attribute: Option<&str>) -> Result<Subject, Re
     Subject::parse(&name_id.value)
 }
 
-/// A value that identifies a person: not empty, no white space at its ends, no control characters.
+/// A value that identifies a person: not empty, no white space at its ends, nothing in it that cannot be seen.
 fn sound<'a>(value: &'a str, what: &str) -> Result<&'a str, Refusal> {
     let wrong = |why| Err(refuse("unsound_value", format!("the value of {what:?} {why}")).cure("correct it at the identity provider"));
     if value.is_empty() {
@@ -109,6 +109,9 @@ fn sound<'a>(value: &'a str, what: &str) -> Result<&'a str, Refusal> {
     }
     if value.chars().any(char::is_control) {
         return wrong("holds a control character");
+    }
+    if value.chars().any(is_invisible) {
+        return wrong("holds an invisible character");
     }
     if value.len() > MAX_SUBJECT {
         return wrong("is longer than 1024 bytes");
@@ -261,6 +264,7 @@ mod tests {
             id: "_a".to_owned(),
             issuer: "idp".to_owned(),
             name_id: Some(NameId { value: "ada".to_owned(), format: None }),
+            qualifiers: [None, None],
             session_index: None,
             session_not_on_or_after: None,
             usable_until: Timestamp::from_millis(0),
@@ -272,6 +276,8 @@ mod tests {
                 .map(|(name, values)| Attribute { name: (*name).to_owned(), values: values.iter().map(text).collect() })
                 .collect(),
             verified_with: CertificateId::new(Uuid::from_u128(4)),
+            certificate_expired_at: None,
+            decrypted_with: None,
         }
     }
 
@@ -375,7 +381,7 @@ mod tests {
         assert_eq!(code(&assertion(&[("mail", &[" a@b"])]), &connection), "unsound_value");
         assert_eq!(code(&assertion(&[("mail", &["nobody"])]), &connection), "email");
         assert_eq!(code(&assertion(&[("mail", &[""])]), &connection), "accepted");
-        for name_id in ["ada ", "\tada", "", "ada\u{a0}", "a\nb"] {
+        for name_id in ["ada ", "\tada", "", "ada\u{a0}", "a\nb", "a\u{200b}da", "\u{202e}ada"] {
             let mut assertion = assertion(&[]);
             assertion.name_id.as_mut().unwrap().value = name_id.to_owned();
             assert_eq!(code(&assertion, &connection), "unsound_value", "{name_id:?}");

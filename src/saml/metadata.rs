@@ -4,10 +4,12 @@
 use quick_xml::escape::escape;
 
 use super::{
-    certificate::{Certificate, CertificateError},
+    certificate::{Certificate, CertificateError, Key},
     element::{Element, Ns},
+    key_pair::KeyPair,
     refusal::Refusal,
     scan::{self, Grammar},
+    sign::{SignError, sign_xml},
 };
 use crate::domain::time::Timestamp;
 
@@ -30,6 +32,20 @@ pub struct IdpMetadata {
     pub valid_until: Option<Timestamp>,
     /// An XML duration such as `PT1H`, as written.
     pub cache_duration: Option<String>,
+}
+
+impl IdpMetadata {
+    /// `cache_duration` in seconds, a month counted as 30 days; `None` where there is none or it is no duration.
+    #[must_use]
+    pub fn cache_secs(&self) -> Option<i64> {
+        let span: jiff::Span = self.cache_duration.as_deref()?.trim().parse().ok()?;
+        let days = i64::from(span.get_years()) * 365
+            + i64::from(span.get_months()) * 30
+            + i64::from(span.get_weeks()) * 7
+            + i64::from(span.get_days());
+        let minutes = i64::from(span.get_hours()) * 60 + span.get_minutes();
+        Some(days * 86_400 + minutes * 60 + span.get_seconds())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,33 +170,82 @@ fn certificates(idp: &Element) -> (Vec<Certificate>, Vec<CertificateError>) {
 }
 
 /// What our metadata says of one connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceProvider<'a> {
     pub entity_id: &'a str,
     pub acs_url: &'a str,
+    /// Where logout messages are taken, by redirect and by POST.
+    pub logout_url: &'a str,
     pub name_id_format: Option<&'a str>,
+    /// The current key's certificate, then the next one's. RSA keys are there for encryption too.
+    pub certificates: &'a [Certificate],
+    pub signs_requests: bool,
+    /// AES-CBC is named among the ciphers.
+    pub allow_cbc: bool,
 }
+
+/// The attribute `ID` of our metadata, which a signature refers to.
+const METADATA_ID: &str = "_metadata";
 
 /// SP metadata of a connection. The same input gives the same bytes.
 #[must_use]
 pub fn sp_metadata(sp: &ServiceProvider<'_>) -> String {
     let format =
         sp.name_id_format.map_or_else(String::new, |format| format!("    <md:NameIDFormat>{}</md:NameIDFormat>\n", escape(format)));
+    let signing = sp.certificates.iter().map(|certificate| key_descriptor("signing", certificate, ""));
+    let methods = encryption_methods(sp.allow_cbc);
+    let encrypting = sp.certificates.iter().filter(|certificate| matches!(certificate.key(), Key::Rsa { .. }));
+    let encrypting = encrypting.map(|certificate| key_descriptor("encryption", certificate, &methods));
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
-<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{entity_id}">
-  <md:SPSSODescriptor AuthnRequestsSigned="false" WantAssertionsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" ID="{METADATA_ID}" entityID="{entity_id}">
+  <md:SPSSODescriptor AuthnRequestsSigned="{signed}" WantAssertionsSigned="true" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+{keys}    <md:SingleLogoutService Binding="{REDIRECT}" Location="{logout_url}"/>
+    <md:SingleLogoutService Binding="{POST}" Location="{logout_url}"/>
 {format}    <md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="{acs_url}" index="0" isDefault="true"/>
   </md:SPSSODescriptor>
 </md:EntityDescriptor>
 "#,
         entity_id = escape(sp.entity_id),
+        signed = sp.signs_requests,
+        keys = signing.chain(encrypting).collect::<String>(),
         acs_url = escape(sp.acs_url),
+        logout_url = escape(sp.logout_url),
     )
+}
+
+/// [`sp_metadata`] with a signature by the current key.
+///
+/// # Errors
+/// When xmlsec refuses to sign.
+pub fn signed_sp_metadata(sp: &ServiceProvider<'_>, key: &KeyPair) -> Result<String, SignError> {
+    let signed = sign_xml(&sp_metadata(sp), METADATA_ID, key)?;
+    Ok(format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{signed}\n"))
+}
+
+fn key_descriptor(usage: &str, certificate: &Certificate, methods: &str) -> String {
+    format!(
+        r#"    <md:KeyDescriptor use="{usage}">
+      <ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:X509Data><ds:X509Certificate>{}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>
+{methods}    </md:KeyDescriptor>
+"#,
+        certificate.to_base64()
+    )
+}
+
+/// What `decrypt` takes, the best first: identity providers choose the first that they know.
+fn encryption_methods(allow_cbc: bool) -> String {
+    const GCM: [&str; 2] = ["http://www.w3.org/2009/xmlenc11#aes256-gcm", "http://www.w3.org/2009/xmlenc11#aes128-gcm"];
+    const CBC: [&str; 2] = ["http://www.w3.org/2001/04/xmlenc#aes256-cbc", "http://www.w3.org/2001/04/xmlenc#aes128-cbc"];
+    const OAEP: [&str; 2] = ["http://www.w3.org/2009/xmlenc11#rsa-oaep", "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"];
+    let algorithms = GCM.iter().chain(CBC.iter().filter(|_| allow_cbc)).chain(&OAEP);
+    algorithms.fold(String::new(), |all, algorithm| format!("{all}      <md:EncryptionMethod Algorithm=\"{algorithm}\"/>\n"))
 }
 
 #[cfg(test)]
 mod tests {
+    use samael::crypto::{CertificateDer, Crypto, CryptoProvider};
+
     use super::{super::issuer::IssuerKey, *};
 
     fn certificate() -> Certificate {
@@ -231,7 +296,8 @@ mod tests {
                 "<m:EntitiesDescriptor xmlns:m=\"urn:oasis:names:tc:SAML:2.0:metadata\" validUntil=\"2029-01-01T00:00:00Z\">{inner}</m:EntitiesDescriptor>"
             )
         };
-        let service_provider = sp_metadata(&ServiceProvider { entity_id: "sp", acs_url: "https://sp.example/acs", name_id_format: None });
+        let service_provider =
+            sp_metadata(&ServiceProvider { entity_id: "sp", acs_url: "https://sp.example/acs", ..ServiceProvider::default() });
         let service_provider = service_provider.split_once("?>").unwrap().1;
         let metadata = parse(&around(&format!("{service_provider}{}", around(&one)))).unwrap();
         assert_eq!(metadata.valid_until, Some(Timestamp::parse("2029-01-01T00:00:00Z").unwrap()));
@@ -272,6 +338,7 @@ mod tests {
             entity_id: "https://sp.example/a?b&c",
             acs_url: "https://sp.example/acs",
             name_id_format: Some("urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"),
+            ..ServiceProvider::default()
         };
         let root = scan::read(&sp_metadata(&sp), Grammar::Open).unwrap();
         assert_eq!(root.attribute("entityID"), Some("https://sp.example/a?b&c"));
@@ -280,5 +347,44 @@ mod tests {
         let acs = descriptor.child(M, "AssertionConsumerService").unwrap();
         assert_eq!((acs.attribute("Location"), acs.attribute("Binding")), (Some("https://sp.example/acs"), Some(POST)));
         assert_eq!(descriptor.child(M, "NameIDFormat").unwrap().text, sp.name_id_format.unwrap());
+    }
+
+    #[test]
+    fn our_metadata_names_the_keys_of_now_and_next_and_can_be_signed() {
+        let now = Timestamp::parse("2026-03-03T08:00:00Z").unwrap();
+        let (rsa, ec) = (IssuerKey::rsa("sp", now).unwrap(), IssuerKey::ec("sp", now).unwrap());
+        let certificates = [rsa.certificate().clone(), ec.certificate().clone()];
+        let sp = ServiceProvider {
+            entity_id: "https://sp.example/a?b&c",
+            acs_url: "https://sp.example/acs",
+            certificates: &certificates,
+            signs_requests: true,
+            ..ServiceProvider::default()
+        };
+        let said = |xml: &str| {
+            let root = scan::read(xml, Grammar::Open).unwrap();
+            let descriptor = root.child(M, "SPSSODescriptor").unwrap().clone();
+            assert_eq!(descriptor.attribute("AuthnRequestsSigned"), Some("true"));
+            let keys = descriptor.children(M, "KeyDescriptor").map(|key| {
+                let data = key.child(D, "KeyInfo").and_then(|info| info.child(D, "X509Data")).unwrap();
+                let certificate = Certificate::parse(&data.child(D, "X509Certificate").unwrap().text).unwrap();
+                (key.attribute("use").unwrap().to_owned(), certificate)
+            });
+            keys.collect::<Vec<_>>()
+        };
+        let (first, second) = (certificates[0].clone(), certificates[1].clone());
+        let expected = [("signing".to_owned(), first.clone()), ("signing".to_owned(), second), ("encryption".to_owned(), first)];
+        assert_eq!(said(&sp_metadata(&sp)), expected, "nobody encrypts for an EC key");
+        assert!(!sp_metadata(&sp).contains("-cbc"));
+        assert!(sp_metadata(&ServiceProvider { allow_cbc: true, ..sp.clone() }).contains("xmlenc#aes128-cbc"));
+        for key in [&rsa, &ec] {
+            let signed = signed_sp_metadata(&sp, key.pair()).unwrap();
+            assert_eq!(said(&signed), expected);
+            let root = scan::read(&signed, Grammar::Open).unwrap();
+            assert!(root.children[0].is(D, "Signature"), "the schema wants it first");
+            let der = CertificateDer::from(key.certificate().der().to_vec());
+            Crypto::verify_signed_xml(&signed, &der, Some("ID")).unwrap();
+            assert!(Crypto::verify_signed_xml(signed.replace("sp.example/acs", "evil.example/acs"), &der, Some("ID")).is_err());
+        }
     }
 }

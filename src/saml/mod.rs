@@ -3,23 +3,29 @@
 //!
 //! A response passes these steps, each of which refuses before the next may cost anything:
 //! base64 → `scan` (bounds, well-formedness) and `structure` (closed grammar) in one pass → `signature` (pinned certificates) →
-//! the verified bytes through the same scan again → `assertion` (values) → `conditions` → `identity`.
+//! `decrypt`, whose outcome begins at `scan` again → the verified bytes through the same scan → `assertion` (values) → `conditions` →
+//! `identity`.
 
 mod assertion;
 mod certificate;
 mod conditions;
+mod decrypt;
 mod element;
 pub mod identity;
 pub mod issuer;
+mod key_pair;
 mod lexical;
+pub mod logout;
 pub mod metadata;
 mod refusal;
 pub mod request;
 mod scan;
+pub mod sign;
 mod signature;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -27,18 +33,21 @@ pub use self::{
     assertion::{Assertion, Attribute, NameId, Value},
     certificate::{Certificate, CertificateError, Key},
     conditions::check_answer,
+    decrypt::DecryptionKey,
     identity::{Subject, identity},
-    metadata::{IdpMetadata, MetadataError, ServiceProvider, sp_metadata},
+    key_pair::{KeyPair, KeyPairError},
+    metadata::{IdpMetadata, MetadataError, ServiceProvider, signed_sp_metadata, sp_metadata},
     refusal::{Refusal, Step},
     request::AuthnRequest,
     signature::IdpCertificate,
+    work::Work,
 };
 use self::{
-    assertion::{Claims, Envelope},
+    assertion::{Claims, Envelope, Provenance},
     element::{Element, Ns},
     scan::Grammar,
-    signature::Verified,
-    structure::Root,
+    signature::{Signed, Trust},
+    structure::{Family, Root},
 };
 use crate::domain::time::Timestamp;
 
@@ -57,6 +66,14 @@ pub struct Party<'a> {
     pub skew_secs: i64,
     /// The subject comes from an attribute, so that NameID may be missing.
     pub subject_from_attribute: bool,
+    /// What assertions may be encrypted for; without any, encrypted ones are refused.
+    pub decryption_keys: &'a [DecryptionKey],
+    /// AES-CBC is taken, inside signed responses.
+    pub allow_cbc: bool,
+    /// What AuthnContextClassRef must be one of; empty: anything.
+    pub authn_contexts: &'a [String],
+    /// So many days an expired certificate goes on verifying.
+    pub expired_certificate_days: i64,
 }
 
 /// Verifies the `SAMLResponse` of a form: everything but what only the database knows (whether `in_response_to` is outstanding,
@@ -68,21 +85,89 @@ pub fn verify(saml_response: &str, party: &Party<'_>, now: Timestamp) -> Result<
     let text = decode(saml_response)?;
     let response = scan::read(&text, Grammar::Closed(Root::Response))?;
     let families = structure::check(&response)?;
-    if response.child(Ns::Assertion, "Assertion").is_none() {
+    let encrypted = response.child(Ns::Assertion, "EncryptedAssertion");
+    if response.child(Ns::Assertion, "Assertion").is_none() && encrypted.is_none() {
         // A failure reported by the identity provider carries no assertion; the grammar lets nothing else through without one.
         conditions::check_status(&Envelope::read(&response, false)?)?;
     }
-    let verified = signature::verify(&text, &response, &families, party.certificates)?;
+    let trust = Trust { certificates: party.certificates, expired_days: party.expired_certificate_days, now };
+    let verified = match encrypted {
+        None => Verified::of(signature::verify(&text, &response, &families, trust)?),
+        Some(encrypted) => open(&text, &response, encrypted, &families, party, trust)?,
+    };
     judge(&response, &verified, party, now)
+}
+
+/// What may be believed.
+struct Verified {
+    /// The signed Response, where it was signed.
+    response: Option<Element>,
+    /// Where the Response does not hold it in clear.
+    assertion: Option<Element>,
+    provenance: Provenance,
+}
+
+impl Verified {
+    fn of(signed: Signed) -> Self {
+        let provenance = Provenance { certificate: signed.certificate, decrypted_with: None };
+        if signed.root.is(Ns::Protocol, "Response") {
+            Self { response: Some(signed.root), assertion: None, provenance }
+        } else {
+            Self { response: None, assertion: Some(signed.root), provenance }
+        }
+    }
+}
+
+/// A signature over the Response covers the encrypted form: it is verified first. What was decrypted goes through the same steps from its
+/// own bytes, and is never moved into another tree; where no signature covered it from outside, it must be signed itself.
+fn open(
+    text: &str,
+    response: &Element,
+    encrypted: &Element,
+    families: &[Family],
+    party: &Party<'_>,
+    trust: Trust<'_>,
+) -> Result<Verified, Refusal> {
+    let outer = if signature::is_signed(response) { Some(signature::verify(text, response, families, trust)?) } else { None };
+    let covered = outer.as_ref().map(|outer| outer.root.child(Ns::Assertion, "EncryptedAssertion"));
+    let source = covered.unwrap_or(Some(encrypted));
+    let source =
+        source.ok_or_else(|| Refusal::new(Step::Decryption, "missing_element", "the signed Response holds no EncryptedAssertion"))?;
+    // Canonical bytes keep only the declarations that they use. The others are those of the message; where both have one, the signed counts.
+    let mut scope = source.scope.clone();
+    scope.extend(encrypted.scope.iter().filter(|(prefix, _)| !source.scope.iter().any(|(known, _)| known == prefix)).cloned());
+    let allowed = decrypt::Allowed { keys: party.decryption_keys, cbc: party.allow_cbc, in_signed_response: outer.is_some() };
+    let decrypted = decrypt::assertion(source, &scope, allowed)?;
+    let assertion = scan::read(&decrypted.xml, Grammar::Closed(Root::Assertion))?;
+    let families = structure::check(&assertion)?;
+    let inner_is_signed = signature::is_signed(&assertion);
+    let (response, assertion, certificate) = match outer {
+        None if !inner_is_signed => {
+            return Err(Refusal::new(Step::Signature, "unsigned", "neither the Response nor the encrypted Assertion is signed")
+                .cure("let the identity provider sign the assertion, the response or both"));
+        }
+        None => {
+            let inner = signature::verify(&decrypted.xml, &assertion, &families, trust)?;
+            (None, inner.root, inner.certificate)
+        }
+        Some(outer) if inner_is_signed => {
+            // One message is one word: the key that signed outside signed inside.
+            let only: Vec<_> = trust.certificates.iter().filter(|known| known.id == outer.certificate.id).cloned().collect();
+            let inner = signature::verify(&decrypted.xml, &assertion, &families, Trust { certificates: &only, ..trust })?;
+            (Some(outer.root), inner.root, outer.certificate)
+        }
+        Some(outer) => (Some(outer.root), assertion, outer.certificate),
+    };
+    Ok(Verified { response, assertion: Some(assertion), provenance: Provenance { certificate, decrypted_with: Some(decrypted.key) } })
 }
 
 /// From here on only verified bytes speak; an unsigned envelope is still checked, and can only make things fail.
 fn judge(response: &Element, verified: &Verified, party: &Party<'_>, now: Timestamp) -> Result<Assertion, Refusal> {
-    let signed_response = verified.root.is(Ns::Protocol, "Response");
-    let envelope = Envelope::read(if signed_response { &verified.root } else { response }, signed_response)?;
-    let assertion = if signed_response { verified.root.child(Ns::Assertion, "Assertion") } else { Some(&verified.root) };
+    let signed = verified.response.as_ref();
+    let envelope = Envelope::read(signed.unwrap_or(response), signed.is_some())?;
+    let assertion = verified.assertion.as_ref().or_else(|| signed.and_then(|signed| signed.child(Ns::Assertion, "Assertion")));
     let assertion = assertion.ok_or_else(|| Refusal::new(Step::Assertion, "missing_element", "the signed Response holds no Assertion"))?;
-    conditions::check(&envelope, Claims::read(assertion)?, party, now, verified.certificate)
+    conditions::check(&envelope, Claims::read(assertion)?, party, now, verified.provenance)
 }
 
 /// Base64 with or without line breaks, and nothing else: then UTF-8.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use quick_xml::{
     NsReader,
     events::{BytesStart, Event},
-    name::{NamespaceError, QName, ResolveResult},
+    name::{NamespaceError, PrefixDeclaration, QName, ResolveResult},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     lexical::{attribute_value, attributes, entity, is_ncname, is_xml_char},
     refusal::{Refusal, Step},
     structure::{self, Content, Root, Rule},
+    work::{self, Work},
 };
 
 /// Which documents are read.
@@ -47,6 +48,7 @@ struct Scan<'a> {
     open: Vec<(Element, Inside)>,
     root: Option<Element>,
     elements: usize,
+    nodes: usize,
     ids: HashSet<String>,
 }
 
@@ -58,13 +60,18 @@ pub(super) fn read(text: &str, grammar: Grammar) -> Result<Element, Refusal> {
     if text.starts_with('\u{feff}') {
         return Err(refuse("bom", "the document begins with a byte order mark"));
     }
+    work::add(Work { bytes: text.len(), ..Work::default() });
     // NUL is among what XML leaves out.
     if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_xml_char(*c)) {
         return Err(refuse("character", format!("character U+{:04X} at byte {at} is not allowed in XML", u32::from(c))));
     }
     let mut reader = NsReader::from_str(text);
     reader.resolver_mut().set_max_namespace_bindings(NAMESPACES);
-    Scan { reader, grammar, open: Vec::new(), root: None, elements: 0, ids: HashSet::new() }.run()
+    let mut scan = Scan { reader, grammar, open: Vec::new(), root: None, elements: 0, nodes: 0, ids: HashSet::new() };
+    let outcome = scan.run();
+    let passed = usize::try_from(scan.reader.buffer_position()).unwrap_or(usize::MAX);
+    work::add(Work { bytes: passed, nodes: scan.nodes, ..Work::default() });
+    outcome
 }
 
 fn refuse(code: &'static str, what: impl Into<String>) -> Refusal {
@@ -72,8 +79,9 @@ fn refuse(code: &'static str, what: impl Into<String>) -> Refusal {
 }
 
 impl Scan<'_> {
-    fn run(mut self) -> Result<Element, Refusal> {
+    fn run(&mut self) -> Result<Element, Refusal> {
         loop {
+            self.nodes += 1;
             let at = self.reader.buffer_position();
             let event = self.reader.read_event().map_err(|error| self.unreadable(&error))?;
             match event {
@@ -109,7 +117,7 @@ impl Scan<'_> {
         if !self.open.is_empty() {
             return Err(self.malformed("the document ends inside an element"));
         }
-        self.root.ok_or_else(|| refuse("malformed", "the document has no element"))
+        self.root.take().ok_or_else(|| refuse("malformed", "the document has no element"))
     }
 
     fn malformed(&self, why: &str) -> Refusal {
@@ -177,10 +185,12 @@ impl Scan<'_> {
         let name = if let Inside::Rule(rule) = inside { Local::Borrowed(rule.name) } else { Local::Owned(name.to_owned()) };
 
         let raw = attributes(start.attributes_raw()).map_err(|why| self.malformed(why))?;
+        self.nodes += raw.len();
         if raw.len() > ATTRIBUTES {
             return Err(refuse("too_many_attributes", format!("{name:.64} has more than {ATTRIBUTES} attributes")));
         }
-        let mut element = Element { ns, name, attributes: Vec::new(), children: Vec::new(), text: String::new() };
+        let mut element =
+            Element { ns, name, attributes: Vec::new(), children: Vec::new(), text: String::new(), scope: self.scope(ns, inside) };
         let mut seen: Vec<&str> = Vec::with_capacity(raw.len());
         for (qualified, value) in raw {
             if seen.contains(&qualified) {
@@ -194,6 +204,21 @@ impl Scan<'_> {
         }
         self.open.push((element, inside));
         Ok(())
+    }
+
+    /// The declarations in scope at an EncryptedAssertion.
+    fn scope(&self, ns: Ns, inside: Inside) -> Vec<(String, String)> {
+        match inside {
+            Inside::Rule(rule) if ns == Ns::Assertion && rule.name == "EncryptedAssertion" => {
+                let bindings = self.reader.resolver().bindings();
+                let prefix = |prefix| match prefix {
+                    PrefixDeclaration::Default => String::new(),
+                    PrefixDeclaration::Named(name) => name.to_owned(),
+                };
+                bindings.map(|(declared, uri)| (prefix(declared), uri.0.to_owned())).collect()
+            }
+            Inside::Rule(_) | Inside::Foreign(_) | Inside::Open => Vec::new(),
+        }
     }
 
     /// How the element itself is judged, by where it stands.

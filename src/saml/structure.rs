@@ -14,14 +14,24 @@ use Ns::{Assertion as A, Encryption as E, ExcC14n as C, Protocol as P, Signature
 pub(super) enum Root {
     Response,
     Assertion,
+    LogoutRequest,
+    LogoutResponse,
 }
 
 impl Root {
     pub(super) fn rule(self) -> &'static Rule {
         match self {
-            Self::Response => rule(P, "Response").expect("the table names it"),
-            Self::Assertion => rule(A, "Assertion").expect("the table names it"),
+            Self::Response => rule(P, "Response", "").expect("the table names it"),
+            Self::Assertion => rule(A, "Assertion", "").expect("the table names it"),
+            Self::LogoutRequest => rule(P, "LogoutRequest", "").expect("the table names it"),
+            Self::LogoutResponse => rule(P, "LogoutResponse", "").expect("the table names it"),
         }
+    }
+
+    /// The document that begins with this element.
+    pub(super) fn of(element: &Element) -> Option<Self> {
+        let all = [Self::Response, Self::Assertion, Self::LogoutRequest, Self::LogoutResponse];
+        all.into_iter().find(|root| element.is(root.rule().ns, root.rule().name))
     }
 }
 
@@ -41,6 +51,8 @@ pub(super) enum Content {
 pub(super) struct Rule {
     pub ns: Ns,
     pub name: &'static str,
+    /// The only parent for which the row holds, where an element of one name is another one in another place.
+    within: Option<&'static str>,
     pub content: Content,
     /// Unqualified attributes; `!` marks those that must be there.
     attributes: &'static [&'static str],
@@ -52,16 +64,24 @@ type Child = (Ns, &'static str, usize, usize);
 
 const MANY: usize = usize::MAX;
 
+/// Canonicalisation looks for each of them at every element. (Okta lists one, others up to five.)
+const PREFIXES: usize = 32;
+
 const fn elements(ns: Ns, name: &'static str, attributes: &'static [&'static str], children: &'static [Child]) -> Rule {
-    Rule { ns, name, content: Content::Elements, attributes, children }
+    Rule { ns, name, within: None, content: Content::Elements, attributes, children }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "rows are made on the spot, and a constant function cannot drop what it borrows")]
+const fn within(parent: &'static str, rule: Rule) -> Rule {
+    Rule { within: Some(parent), ..rule }
 }
 
 const fn text(ns: Ns, name: &'static str, attributes: &'static [&'static str]) -> Rule {
-    Rule { ns, name, content: Content::Text, attributes, children: &[] }
+    Rule { ns, name, within: None, content: Content::Text, attributes, children: &[] }
 }
 
 const fn open(ns: Ns, name: &'static str, content: Content) -> Rule {
-    Rule { ns, name, content, attributes: &[], children: &[] }
+    Rule { ns, name, within: None, content, attributes: &[], children: &[] }
 }
 
 static TABLE: &[Rule] = &[
@@ -69,7 +89,20 @@ static TABLE: &[Rule] = &[
         P,
         "Response",
         &["!ID", "!Version", "!IssueInstant", "Destination", "Consent", "InResponseTo"],
-        &[(A, "Issuer", 0, 1), (D, "Signature", 0, 1), (P, "Status", 1, 1), (A, "Assertion", 0, 1)],
+        &[(A, "Issuer", 0, 1), (D, "Signature", 0, 1), (P, "Status", 1, 1), (A, "Assertion", 0, 1), (A, "EncryptedAssertion", 0, 1)],
+    ),
+    elements(
+        P,
+        "LogoutRequest",
+        &["!ID", "!Version", "!IssueInstant", "Destination", "Consent", "Reason", "NotOnOrAfter"],
+        &[(A, "Issuer", 1, 1), (D, "Signature", 0, 1), (A, "NameID", 1, 1), (P, "SessionIndex", 0, 64)],
+    ),
+    text(P, "SessionIndex", &[]),
+    elements(
+        P,
+        "LogoutResponse",
+        &["!ID", "!Version", "!IssueInstant", "Destination", "Consent", "InResponseTo"],
+        &[(A, "Issuer", 1, 1), (D, "Signature", 0, 1), (P, "Status", 1, 1)],
     ),
     elements(P, "Status", &[], &[(P, "StatusCode", 1, 1), (P, "StatusMessage", 0, 1), (P, "StatusDetail", 0, 1)]),
     elements(P, "StatusCode", &["!Value"], &[(P, "StatusCode", 0, 1)]),
@@ -137,10 +170,56 @@ static TABLE: &[Rule] = &[
     open(D, "X509Data", Content::KeyData),
     text(D, "KeyName", &[]),
     open(D, "KeyValue", Content::KeyData),
+    // SAML core, 2.3.4: the EncryptedKey stands inside KeyInfo or, as Okta writes it, beside EncryptedData.
+    elements(A, "EncryptedAssertion", &[], &[(E, "EncryptedData", 1, 1), (E, "EncryptedKey", 0, 1)]),
+    elements(
+        E,
+        "EncryptedData",
+        &["Id", "Type", "MimeType", "Encoding"],
+        &[(E, "EncryptionMethod", 1, 1), (D, "KeyInfo", 0, 1), (E, "CipherData", 1, 1)],
+    ),
+    within(
+        "EncryptedData",
+        elements(
+            D,
+            "KeyInfo",
+            &["Id"],
+            &[(E, "EncryptedKey", 0, 1), (D, "RetrievalMethod", 0, 1), (D, "X509Data", 0, 8), (D, "KeyName", 0, 8)],
+        ),
+    ),
+    elements(D, "RetrievalMethod", &["!URI", "Type"], &[]),
+    elements(
+        E,
+        "EncryptedKey",
+        &["Id", "Type", "MimeType", "Encoding", "Recipient"],
+        &[
+            (E, "EncryptionMethod", 1, 1),
+            (D, "KeyInfo", 0, 1),
+            (E, "CipherData", 1, 1),
+            (E, "ReferenceList", 0, 1),
+            (E, "CarriedKeyName", 0, 1),
+        ],
+    ),
+    elements(
+        E,
+        "EncryptionMethod",
+        &["!Algorithm"],
+        &[(E, "KeySize", 0, 1), (E, "OAEPparams", 0, 1), (D, "DigestMethod", 0, 1), (Ns::Encryption11, "MGF", 0, 1)],
+    ),
+    text(E, "KeySize", &[]),
+    text(E, "OAEPparams", &[]),
+    elements(Ns::Encryption11, "MGF", &["!Algorithm"], &[]),
+    elements(E, "CipherData", &[], &[(E, "CipherValue", 1, 1)]),
+    text(E, "CipherValue", &[]),
+    elements(E, "ReferenceList", &[], &[(E, "DataReference", 0, 4)]),
+    elements(E, "DataReference", &["!URI"], &[]),
+    text(E, "CarriedKeyName", &[]),
 ];
 
-fn rule(ns: Ns, name: &str) -> Option<&'static Rule> {
-    TABLE.iter().find(|rule| rule.ns == ns && rule.name == name)
+/// The row of an element below that parent.
+fn rule(ns: Ns, name: &str, parent: &str) -> Option<&'static Rule> {
+    let named = || TABLE.iter().filter(|rule| rule.ns == ns && rule.name == name);
+    named().find(|rule| rule.within == Some(parent)).or_else(|| named().find(|rule| rule.within.is_none()))
 }
 
 fn refuse(code: &'static str, what: impl Into<String>) -> Refusal {
@@ -156,15 +235,15 @@ impl Rule {
         if most != MANY && before.iter().filter(|e| e.is(ns, name)).count() >= most {
             return Err(refuse("repeated", format!("{name} stands more often than {most} times in {}", self.name)));
         }
-        Ok(rule(ns, name).expect("every child in the table has a row of its own"))
+        Ok(rule(ns, name, self.name).expect("every child in the table has a row of its own"))
     }
 
     /// Named refusals for what messages really carry and this profile does not take.
     fn stranger(&self, ns: Ns, name: &str) -> Refusal {
         let encrypted = |code, what: &str| Refusal::new(Step::Decryption, code, format!("{what} encrypted"));
         match (ns, name) {
-            (A, "EncryptedAssertion") => encrypted("encrypted_assertion", "the assertion is")
-                .cure("this connection has no decryption key: switch assertion encryption off at the identity provider"),
+            (E, "CipherReference") => Refusal::new(Step::Decryption, "cipher_reference", "the ciphertext stands elsewhere")
+                .cure("let the identity provider send it in the message: nothing is fetched"),
             (A, "EncryptedID") => encrypted("encrypted_id", "the NameID is").cure("let the identity provider send it unencrypted"),
             (A, "EncryptedAttribute") => {
                 encrypted("encrypted_attribute", "an attribute is").cure("let the identity provider send attributes unencrypted")
@@ -202,6 +281,9 @@ impl Rule {
                 return Err(refuse("missing_attribute", format!("attribute {name} is missing on {}", self.name)));
             }
         }
+        if self.ns == C && element.attribute("PrefixList").is_some_and(|list| list.split_ascii_whitespace().count() > PREFIXES) {
+            return Err(refuse("prefix_list", format!("the PrefixList of {} has more than {PREFIXES} prefixes", self.name)));
+        }
         if self.content == Content::Elements && !element.text.bytes().all(|b| b.is_ascii_whitespace()) {
             return Err(refuse("unexpected_text", format!("text may not stand in {}", self.name)));
         }
@@ -235,21 +317,29 @@ pub(super) enum Family {
 
 const EXC_C14N: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
-const SHA1_CURE: &str = "SHA-1 is broken: set the signature and digest algorithm to SHA-256 at the identity provider";
+pub(super) const SHA1_CURE: &str = "SHA-1 is broken: set the signature and digest algorithm to SHA-256 at the identity provider";
 
 /// What the table cannot say: exactly one assertion in a response that reports success, Issuer formats, and every signature's algorithms,
 /// reference and transforms. Returns the key family of each signature, the response's first.
 pub(super) fn check(root: &Element) -> Result<Vec<Family>, Refusal> {
     let mut families = Vec::new();
+    if matches!(Root::of(root), Some(Root::LogoutRequest | Root::LogoutResponse)) {
+        families.extend(check_holder(root)?);
+        return Ok(families);
+    }
     let assertion = if root.is(P, "Response") {
         families.extend(check_holder(root)?);
         root.child(A, "Assertion")
     } else {
         Some(root)
     };
+    let encrypted = root.child(A, "EncryptedAssertion");
+    if assertion.is_some() && encrypted.is_some() {
+        return Err(refuse("repeated", "there are an Assertion and an EncryptedAssertion in Response").expected("one of them"));
+    }
     if let Some(assertion) = assertion {
         families.extend(check_holder(assertion)?);
-    } else if success(root) {
+    } else if encrypted.is_none() && success(root) {
         return Err(refuse("missing_element", "Assertion is missing in Response"));
     }
     Ok(families)
@@ -331,12 +421,13 @@ mod tests {
     #[test]
     fn every_child_in_the_table_has_one_row_and_every_row_is_reached() {
         for row in TABLE {
-            assert_eq!(TABLE.iter().filter(|other| other.ns == row.ns && other.name == row.name).count(), 1, "{}", row.name);
-            let root = matches!(row.name, "Response" | "Assertion");
+            let same = |other: &&Rule| other.ns == row.ns && other.name == row.name && other.within == row.within;
+            assert_eq!(TABLE.iter().filter(same).count(), 1, "{}", row.name);
+            let root = matches!(row.name, "Response" | "Assertion" | "LogoutRequest" | "LogoutResponse");
             let reached = TABLE.iter().any(|parent| parent.children.iter().any(|child| child.0 == row.ns && child.1 == row.name));
             assert!(root || reached, "{} is in no other element", row.name);
             for &(ns, name, least, most) in row.children {
-                assert!(rule(ns, name).is_some(), "{name} in {} has no row", row.name);
+                assert!(rule(ns, name, row.name).is_some(), "{name} in {} has no row", row.name);
                 assert!(least <= most);
             }
             assert!(row.content == Content::Elements || row.children.is_empty());
@@ -347,7 +438,7 @@ mod tests {
     fn a_document_holds_one_assertion_and_a_signature_only_where_it_is_judged() {
         let holders: Vec<_> =
             TABLE.iter().filter(|row| row.children.iter().any(|child| child.1 == "Signature")).map(|row| row.name).collect();
-        assert_eq!(holders, ["Response", "Assertion"]);
+        assert_eq!(holders, ["Response", "LogoutRequest", "LogoutResponse", "Assertion"]);
         let assertions = TABLE.iter().flat_map(|row| row.children).filter(|child| child.1 == "Assertion");
         assert_eq!(assertions.copied().collect::<Vec<_>>(), [(A, "Assertion", 0, 1)]);
     }

@@ -3,3 +3,4 @@
 mod apply;
 mod certificates;
 mod people;
+mod rewrap;

@@ -17,19 +17,22 @@ use crate::common::{engines::Engine, idp, installation::Gateway};
 async fn roles_by_routes_for_every_preset() {
     let gateway = Gateway::open(Engine::Sqlite).await;
     let routes = http::routes();
-    let guarded: Vec<_> =
-        routes.table().iter().filter(|listed| listed.entry == Entry::Session && listed.path.starts_with("/api/")).collect();
+    let guarded: Vec<_> = routes.table().iter().filter(|listed| matches!(listed.entry, Entry::Read | Entry::Change)).collect();
     let mut table = String::new();
     for preset in Preset::all() {
         let applied = gateway.apply(&tenant(&preset.key, &preset.key)).await;
         let model = model(&gateway, applied.tenant).await;
         writeln!(table, "{}", preset.key).unwrap();
         for listed in &guarded {
+            let root = if listed.path.starts_with("/api/v1/organizations/") { preset.key.clone() } else { format!("{}-okta", preset.key) };
             let path = listed
                 .path
-                .replace("{slug}", &format!("{}-okta", preset.key))
+                .replace("{slug}", &root)
+                .replace("{connection}", &format!("{}-okta", preset.key))
+                .replace("{domain}", "acme.example")
                 .replace("{id}", "01900000-0000-7000-8000-000000000001")
-                .replace("{secret}", "01900000-0000-7000-8000-000000000002");
+                .replace("{secret}", "01900000-0000-7000-8000-000000000002")
+                .replace("{session}", "01900000-0000-7000-8000-000000000002");
             writeln!(table, "  {} {}", listed.method, listed.path).unwrap();
             for role in model.roles() {
                 let mut browser = holder(&gateway, &model, Some(role.name.as_str())).await;
@@ -41,8 +44,8 @@ async fn roles_by_routes_for_every_preset() {
                     let body = json!({ "certificate": idp::KEY.certificate().to_pem() }).to_string().into_bytes();
                     browser.send(listed.method.clone(), &path, &headers, body).await.status
                 };
-                // Certificates and the secrets of connections; the attribute schema may be delegated.
-                let changes = listed.method != Method::GET && listed.path.contains("{slug}");
+                // Certificates and the secrets of connections; organizations and the attribute schema may be delegated.
+                let changes = listed.method != Method::GET && listed.path.contains("/connections/{slug}");
                 assert_eq!(
                     changes && status != StatusCode::FORBIDDEN,
                     changes && role.owner_class,
@@ -65,8 +68,13 @@ async fn a_custom_role_that_names_everything_rotates_nothing() {
         let applied = gateway.apply(&format!("{}{role}", tenant(&preset.key, &preset.key))).await;
         let model = model(&gateway, applied.tenant).await;
         let mut browser = holder(&gateway, &model, Some("Everything")).await;
-        let path = format!("/api/v1/connections/{}-okta/certificates", preset.key);
-        let answer = browser.post_json(&path, &json!({ "certificate": idp::KEY.certificate().to_pem() })).await;
-        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "owner_only"), "{}", preset.key);
+        let id = "01900000-0000-7000-8000-000000000001";
+        let steps = ["activate", "retire", "remove"].map(|step| format!("keys/{id}/{step}"));
+        let below = ["certificates".to_owned(), format!("certificates/{id}/retire"), "keys".to_owned()];
+        for below in below.into_iter().chain(steps) {
+            let path = format!("/api/v1/connections/{}-okta/{below}", preset.key);
+            let answer = browser.post_json(&path, &json!({ "certificate": idp::KEY.certificate().to_pem(), "confirm": true })).await;
+            assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "owner_only"), "{} {below}", preset.key);
+        }
     }
 }

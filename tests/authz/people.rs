@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use rolegate::{
-    admin::session::{self, SignedIn},
+    admin::{
+        app_token,
+        session::{self, SignedIn},
+    },
     db::{self, account::AccountRow, assignment::NewOrigin},
     domain::{
         account::{Account, AccountKind, SignInStatus},
@@ -11,8 +14,10 @@ use rolegate::{
         assignment::{Holding, Origin, Reach},
         id::{AssignmentId, ScopeId, TenantId},
         model::RoleModel,
+        name::Title,
     },
     keys,
+    policy::access::authorize,
 };
 
 use crate::common::installation::{Browser, Gateway};
@@ -91,6 +96,7 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
         account,
         connection: None,
         session_index: None,
+        name_id: None,
         expires_at: occasion.now.plus_secs(3600),
     };
     session::open(&mut tx, &mut occasion, signed_in, &secret).await.unwrap();
@@ -109,4 +115,14 @@ pub async fn scim_token(gateway: &Gateway, slug: &str) -> String {
     db::token::insert_token(&mut tx, row.tenant, row.id, id, &keys::hash(token.expose()), now, now.plus_secs(3600)).await.unwrap();
     tx.commit().await.unwrap();
     token.expose().clone()
+}
+
+/// A token of an application that looks at the whole tenant.
+pub async fn app_token(gateway: &Gateway, model: &RoleModel) -> String {
+    let app = &gateway.app;
+    let mut occasion = app.occasion(Actor::HostOperator, "test");
+    let grant = authorize(&Actor::HostOperator, model, model.organizations.root()).unwrap();
+    let name = Title::parse("name", "dashboard").unwrap();
+    let made = app_token::create(&grant, &app.db, &mut occasion, model.tenant, &name, 3600, app.random.bytes()).await.unwrap();
+    made.1.expose().clone()
 }

@@ -6,10 +6,13 @@ use std::{
     process::{Command, Output},
 };
 
-use rolegate::db::{
-    Db, PoolSize,
-    connection::find_connection_by_slug,
-    sign_in::{SignInLogRow, SignInOutcome, log_sign_ins},
+use rolegate::{
+    db::{
+        Db, PoolSize,
+        connection::find_connection_by_slug,
+        sign_in::{SignInLogRow, SignInOutcome, Why, log_sign_ins},
+    },
+    saml::issuer::IssuerKey,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -279,6 +282,7 @@ async fn a_refused_sign_in_is_found_by_its_reference() {
     let connection = find_connection_by_slug(&db, "acme-okta").await.unwrap().unwrap().connection;
     let mut ids = ids(1);
     let row = |outcome, message: &str, id| SignInLogRow {
+        why: Why::default(),
         id,
         connection: connection.id,
         at: NOW,
@@ -316,4 +320,109 @@ fn a_database_is_not_opened_with_another_key_and_a_check_says_so() {
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
     assert_eq!(report["ok"], false);
     assert!(host.with(&[("ROLEGATE_MASTER_KEY_FILE", "kept.key")], &["check"]).status.success());
+}
+
+#[test]
+fn keys_and_certificates_have_their_whole_life_on_the_command_line() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let named = ["--connection", "acme-okta"];
+    let text = |arguments: &[&str]| String::from_utf8(host.run(&[arguments, &named].concat()).stdout).unwrap();
+    assert!(text(&["keys", "list"]).starts_with("acme-okta has no key yet: `rolegate keys create"));
+    let json = |arguments: &[&str]| host.json(&[arguments, &named, &["--json"]].concat());
+    let first = json(&["keys", "create", "--algorithm", "ec-p256"]);
+    assert_eq!((&first["state"], &first["key"]), (&json!("current"), &json!("EC P-256")));
+    let key = IssuerKey::ec("sp", NOW).unwrap();
+    let private = openssl::pkey::PKey::private_key_from_der(key.pair().private_der().expose()).unwrap();
+    fs::write(host.0.path().join("sp.key"), private.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    fs::write(host.0.path().join("sp.crt"), key.certificate().to_pem()).unwrap();
+    let second = json(&["keys", "import", "--private-key", "sp.key", "--certificate", "sp.crt"]);
+    assert_eq!(second["state"], "next");
+    let (old, new) = (first["id"].as_str().unwrap(), second["id"].as_str().unwrap());
+    let (status, why) = refused(&host.run(&[&["keys", "activate", new], &named[..]].concat()));
+    assert!(status == 1 && why.contains("--confirm"), "{why}");
+    assert_eq!(json(&["keys", "activate", new, "--confirm"])["state"], "current");
+    assert!(refused(&host.run(&[&["keys", "remove", old], &named[..]].concat())).1.contains("may still be encrypted for"));
+    assert!(text(&["keys", "remove", old, "--confirm"]).contains("is removed"));
+    assert_eq!(json(&["keys", "list"]).as_array().unwrap().len(), 1);
+
+    // A new master key opens what the old one sealed, and the old one nothing more.
+    let told = String::from_utf8(host.run(&["keys", "rewrap", "--new-key", "new.key"]).stdout).unwrap();
+    assert!(told.contains("1 private keys are sealed under the new master key") && told.contains("restart every node"), "{told}");
+    let (_, why) = refused(&host.run(&["audit", "verify"]));
+    assert!(why.contains("is not the master key that the database was written with"), "{why}");
+    let with_new = [("ROLEGATE_MASTER_KEY_FILE", "new.key")];
+    assert!(host.with(&with_new, &["audit", "verify"]).status.success(), "the chain holds");
+    assert_eq!(host.json(&["keys", "rewrap", "--new-key", "new.key", "--json"])["was_done"], true);
+
+    let with = |arguments: &[&str]| host.with(&with_new, &[arguments, &named].concat());
+    assert!(with(&["certificates", "add", "sp.crt"]).status.success());
+    let listed = host.with(&with_new, &["certificates", "list", "--connection", "acme-okta", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&listed[0]["state"], &listed[0]["last_used_at"]), (&json!("current"), &Value::Null));
+    let id = listed[0]["id"].as_str().unwrap();
+    assert!(refused(&with(&["certificates", "retire", id])).1.contains("this is the last certificate that is trusted"));
+    assert!(with(&["certificates", "retire", id, "--confirm"]).status.success());
+}
+
+#[test]
+fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let before = host.json(&["audit", "verify", "--json"]);
+    let rows = before[0]["rows"].as_i64().unwrap();
+    assert!(rows > 1 && before[0]["archived"] == 0);
+    let early = host.run(&["audit", "archive", "--before", "2020-01-01T00:00:00Z", "--out", "early.jsonl"]);
+    assert!(early.status.success() && !host.0.path().join("early.jsonl").exists());
+    let archived = host.json(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl", "--json"]);
+    assert_eq!((archived["first"].as_i64(), archived["last"].as_i64(), archived["rows"].as_i64()), (Some(1), Some(rows), Some(rows)));
+    let file = host.0.path().join("first.jsonl");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), usize::try_from(rows).unwrap());
+    let after = host.json(&["audit", "verify", "--json"]);
+    assert_eq!((after[0]["rows"].as_i64(), after[0]["archived"].as_i64()), (Some(1), Some(rows)), "the archiving itself is a row");
+    assert!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.success());
+    let again = host.run(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl"]);
+    assert_eq!(refused(&again).0, 1, "an archive is not overwritten");
+
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("tenant", "tenanT", 1)).unwrap();
+    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+    let cut: Vec<&str> = text.lines().skip(1).collect();
+    fs::write(&file, cut.join("\n")).unwrap();
+    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+}
+
+#[test]
+fn why_somebody_held_a_role_is_said_for_any_time() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let ask = |at: &str| host.json(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", at, "--json"]);
+    assert_eq!(ask("2999-01-01T00:00:00Z")["because"][0]["origin"], "bootstrap");
+    assert_eq!(ask("2020-01-01T00:00:00Z")["held"], false);
+    let words = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", "2999-01-01T00:00:00Z"]);
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.contains("held Organization Owner") && words.contains("bootstrap, by host_operator"), "{words}");
+    let nobody = host.run(&["why", "--account", "x", "--role", "y", "--at", "2026-01-01T00:00:00Z"]);
+    assert!(refused(&nobody).1.contains("0 accounts"));
+}
+
+#[test]
+fn applications_get_tokens_that_are_listed_and_revoked() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    let made = host.json(&["app-token", "create", "--name", "dashboard", "--ttl", "30d", "--json"]);
+    assert!(made["token"].as_str().unwrap().starts_with("rg_app_"));
+    let id = made["id"].as_str().unwrap();
+    let listed = host.json(&["app-token", "list", "--json"]);
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["organization"], &listed[0]["state"]),
+        (&json!("dashboard"), &json!("acme"), &json!("live"))
+    );
+    assert!(!listed.to_string().contains("rg_app_"));
+    assert!(host.run(&["app-token", "revoke", id]).status.success());
+    assert_eq!(host.json(&["app-token", "list", "--json"])[0]["state"], "revoked");
+    assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--ttl", "400d"])).1.contains("366 days"));
+    assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--organization", "y"])).1.contains("no organization"));
+    assert!(refused(&host.run(&["app-token", "revoke", "01900000-0000-7000-8000-000000000001"])).1.contains("no token"));
 }

@@ -9,8 +9,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rolegate::{
     domain::time::Timestamp,
     saml::{
-        IdpMetadata, NameId,
-        issuer::{IssuerKey, Message, Sign},
+        Certificate, IdpMetadata, NameId,
+        issuer::{Encryption, IssuerKey, Message, Sign},
     },
 };
 
@@ -66,4 +66,16 @@ pub fn request_id(location: &str) -> String {
     let bytes = STANDARD.decode(request.as_bytes()).unwrap();
     std::io::Read::read_to_string(&mut flate2::read::DeflateDecoder::new(&bytes[..]), &mut xml).unwrap();
     xml.split("ID=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+/// As the form carries it, with the assertion encrypted.
+pub fn encrypted_by(key: &IssuerKey, message: &Message, sign: Sign, encryption: &Encryption) -> String {
+    STANDARD.encode(key.issue_encrypted(message, sign, encryption).unwrap())
+}
+
+/// The certificates of a use in metadata of a service provider, in their order.
+pub fn sp_certificates(metadata: &str, usage: &str) -> Vec<Certificate> {
+    let descriptors = metadata.split("<md:KeyDescriptor use=\"").skip(1).filter(|part| part.starts_with(usage));
+    let text = |part: &str| part.split("<ds:X509Certificate>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    descriptors.map(|part| Certificate::parse(&text(part)).unwrap()).collect()
 }

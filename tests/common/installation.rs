@@ -16,8 +16,10 @@ use rolegate::{
     app::{App, Clock, Migrations, Random},
     config::Config,
     db::{Db, PoolSize},
+    dns::Dns,
     domain::actor::Actor,
     http, jobs, keys,
+    saml::IdpMetadata,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -37,7 +39,7 @@ pub struct Gateway {
     router: Router,
     /// Dropped after the pools above are of no use any more.
     database: Fresh,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Gateway {
@@ -48,21 +50,45 @@ impl Gateway {
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
         let config = Config::resolve(None, variables, &|_| unreachable!("no password file")).unwrap();
         let app = App::open_with(config, Migrations::Leave, Clock::fixed(NOW), Random::System).await.unwrap();
-        Self { router: http::router(app.clone()), app, database, _home: home }
+        Self { router: http::router(app.clone()), app, database, home }
     }
 
-    /// Applies the text of a tenant file; connections that name `idp.xml` get the metadata of the tests' identity provider.
+    /// The same gateway, which asks this DNS server.
+    pub fn asking(mut self, dns: Dns) -> Self {
+        self.app.dns = dns;
+        self.router = http::router(self.app.clone());
+        self
+    }
+
+    /// Another node on the same database: it has caches of its own.
+    pub fn node(&self) -> App {
+        let config = (*self.app.config).clone();
+        App::assemble(self.app.db.clone(), self.app.keys.clone(), config, self.app.clock.clone(), Random::System)
+    }
+
+    /// Applies the text of a tenant file; connections that name a file of metadata get that of the tests' identity provider.
     pub async fn apply(&self, text: &str) -> Applied {
+        self.apply_with(text, |_| idp::metadata()).await
+    }
+
+    /// As [`Gateway::apply`], with the metadata of each connection by its slug.
+    pub async fn apply_with(&self, text: &str, metadata_of: impl Fn(&str) -> IdpMetadata) -> Applied {
         let file = TenantFile::parse(Path::new("tenant.toml"), text).unwrap_or_else(|error| panic!("{error}"));
         let metadata: Metadata = file
             .connections
             .iter()
             .filter(|connection| connection.idp_metadata.is_some())
-            .map(|connection| (connection.slug.value.clone(), idp::metadata()))
+            .map(|connection| (connection.slug.value.clone(), metadata_of(connection.slug.value.as_str())))
             .collect();
         let mut occasion = self.app.occasion(Actor::HostOperator, "test");
         let mut mint = || keys::secret(self.app.random.bytes());
         apply(&self.app.db, &mut occasion, &mut mint, &file, &metadata).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Changes the wiring before anything is asked of it.
+    pub fn configure(&mut self, change: impl FnOnce(&mut App)) {
+        change(&mut self.app);
+        self.router = http::router(self.app.clone());
     }
 
     /// Does what the jobs of a running gateway do after commits.
@@ -80,6 +106,16 @@ impl Gateway {
     /// The database once more, after a server of the test has closed it.
     pub async fn reopen(&self) -> Db {
         Db::open(&self.database.address, PoolSize(2)).await.unwrap()
+    }
+
+    /// Where the data and the master key are.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Where the database is.
+    pub fn address(&self) -> &str {
+        &self.database.address
     }
 
     pub fn browser(&self) -> Browser<'_> {

@@ -1,10 +1,13 @@
 //! What every family of tests needs: fresh databases on both engines, fixed times and identifiers.
 
+pub mod dump;
 pub mod engines;
 pub mod gateway;
 pub mod idp;
 pub mod installation;
+pub mod process;
 pub mod statements;
+pub mod together;
 pub mod whole;
 
 use rolegate::domain::{

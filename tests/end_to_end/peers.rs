@@ -25,6 +25,23 @@ pub fn scim2_tester(base: &str, token: &str) -> Output {
     Command::new(python()).arg(folder().join("run_scim2_tester.py")).arg(base).arg(token).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Runs schemathesis against the API's own document with a bearer: the same requests each time. What it printed.
+pub fn schemathesis(url: &str, token: &str) -> Output {
+    const CHECKS: &str =
+        "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance";
+    let arguments =
+        ["--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--seed", "7", "--generation-deterministic", "--no-color"];
+    Command::new(python().with_file_name("schemathesis"))
+        .arg("--config-file")
+        .arg(folder().join("schemathesis.toml"))
+        .args(["run", &format!("{url}/api/openapi.json"), "--header", &format!("Authorization: Bearer {token}"), "--checks", CHECKS])
+        .args(arguments)
+        .current_dir(env::temp_dir())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
 /// Which part of the response the identity provider signs.
 pub const SIGNING: [&str; 3] = ["assertion", "response", "both"];
 

@@ -119,3 +119,45 @@ async fn a_person_signs_in_from_both_ends_however_the_response_is_signed(
     assert_eq!(gateway.json(&["accounts", "--filter", "userName eq \"eve@acme.example\"", "--json"]), json!([]));
     gateway.run(&["audit", "verify"]);
 }
+
+#[rstest]
+#[case(Product::Pysaml2, &["aes128-gcm", "aes256-gcm"], &["aes128-cbc"], "tripledes-cbc")]
+#[case(Product::Samlp, &["aes128-gcm", "aes256-gcm"], &["aes256-cbc"], "")]
+#[tokio::test]
+async fn a_person_signs_in_with_an_assertion_that_is_encrypted_for_the_key_of_the_metadata(
+    #[case] product: Product,
+    #[case] ciphers: &[&str],
+    #[case] cbc: &[&str],
+    #[case] refused: &str,
+) {
+    let mut gateway = Gateway::prepare(Engine::Sqlite).await;
+    let mut idp = IdentityProvider::start(product, gateway.directory.path(), &gateway.url, "acme-idp");
+    let metadata = reqwest::get(&idp.metadata_url).await.unwrap().text().await.unwrap();
+    fs::write(gateway.directory.path().join("idp.xml"), metadata).unwrap();
+    gateway.start(&TENANT.replace("idp_initiated = true", "allow_cbc = true\nsign_requests = true")).await;
+    let key = gateway.json(&["keys", "create", "--connection", "acme-idp", "--json"]);
+    assert_eq!(key["state"], "current");
+    let metadata = reqwest::get(format!("{}/connections/acme-idp/saml/metadata", gateway.url)).await.unwrap().text().await.unwrap();
+    let ours = gateway.directory.path().join("sp.xml");
+    fs::write(&ours, metadata).unwrap();
+    idp.set("sp_metadata", json!(ours));
+    idp.set("want_signed_requests", json!(true));
+    idp.set("encryption_certificate", key["certificate"].clone());
+    let login = format!("{}/connections/acme-idp/saml/login?return_to=/me", gateway.url);
+
+    idp.set("users", json!({ "ada": person("ada", &["platform-admins"]) }));
+    let gcm = SIGNING.iter().flat_map(|sign| ciphers.iter().map(move |cipher| (*sign, *cipher, 303)));
+    let unsigned = cbc.iter().map(|cipher| ("assertion", *cipher, 403));
+    let in_signed = ["response", "both"].into_iter().flat_map(|sign| cbc.iter().map(move |cipher| (sign, *cipher, 303)));
+    let broken = (!refused.is_empty()).then_some(("both", refused, 403));
+    for (sign, cipher, expected) in gcm.chain(unsigned).chain(in_signed).chain(broken) {
+        idp.set("sign", json!(sign));
+        idp.set("encrypt", json!(cipher));
+        let answer = browse(&login, "ada");
+        let log = gateway.json(&["sign-ins", "--connection", "acme-idp", "--json"]);
+        assert_eq!(answer["status"], expected, "{product:?} {sign} {cipher}: {answer} {}", log[0]);
+        if expected == 303 {
+            assert_eq!(answer["me"]["account"]["email"], "ada@acme.example", "{answer}");
+        }
+    }
+}

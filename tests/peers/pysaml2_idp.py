@@ -3,6 +3,7 @@
 README.md says what CONFIG.json holds, what is printed and when it ends.
 """
 
+import functools
 import html
 import json
 import os
@@ -18,6 +19,8 @@ from xml.sax.saxutils import quoteattr
 
 warnings.filterwarnings("ignore")  # deprecations between pysaml2 and its own dependencies
 
+import saml2.entity  # noqa: E402
+import saml2.sigver  # noqa: E402
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT, xmldsig  # noqa: E402
 from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT  # noqa: E402
 from saml2.config import IdPConfig  # noqa: E402
@@ -32,6 +35,13 @@ ALGORITHMS = {
     "rsa-sha1": (xmldsig.SIG_RSA_SHA1, xmldsig.DIGEST_SHA1),
     "rsa-sha256": (xmldsig.SIG_RSA_SHA256, xmldsig.DIGEST_SHA256),
     "rsa-sha512": (xmldsig.SIG_RSA_SHA512, xmldsig.DIGEST_SHA512),
+}
+# Of encrypted assertions: the algorithm, and the session key that xmlsec1 is to make. pysaml2 itself knows only 3DES.
+CIPHERS = {
+    "aes128-gcm": ("http://www.w3.org/2009/xmlenc11#aes128-gcm", "aes-128"),
+    "aes256-gcm": ("http://www.w3.org/2009/xmlenc11#aes256-gcm", "aes-256"),
+    "aes128-cbc": ("http://www.w3.org/2001/04/xmlenc#aes128-cbc", "aes-128"),
+    "tripledes-cbc": ("http://www.w3.org/2001/04/xmlenc#tripledes-cbc", "des-192"),
 }
 
 
@@ -160,6 +170,10 @@ def sign_in(config, server, user, form):
         in_response_to, destination, sp = None, config["acs_url"], config["sp_entity_id"]
     signature, digest = ALGORITHMS[config.get("algorithm", "rsa-sha256")]
     sign = config.get("sign", "assertion")
+    if config.get("encrypt"):
+        cipher, session_key = CIPHERS[config["encrypt"]]
+        saml2.entity.pre_encryption_part = functools.partial(saml2.sigver.pre_encryption_part, msg_enc=cipher)
+        server.sec.encrypt_assertion = functools.partial(type(server.sec).encrypt_assertion, server.sec, key_type=session_key)
     response = server.create_authn_response(
         user["attributes"],
         in_response_to,
@@ -172,6 +186,7 @@ def sign_in(config, server, user, form):
         sign_assertion=sign in ("assertion", "both"),
         sign_alg=signature,
         digest_alg=digest,
+        encrypt_assertion=bool(config.get("encrypt")),
     )
     return server.apply_binding(BINDING_HTTP_POST, str(response), destination, form.get("RelayState", ""), response=True)["data"]
 

@@ -5,6 +5,7 @@
 
 process.noDeprecation = true; // samlp 8 still calls `new Buffer`
 
+const crypto = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
 const home = process.env.PEERS_HOME || path.join(__dirname, '../../target/peers');
@@ -21,6 +22,23 @@ function current() {
   const config = JSON.parse(fs.readFileSync(configFile, 'utf8'));
   const pem = (end) => fs.readFileSync(path.join(home, 'keys', `${config.key || 'samlp'}.${end}`), 'utf8');
   return { ...config, issuer: config.entity_id || `${base}/metadata`, privateKey: pem('key'), certificate: pem('crt') };
+}
+
+/** How the assertion is encrypted, if it is: for the certificate that the configuration holds. */
+function encryption(config) {
+  if (!config.encrypt) return {};
+  const algorithms = {
+    'aes128-gcm': 'http://www.w3.org/2009/xmlenc11#aes128-gcm',
+    'aes256-gcm': 'http://www.w3.org/2009/xmlenc11#aes256-gcm',
+    'aes256-cbc': 'http://www.w3.org/2001/04/xmlenc#aes256-cbc',
+  };
+  return {
+    encryptionCert: config.encryption_certificate,
+    encryptionPublicKey: crypto.createPublicKey(config.encryption_certificate).export({ type: 'spki', format: 'pem' }),
+    encryptionAlgorithm: algorithms[config.encrypt],
+    // AES-CBC: what others still send.
+    disallowEncryptionWithInsecureAlgorithm: false,
+  };
 }
 
 const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -75,6 +93,7 @@ app.post('/login', (req, res, next) => {
     digestAlgorithm: algorithm.replace('rsa-', ''),
     signResponse: ['response', 'both'].includes(sign),
     signAssertion: ['assertion', 'both'].includes(sign),
+    ...encryption(config),
     lifetimeInSeconds: 300,
     authnContextClassRef: 'urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport',
   })(req, res, next);

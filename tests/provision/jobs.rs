@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use rolegate::{
-    db::{self, identity},
+    db::{identity, mapping::connections_due},
     domain::id::{AccountId, ConnectionId, kind},
     jobs,
     policy::mapping::Mapping,
+    provision::{published, remap::CHUNK},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ fn okta() -> ConnectionId {
 async fn publish(gateway: &Gateway, version: i64, rules: Value) {
     let mapping: Mapping = serde_json::from_value(json!({ "version": version, "rules": rules })).unwrap();
     let mut tx = gateway.db().begin().await.unwrap();
-    assert!(db::mapping::publish_mapping(&mut tx, id(1), okta(), version, &mapping, None, gateway.app.now()).await.unwrap());
+    assert!(published::publish(&mut tx, id(1), okta(), &mapping, None, gateway.app.now()).await.unwrap());
     tx.commit().await.unwrap();
 }
 
@@ -54,12 +55,33 @@ async fn a_rule_begins_and_ends_at_its_times_without_anybody_asking(#[values(Eng
         "valid_from": NOW.plus_secs(100), "valid_until": NOW.plus_secs(200),
     });
     publish(&gateway, 1, json!([rule])).await;
-    gateway.post("/Users", json!({ "userName": "ada" })).await.expect(201);
+    // More than one transaction evaluates.
+    let people = CHUNK + 5;
+    for n in 0..people {
+        gateway.post("/Users", json!({ "userName": format!("user{n}") })).await.expect(201);
+    }
     assert_eq!(held_after(&gateway, 0).await, 0);
     assert_eq!(held_after(&gateway, 60).await, 0);
-    assert_eq!(held_after(&gateway, 60).await, 1);
-    assert_eq!(held_after(&gateway, 60).await, 1);
+    assert_eq!(held_after(&gateway, 60).await, people);
+    assert_eq!(held_after(&gateway, 60).await, people);
     assert_eq!(held_after(&gateway, 60).await, 0);
+    assert_eq!(connections_due(gateway.db(), gateway.app.now().plus_secs(10 * DAY_SECS)).await.unwrap(), []);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_publication_sets_when_its_rules_begin_and_end_and_nothing_without_such_times(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let gateway = Gateway::begin(engine).await;
+    let later = gateway.app.now().plus_secs(10 * DAY_SECS);
+    publish(&gateway, 1, json!([])).await;
+    assert_eq!(connections_due(gateway.db(), later).await.unwrap(), []);
+    let rule =
+        json!({ "id": id::<kind::Rule>(1), "name": "ends", "when": "active eq true", "effects": [], "valid_until": NOW.plus_secs(200) });
+    publish(&gateway, 2, json!([rule])).await;
+    assert_eq!(connections_due(gateway.db(), NOW.plus_secs(199)).await.unwrap(), []);
+    assert_eq!(connections_due(gateway.db(), NOW.plus_secs(200)).await.unwrap(), [(id(1), okta())]);
 }
 
 #[rstest]

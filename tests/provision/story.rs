@@ -322,7 +322,7 @@ impl Story {
         mapping["version"] = json!(version);
         let mapping: Mapping = serde_json::from_value(mapping).unwrap();
         let occasion = self.occasion(Actor::HostOperator);
-        assert!(db::mapping::publish_mapping(&mut tx, self.tenant, idp.id(), version, &mapping, None, occasion.now).await.unwrap());
+        assert!(provision::published::publish(&mut tx, self.tenant, idp.id(), &mapping, None, occasion.now).await.unwrap());
         tx.commit().await.unwrap();
     }
 
@@ -436,6 +436,8 @@ impl Story {
     pub async fn session(&self, account: AccountId, idp: Option<Idp>) {
         let mut occasion = self.occasion(Actor::HostOperator);
         let session = db::session::SessionRow {
+            name_id: None,
+            rights: None,
             id: occasion.ids.make(),
             tenant: self.tenant,
             account,

@@ -3,7 +3,7 @@ use rolegate::saml::issuer::Sign;
 use rstest::rstest;
 
 use super::house::{ACS, LOGIN, ada, assert_refused, gateway, last_in_log, post};
-use crate::common::{engines::Engine, idp};
+use crate::common::{engines::Engine, idp, together::join_all};
 
 #[rstest]
 #[tokio::test]
@@ -63,23 +63,4 @@ async fn first_sign_ins_at_once_make_one_account(#[values(Engine::Sqlite, Engine
     assert_eq!(gateway.count("select count(*) from identity").await, 1);
     assert_eq!(gateway.count("select count(*) from account where profile_connection is not null").await, 1);
     assert_eq!(gateway.count("select count(*) from session").await, 8);
-}
-
-/// All of them under way at the same time.
-async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut pending = false;
-        for (future, done) in &mut futures {
-            if done.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(output) => *done = Some(output),
-                    std::task::Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-    })
-    .await;
-    futures.into_iter().map(|(_, done)| done.unwrap()).collect()
 }

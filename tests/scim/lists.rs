@@ -240,7 +240,7 @@ const LOOK_UPS_OF_GROUPS: [(&str, &[&str]); 7] = [
     ("id pr", &GROUP_BY_ID),
 ];
 const GROUP_BY_ID: [&str; 3] = ["directory_group_listed", "directory_group_pkey", "sqlite_autoindex_directory_group_1"];
-const BY_ID: [&str; 4] = ["identity_live", "identity_by_account", "identity_pkey", "sqlite_autoindex_identity_1"];
+const BY_ID: [&str; 3] = ["identity_listed", "identity_pkey", "sqlite_autoindex_identity_1"];
 
 #[rstest]
 #[tokio::test]

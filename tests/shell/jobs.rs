@@ -1,10 +1,6 @@
 //! What is done after commits.
 
-use rolegate::{
-    db::{self, seal},
-    jobs,
-    policy::mapping::Mapping,
-};
+use rolegate::{db::seal, jobs, policy::mapping::Mapping, provision::published};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -30,7 +26,7 @@ async fn publish(gateway: &Gateway, version: i64, group: &str) {
         }],
     }))
     .unwrap();
-    assert!(db::mapping::publish_mapping(&mut tx, id(1), id(1), version, &mapping, None, gateway.app.now()).await.unwrap());
+    assert!(published::publish(&mut tx, id(1), id(1), &mapping, None, gateway.app.now()).await.unwrap());
     tx.commit().await.unwrap();
 }
 

@@ -1,9 +1,7 @@
 //! `kill -9` under load: what was acknowledged is there after a restart, and nothing is there by half.
 
 use std::{
-    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,6 +17,7 @@ use tempfile::TempDir;
 use crate::common::{
     engines::Engine,
     gateway::{Gateway, OKTA, id, token},
+    process::Process,
     whole,
 };
 
@@ -26,48 +25,10 @@ const CLIENTS: usize = 8;
 /// The process is killed in the middle of the work that follows so many answers.
 const ANSWERS: usize = 150;
 
-/// A gateway in a process of its own, killed when the value is dropped.
-struct Process {
-    child: Child,
-    base: String,
-}
-
-impl Process {
-    async fn start(gateway: &Gateway, folder: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_rolegate"))
-            .arg("serve")
-            .env("ROLEGATE_DATABASE_URL", gateway.address())
-            .env("ROLEGATE_LISTEN", format!("127.0.0.1:{port}"))
-            .env("ROLEGATE_DATA_DIR", folder)
-            .env("ROLEGATE_LOG_LEVEL", "error")
-            .current_dir(folder)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let process = Self { child, base: format!("http://127.0.0.1:{port}/connections/{OKTA}/scim/v2") };
-        let ready = format!("http://127.0.0.1:{port}/health/ready");
-        for _ in 0..300 {
-            if reqwest::get(&ready).await.is_ok_and(|answer| answer.status() == 200) {
-                return process;
-            }
-            // Another process has a clock of its own.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the gateway is not ready after 15 seconds");
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+async fn start(gateway: &Gateway, folder: &Path) -> (Process, String) {
+    let process = Process::start(gateway.address(), folder, &[]).await;
+    let base = format!("{}/connections/{OKTA}/scim/v2", process.base);
+    (process, base)
 }
 
 /// Sends a request; `None` when the answer did not come.
@@ -116,15 +77,15 @@ async fn work(client: reqwest::Client, base: String, name: usize, group: String,
 async fn a_killed_process_loses_nothing_it_acknowledged(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let gateway = Gateway::begin(engine).await;
     let folder = TempDir::new().unwrap();
-    let mut process = Process::start(&gateway, folder.path()).await;
+    let (mut process, base) = start(&gateway, folder.path()).await;
     let client = reqwest::Client::new();
     let group = json!({ "displayName": "Everybody" });
-    let (_, group) = send(&client, reqwest::Method::POST, format!("{}/Groups", process.base), group).await.unwrap();
+    let (_, group) = send(&client, reqwest::Method::POST, format!("{base}/Groups"), group).await.unwrap();
     let group = group["id"].as_str().unwrap().to_owned();
 
     let answers = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> =
-        (0..CLIENTS).map(|name| tokio::spawn(work(client.clone(), process.base.clone(), name, group.clone(), answers.clone()))).collect();
+        (0..CLIENTS).map(|name| tokio::spawn(work(client.clone(), base.clone(), name, group.clone(), answers.clone()))).collect();
     while answers.load(Ordering::SeqCst) < ANSWERS {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -134,9 +95,9 @@ async fn a_killed_process_loses_nothing_it_acknowledged(#[values(Engine::Sqlite,
         told.push(client.await.unwrap());
     }
 
-    let process = Process::start(&gateway, folder.path()).await;
+    let (_process, base) = start(&gateway, folder.path()).await;
     let read = async |path: String| {
-        let answer = client.get(format!("{}{path}", process.base)).bearer_auth(token(OKTA)).send().await.unwrap();
+        let answer = client.get(format!("{base}{path}")).bearer_auth(token(OKTA)).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         serde_json::from_slice::<Value>(&answer.bytes().await.unwrap()).unwrap()
     };

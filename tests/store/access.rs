@@ -7,8 +7,8 @@ use rolegate::{
         role::{delete_role, insert_roles, list_roles, update_role},
         session::{SessionRow, end_session, end_sessions_of_account, find_session, insert_link, insert_session, mark_seen},
         sign_in::{
-            AuthnRequestRow, SignInLogRow, SignInOutcome, consume_assertion, consume_authn_request, find_sign_in, insert_authn_request,
-            list_sign_in_log, log_sign_ins, purge_expired,
+            AuthnRequestRow, SignInLogRow, SignInOutcome, Why, consume_assertion, consume_authn_request, find_sign_in,
+            insert_authn_request, list_sign_in_log, log_sign_ins, purge_expired,
         },
     },
     domain::id::{EventId, SessionId},
@@ -21,6 +21,8 @@ use crate::common::{NOW, engines::Engine, ids, occasion};
 
 fn session(world: &World, id: SessionId) -> SessionRow {
     SessionRow {
+        name_id: None,
+        rights: None,
         id,
         tenant: world.tenant,
         account: world.account,
@@ -106,6 +108,7 @@ async fn sign_ins_are_listed_newest_first_page_by_page(#[values(Engine::Sqlite, 
     let world = world(engine).await;
     let (db, tenant, connection, mut ids) = (&*world.db, world.tenant, world.connection, ids(9));
     let row = |id: EventId, outcome, step: Option<&str>, account| SignInLogRow {
+        why: Why::default(),
         id,
         connection,
         at: NOW,
@@ -166,6 +169,7 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
     let held = role(&mut ids, "Admin", &["a:*"]);
     let session = session(&acme, ids.make());
     let log = SignInLogRow {
+        why: Why::default(),
         id: ids.make(),
         connection,
         at: NOW,

@@ -1,4 +1,8 @@
 use rolegate::{
+    admin::{
+        archive::{self, ArchiveError},
+        audit_line::AuditLine,
+    },
     db::{
         Db, PoolSize,
         audit::{Entry, Event, append, list_audit, list_events, publish},
@@ -216,4 +220,108 @@ async fn each_tenant_has_a_chain_of_its_own(#[values(Engine::Sqlite, Engine::Pos
     rows(2)(verdict(&beta).await);
     rows(6)(verify(&beta.db, theirs, &key(), None).await.unwrap());
     assert_eq!(list_audit(&*beta.db, beta.tenant, 0, 100).await.unwrap().len(), 2);
+}
+
+/// Rows 1 to 6 sealed, 1 to 4 in an archive and pruned.
+async fn pruned(engine: Engine) -> (World, Vec<u8>) {
+    let world = sealed(engine).await;
+    let (db, tenant) = (&*world.db, world.tenant);
+    let mut file = Vec::new();
+    let archived = archive::write(db, tenant, "acme", &key(), NOW.plus_secs(1), &mut file).await.unwrap();
+    assert_eq!((archived.rows(), archived.from.number), (6, 0));
+    let steps = archive::Archived { steps: vec![line_head(&file, 4)], ..archived };
+    let mut occasion = occasion(90);
+    assert_eq!(archive::prune(db, tenant, &key(), &mut occasion, &steps).await.unwrap(), 4);
+    let lines: Vec<_> = file.split_inclusive(|byte| *byte == b'\n').take(4).flatten().copied().collect();
+    (world, lines)
+}
+
+fn line_head(file: &[u8], number: usize) -> Head {
+    let line = file.split(|byte| *byte == b'\n').nth(number - 1).unwrap();
+    let line: AuditLine = serde_json::from_slice(line).unwrap();
+    Head { number: line.number, seal: line.seal }
+}
+
+#[rstest]
+#[tokio::test]
+async fn after_pruning_the_archive_and_the_rest_are_one_chain(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let (world, file) = pruned(engine).await;
+    let (db, tenant) = (&*world.db, world.tenant);
+    let rest = verdict(&world).await;
+    assert_eq!((rest.rows, rest.anchor.number, rest.head.number, rest.broken), (2, 4, 6, None));
+    assert_eq!(archive::read(&key(), tenant, Head::none(), file.as_slice()).unwrap(), rest.anchor);
+    // It goes on: what comes later is sealed behind it, and archived behind it.
+    seal(db, tenant, &key()).await.unwrap();
+    let after = verdict(&world).await;
+    assert_eq!((after.rows, after.head.number, after.broken), (3, 7, None));
+    let mut second = Vec::new();
+    let archived = archive::write(db, tenant, "acme", &key(), NOW.plus_secs(1), &mut second).await.unwrap();
+    assert_eq!((archived.from.clone(), archived.rows()), (rest.anchor.clone(), 3));
+    assert_eq!(archive::read(&key(), tenant, rest.anchor, second.as_slice()).unwrap(), *archived.last());
+    let mut occasion = occasion(91);
+    assert_eq!(archive::prune(db, tenant, &key(), &mut occasion, &archived).await.unwrap(), 3);
+    assert_eq!(archive::prune(db, tenant, &key(), &mut occasion, &archived).await.unwrap(), 0, "twice is once");
+    let empty = verdict(&world).await;
+    assert_eq!((empty.rows, empty.head.number, empty.broken), (0, 7, None));
+}
+
+#[rstest]
+#[case("delete from audit_anchor", 1)]
+#[case("update audit_anchor set number = 5, seal = (select seal from audit where number = 5)", 5)]
+#[case("update audit_anchor set seal = 'x'", 4)]
+#[case("update audit_anchor set tag = 'x'", 4)]
+#[case("update audit set number = 2 where number = 6", 5)]
+#[case("delete from audit where number = 5", 5)]
+#[case("update audit set detail = '{}' where number = 5", 5)]
+#[tokio::test]
+async fn nobody_without_the_key_moves_the_anchor(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[case] sql: &'static str,
+    #[case] first_broken: i64,
+) {
+    let (world, _) = pruned(engine).await;
+    assert_eq!(verdict(&world).await.broken, None);
+    alter(&world, sql).await;
+    assert_eq!(verdict(&world).await.broken.map(|broken| broken.number), Some(first_broken));
+}
+
+#[tokio::test]
+async fn an_archive_that_was_altered_is_found() {
+    let (world, file) = pruned(Engine::Sqlite).await;
+    let text = String::from_utf8(file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let read = |lines: &[&str]| archive::read(&key(), world.tenant, Head::none(), lines.join("\n").as_bytes());
+    assert_eq!(read(&lines).unwrap().number, 4);
+    for (from, to) in [
+        ("\"action\":\"role.granted\"", "\"action\":\"role.revoked\""),
+        ("\"kind\":\"account\"", "\"kind\":\"group\""),
+        ("\"id\":\"32-0\"", "\"id\":\"32-9\""),
+        ("{\"n\":0}", "{\"n\":2}"),
+        ("\"correlation\":\"test-32\"", "\"correlation\":\"test-31\""),
+        ("\"number\":2", "\"number\":3"),
+        ("\"at\":\"2026", "\"at\":\"2027"),
+    ] {
+        let altered = lines[1].replacen(from, to, 1);
+        assert_ne!(altered, lines[1], "{from} is in {}", lines[1]);
+        let refused = read(&[lines[0], &altered, lines[2], lines[3]]).unwrap_err();
+        assert!(matches!(&refused, ArchiveError::Broken(broken) if broken.number == 2), "{from}: {refused}");
+    }
+    assert!(read(&[lines[1], lines[2], lines[3]]).is_err(), "the first is missing");
+    assert!(read(&[lines[0], lines[2], lines[3]]).is_err(), "one in the middle is missing");
+    assert!(read(&[lines[0], lines[2], lines[1], lines[3]]).is_err(), "two are swapped");
+    assert_eq!(read(&lines[..3]).unwrap().number, 3, "a missing last one shows where the database goes on");
+    assert!(matches!(read(&["x"]).unwrap_err(), ArchiveError::Line { line: 1, .. }));
+}
+
+#[rstest]
+#[tokio::test]
+async fn only_what_is_old_is_archived_and_nothing_of_a_broken_chain(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let world = sealed(engine).await;
+    let (db, tenant) = (&*world.db, world.tenant);
+    let mut file = Vec::new();
+    let none = archive::write(db, tenant, "acme", &key(), NOW, &mut file).await.unwrap();
+    assert_eq!((none.rows(), file.len()), (0, 0));
+    alter(&world, "update audit set detail = '{}' where number = 3").await;
+    let refused = archive::write(db, tenant, "acme", &key(), NOW.plus_secs(1), &mut file).await.unwrap_err();
+    assert!(matches!(&refused, ArchiveError::Broken(broken) if broken.number == 3), "{refused}");
 }

@@ -4,7 +4,7 @@ use rolegate::{
         connection::{
             find_connection, find_connection_by_slug, insert_connection, list_connections, raise_connection_version, update_connection,
         },
-        mapping::{find_mapping, publish_mapping},
+        mapping::{Publication, find_mapping, publish_mapping},
         token::{Bearer, find_bearer, insert_token, list_tokens, mark_token_used, revoke_token},
     },
     domain::{
@@ -56,7 +56,8 @@ async fn mappings_are_published_in_order_and_every_version_stays(#[values(Engine
     let mut tx = db.begin().await.unwrap();
     for (version, published) in [(1, true), (1, false), (3, false), (2, true)] {
         let document = json!({ "version": version, "rules": ["ä"] });
-        let outcome = publish_mapping(&mut tx, tenant, connection, version, &document, Some(world.account), NOW).await.unwrap();
+        let publication = Publication { version, mapping: &document, by: Some(world.account), at: NOW, due: None };
+        let outcome = publish_mapping(&mut tx, tenant, connection, &publication).await.unwrap();
         assert_eq!(outcome, published, "version {version}");
     }
     tx.commit().await.unwrap();
@@ -142,6 +143,11 @@ async fn a_bearer_is_found_by_its_hash_and_counts_until_revoked_or_expired(#[val
     assert_eq!((rows.len(), rows[0].revoked_at, rows[0].last_used_at), (1, Some(NOW.plus_secs(1)), Some(NOW)));
 }
 
+/// An empty mapping of this version.
+fn empty(version: i64) -> Publication<'static, ()> {
+    Publication { version, mapping: &(), by: None, at: NOW, due: None }
+}
+
 #[rstest]
 #[tokio::test]
 async fn tenants_do_not_see_each_other(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
@@ -151,7 +157,7 @@ async fn tenants_do_not_see_each_other(#[values(Engine::Sqlite, Engine::Postgres
     let mut tx = acme.db.begin().await.unwrap();
     assert!(insert_certificate(&mut tx, acme.tenant, &written).await.unwrap());
     insert_token(&mut tx, acme.tenant, acme.connection, token, "hash", NOW, NOW.plus_secs(100)).await.unwrap();
-    assert!(publish_mapping(&mut tx, acme.tenant, acme.connection, 1, &json!({}), None, NOW).await.unwrap());
+    assert!(publish_mapping(&mut tx, acme.tenant, acme.connection, &empty(1)).await.unwrap());
     tx.commit().await.unwrap();
     let (theirs, connection) = (acme.tenant, acme.connection);
     let beta = settle(acme.db, "beta", 2).await;
@@ -167,7 +173,7 @@ async fn tenants_do_not_see_each_other(#[values(Engine::Sqlite, Engine::Postgres
     assert!(!revoke_token(&mut tx, ours, connection, token, NOW).await.unwrap());
     assert!(!retire_certificate(&mut tx, ours, connection, written.id, None, NOW).await.unwrap());
     assert_eq!(raise_connection_version(&mut tx, ours, connection).await.unwrap(), None);
-    assert!(!publish_mapping(&mut tx, ours, connection, 2, &json!({}), None, NOW).await.unwrap());
+    assert!(!publish_mapping(&mut tx, ours, connection, &empty(2)).await.unwrap());
     let mut foreign = find_connection(&mut tx, theirs, connection).await.unwrap().unwrap().connection;
     foreign.tenant = ours;
     assert_eq!(update_connection(&mut tx, &foreign).await.unwrap(), None);

@@ -3,6 +3,7 @@
 mod access;
 mod chain;
 mod connections;
+mod domains;
 mod migrations;
 mod once;
 mod scim;

@@ -73,6 +73,9 @@ pub fn tenant(ids: &mut IdSource, slug: &str) -> Tenant {
         preset: "owner-member".into(),
         preset_version: 3,
         settings: Settings {
+            scope_kinds: Vec::new(),
+            session_ttl_secs: 43_200,
+            session_idle_secs: 7_200,
             custom_roles: true,
             min_owners: 2,
             role_change_effect: RoleChangeEffect::NextLogin,

@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::{
     domain::{
         assignment::Reach,
-        connection::{Audience, Authority, Correlation, Jit, MissingGroups, ScimSettings},
+        connection::{Audience, AuthnContext, Authority, Correlation, Jit, MissingGroups, RequestBinding, ScimSettings},
     },
     policy::{
         mapping::{Apply, Unmatched},
@@ -101,6 +101,7 @@ pub(super) struct Connection {
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with one another")]
 pub(super) struct Saml {
     pub enabled: bool,
     pub idp_metadata: Option<Spanned<String>>,
@@ -113,6 +114,13 @@ pub(super) struct Saml {
     pub group_delimiter: Option<String>,
     pub skew_secs: Option<Spanned<i64>>,
     pub name_id_format: Option<String>,
+    pub request_binding: RequestBinding,
+    pub sign_requests: Option<bool>,
+    pub force_authn: bool,
+    pub authn_context: Option<Spanned<AuthnContext>>,
+    pub sign_metadata: bool,
+    pub allow_cbc: bool,
+    pub expired_certificate_days: Option<Spanned<i64>>,
     pub session_ttl_secs: Option<Spanned<i64>>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
     admin::attribute_schema,
     domain::{
         catalogue::Permission,
-        connection::SamlSettings,
+        connection::{AuthnContext, Comparison, SamlSettings},
         model::Settings,
         name::{Email, Slug, Title, fold},
         time::Timestamp,
@@ -92,7 +92,8 @@ impl Reader<'_> {
             place.refuse(format!("there is no preset {:?}; there are {}", raw.preset.get_ref(), known.join(", ")))
         })?;
         let settings = self.settings(&preset.settings, &raw.settings)?;
-        Ok(TenantEntry { slug, name, preset, settings })
+        let says_registration = raw.settings.keys().any(|key| key.get_ref() == "self_service_org_registration");
+        Ok(TenantEntry { slug, name, preset, settings, says_registration })
     }
 
     /// One at a time, so that what is wrong has its line.
@@ -106,6 +107,7 @@ impl Reader<'_> {
             if settings.min_owners < 1 {
                 return Err(place.refuse("min_owners must be at least 1"));
             }
+            settings.check_sessions().map_err(|why| place.refuse(why))?;
             if let Some(missing) = base.owner_only.iter().find(|pair| !settings.owner_only.contains(pair)) {
                 return Err(place
                     .refuse(format!("owner_only: {missing} is missing; a file adds to what is an owner's alone and takes nothing away")));
@@ -215,6 +217,16 @@ impl Reader<'_> {
         {
             return Err(self.place_of("connections.saml.correlate", correlate).refuse("scim must be userName or externalId"));
         }
+        if let Some(context) = &raw.authn_context {
+            let place = || self.place_of("connections.saml.authn_context", context);
+            let AuthnContext { classes, comparison, required } = context.get_ref();
+            if classes.is_empty() || classes.iter().any(|class| class.trim() != class || class.is_empty()) {
+                return Err(place().refuse("classes must name at least one AuthnContextClassRef"));
+            }
+            if *required && *comparison != Comparison::Exact {
+                return Err(place().refuse("required goes with the comparison exact alone: what is more or less has no order in SAML"));
+            }
+        }
         Ok(SamlSettings {
             enabled: raw.enabled,
             jit: raw.jit,
@@ -225,6 +237,18 @@ impl Reader<'_> {
             group_delimiter: raw.group_delimiter.filter(|delimiter| !delimiter.is_empty()),
             skew_secs: within("connections.saml.skew_secs", raw.skew_secs, 300, standard.skew_secs)?,
             name_id_format: raw.name_id_format,
+            request_binding: raw.request_binding,
+            sign_requests: raw.sign_requests,
+            force_authn: raw.force_authn,
+            authn_context: raw.authn_context.map(Spanned::into_inner),
+            sign_metadata: raw.sign_metadata,
+            allow_cbc: raw.allow_cbc,
+            expired_certificate_days: within(
+                "connections.saml.expired_certificate_days",
+                raw.expired_certificate_days,
+                3650,
+                standard.expired_certificate_days,
+            )?,
             session_ttl_secs: within("connections.saml.session_ttl_secs", raw.session_ttl_secs, 30 * 86_400, standard.session_ttl_secs)?,
             ..standard
         })

@@ -2,26 +2,62 @@
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::Path,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::body::parse;
+use super::{
+    extract::{Body, Path},
+    value::Moment,
+};
 use crate::{
     admin::certificate::{self, RotationError},
-    db::certificate::IdpCertificateRow,
-    domain::id::CertificateId,
+    db::certificate::{CertificateState, IdpCertificateRow},
+    domain::id::{AccountId, CertificateId},
     http::{
-        caller::session::{ChangingCaller, SessionCaller},
+        caller::api::{Caller, ChangingCaller},
         error::Problem,
+        operation::Operation,
+        routes::Routes,
     },
     policy::action::{ReadCertificates, RotateCertificates},
     saml::Certificate,
 };
+
+const PATH: &str = "/api/v1/connections/{slug}/certificates";
+
+pub fn routes() -> Routes {
+    Routes::chapter(
+        "Certificates",
+        "The certificates by which a connection's identity provider is believed. Changing them is an owner's alone.",
+    )
+    .document(
+        Operation::get(PATH, "List the certificates of a connection")
+            .needs::<ReadCertificates>()
+            .answers::<CertificateList>(StatusCode::OK, "All of them, retired ones too, in the order of their adding"),
+        list,
+    )
+    .document(
+        Operation::post(PATH, "Trust a certificate")
+            .about("A rotation has four steps: add the new one, both are trusted, watch which one is used, retire the old one.")
+            .needs::<RotateCertificates>()
+            .takes::<NewCertificate>()
+            .answers::<ShownCertificate>(StatusCode::CREATED, "It is trusted from now on")
+            .answers::<ShownCertificate>(StatusCode::OK, "It was trusted already; nothing was written")
+            .refuses(StatusCode::BAD_REQUEST, &["certificate"]),
+        add,
+    )
+    .document(
+        Operation::post("/api/v1/connections/{slug}/certificates/{id}/retire", "Trust a certificate no longer")
+            .needs::<RotateCertificates>()
+            .takes::<Retirement>()
+            .answers::<ShownCertificate>(StatusCode::OK, "It is retired")
+            .refuses(StatusCode::CONFLICT, &["last_certificate", "certificate_in_use"]),
+        retire,
+    )
+}
 
 impl From<RotationError> for Problem {
     fn from(error: RotationError) -> Self {
@@ -34,67 +70,97 @@ impl From<RotationError> for Problem {
     }
 }
 
-pub async fn list(caller: SessionCaller, Path(slug): Path<String>) -> Result<Response, Problem> {
+async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<ReadCertificates>(&connection)?;
     let rows = certificate::list(&grant, caller.db(), &connection).await?;
-    let body = json!({ "certificates": rows.iter().map(shown).collect::<Vec<_>>() });
+    let body = CertificateList { certificates: rows.iter().map(ShownCertificate::of).collect() };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCertificate {
+    /// PEM, or the base64 of DER as metadata has it.
     certificate: String,
 }
 
 /// The body is read after the right was asked for: who may not rotate learns nothing of what would be accepted.
-pub async fn add(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Bytes) -> Result<Response, Problem> {
+async fn add(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Body) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<RotateCertificates>(&connection)?;
-    let sent: NewCertificate = parse(&body)?;
-    let new = Certificate::parse(&sent.certificate).map_err(|error| Problem::invalid("certificate", format!("certificate: {error}.")))?;
+    let sent: NewCertificate = body.read()?;
+    let new = Certificate::parse(&sent.certificate)
+        .map_err(|error| Problem::invalid("certificate", format!("certificate: {error}.")).at("certificate"))?;
     let (row, added) = certificate::add(&grant, caller.db(), &mut caller.occasion(), &connection, &new).await?;
-    caller.app.committed.notify_one();
+    caller.committed();
     let status = if added { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(shown(&row))).into_response())
+    Ok((status, Json(ShownCertificate::of(&row))).into_response())
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Retirement {
     /// Whoever asks was told what it may break.
     confirm: bool,
 }
 
-pub async fn retire(
+async fn retire(
     ChangingCaller(caller): ChangingCaller,
-    Path((slug, id)): Path<(String, String)>,
-    body: Bytes,
+    Path((slug, id)): Path<(String, CertificateId)>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<RotateCertificates>(&connection)?;
-    let id = CertificateId::parse(&id).map_err(|_| Problem::not_found())?;
-    let sent = if body.is_empty() { Retirement::default() } else { parse(&body)? };
+    let sent: Retirement = body.read_or_default()?;
     let row = certificate::retire(&grant, caller.db(), &mut caller.occasion(), &connection, id, sent.confirm).await?;
-    caller.app.committed.notify_one();
-    Ok(Json(shown(&row)).into_response())
+    caller.committed();
+    Ok(Json(ShownCertificate::of(&row)).into_response())
 }
 
-fn shown(row: &IdpCertificateRow) -> Value {
-    json!({
-        "id": row.id,
-        "state": row.state,
-        "fingerprint_sha256": row.fingerprint,
-        "subject": row.subject,
-        "key": row.key_kind,
-        "not_before": row.not_before.to_string(),
-        "not_after": row.not_after.to_string(),
-        "added_at": row.added_at.to_string(),
-        "added_by": row.added_by,
-        "retired_at": row.retired_at.map(|at| at.to_string()),
-        "retired_by": row.retired_by,
-        "first_used_at": row.first_used_at.map(|at| at.to_string()),
-        "last_used_at": row.last_used_at.map(|at| at.to_string()),
-    })
+#[derive(Serialize, ToSchema)]
+struct CertificateList {
+    certificates: Vec<ShownCertificate>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Certificate)]
+struct ShownCertificate {
+    id: CertificateId,
+    /// `current`, `next` or `retired`.
+    #[schema(value_type = String)]
+    state: CertificateState,
+    fingerprint_sha256: String,
+    subject: String,
+    /// Kind and size, such as `RSA 2048`.
+    key: String,
+    not_before: Moment,
+    not_after: Moment,
+    added_at: Moment,
+    /// The account; null: the operator of the host, or a file.
+    added_by: Option<AccountId>,
+    retired_at: Option<Moment>,
+    retired_by: Option<AccountId>,
+    first_used_at: Option<Moment>,
+    last_used_at: Option<Moment>,
+}
+
+impl ShownCertificate {
+    fn of(row: &IdpCertificateRow) -> Self {
+        Self {
+            id: row.id,
+            state: row.state,
+            fingerprint_sha256: row.fingerprint.clone(),
+            subject: row.subject.clone(),
+            key: row.key_kind.clone(),
+            not_before: row.not_before.into(),
+            not_after: row.not_after.into(),
+            added_at: row.added_at.into(),
+            added_by: row.added_by,
+            retired_at: row.retired_at.map(Moment),
+            retired_by: row.retired_by,
+            first_used_at: row.first_used_at.map(Moment),
+            last_used_at: row.last_used_at.map(Moment),
+        }
+    }
 }

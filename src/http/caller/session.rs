@@ -3,7 +3,7 @@
 //! A change asks for more than the cookie, because another site's page can send that too: the session's token in the header
 //! `X-CSRF-Token` (or in the form field `csrf_token`), and no foreign `Origin`. The token is handed out by `GET /me`.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Form,
@@ -20,23 +20,18 @@ use crate::{
     db::{self, Db, DbError, session::SessionRow},
     domain::{
         account::SignInStatus,
-        actor::{AccountActor, Actor, Occasion},
-        connection::Connection,
+        actor::{AccountActor, Actor},
         id::{OrganizationId, TenantId},
-        model::RoleModel,
-        name::Slug,
+        model::{RoleChangeEffect, RoleModel},
         secret::Secret,
     },
     http::{
+        client,
         cookie::{self, SameSite},
         error::{Kind, Problem},
         request::RequestId,
     },
     keys,
-    policy::{
-        access::{Grant, authorize},
-        action::Action,
-    },
 };
 
 /// Where the token of a session is sent.
@@ -53,6 +48,9 @@ pub struct SessionCaller {
     pub session: SessionRow,
     pub model: Arc<RoleModel>,
     pub request_id: RequestId,
+    /// Where the caller is, as far as the gateway knows.
+    pub address: Option<IpAddr>,
+    home: Option<OrganizationId>,
     secret: Secret<String>,
 }
 
@@ -67,27 +65,9 @@ impl SessionCaller {
         admin::session::csrf_token(&self.secret)
     }
 
-    #[must_use]
-    pub fn occasion(&self) -> Occasion {
-        self.app.occasion(self.actor.clone(), self.request_id.as_str())
-    }
-
-    /// A connection of the caller's tenant; of another one's, nobody is told that it exists.
-    pub async fn connection(&self, slug: &str) -> Result<Connection, Problem> {
-        let slug = Slug::parse(slug).map_err(|_| Problem::not_found())?;
-        let row = db::connection::find_connection_by_slug(self.db(), slug.as_str()).await?;
-        let connection = row.map(|row| row.connection).filter(|connection| connection.tenant == self.tenant);
-        connection.ok_or_else(Problem::not_found)
-    }
-
-    /// The right to do `A` at the organization of a connection.
-    pub fn authorize<A: Action>(&self, connection: &Connection) -> Result<Grant<A>, Problem> {
-        self.authorize_at(connection.organization)
-    }
-
-    /// The right to do `A` at an organization.
-    pub fn authorize_at<A: Action>(&self, at: OrganizationId) -> Result<Grant<A>, Problem> {
-        authorize(&self.actor, &self.model, at).map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))
+    /// Refuses who calls from a network that the organization does not let in.
+    pub(super) fn admit(&self) -> Result<(), Problem> {
+        client::admit(&self.model, self.home, self.address)
     }
 
     async fn read(parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
@@ -95,21 +75,42 @@ impl SessionCaller {
         let secret = Secret::new(secret.to_owned());
         let now = app.now();
         let Some(session) = db::session::find_session(&app.db, &keys::hash(secret.expose()), now).await? else { return Ok(None) };
+        Self::of(session, secret, parts, app).await
+    }
+
+    /// The holder of a session as they are now; `None` when it counts no more. `secret` is what was shown for it.
+    pub(super) async fn of(session: SessionRow, secret: Secret<String>, parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
+        let now = app.now();
         let (tenant, account) = (session.tenant, session.account);
         let row = db::account::find_account(&app.db, tenant, account).await?;
         let Some(row) = row.filter(|row| row.account.status == SignInStatus::Active) else { return Ok(None) };
+        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
+        let model = app.published.model(&app.db, tenant, version).await?;
+        if !admin::session::lasts(&session, &model.settings, now) {
+            return Ok(None);
+        }
         if session.last_seen_at.plus_secs(MARK_EVERY_SECS) <= now {
             db::session::mark_seen(&app.db, tenant, session.id, now).await?;
         }
         let assignments = db::assignment::list_held(&app.db, tenant, account).await?;
-        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
-        let model = app.published.model(&app.db, tenant, version).await?;
-        let actor = Actor::Account(AccountActor { account, kind: row.account.kind, session: session.id, assignments });
-        Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), secret }))
+        let at_sign_in = match &session.rights {
+            Some(held) if model.settings.role_change_effect == RoleChangeEffect::NextLogin => {
+                app.session_rights.read(&app.db, &model, account, held, &assignments).await?
+            }
+            Some(_) | None => None,
+        };
+        let home = row.account.home_organization;
+        if model.organizations.in_force(home).session_ttl_secs.is_some_and(|ttl| session.created_at.plus_secs(ttl) <= now) {
+            return Ok(None);
+        }
+        let address = client::address(parts, &app.config.trusted_proxies);
+        let actor = AccountActor { account, kind: row.account.kind, session: session.id, assignments, only: None, at_sign_in };
+        let actor = Actor::Account(actor);
+        Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), address, home, secret }))
     }
 
     /// Whether a change was asked for by a page of ours, or by a program that holds the session's token.
-    fn permit_change(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
+    pub(super) fn permit_change(&self, headers: &HeaderMap, token: Option<&str>) -> Result<(), Problem> {
         let token = token.ok_or_else(|| {
             Problem::new(
                 Kind::Forbidden,
@@ -132,25 +133,13 @@ impl FromRequestParts<App> for SessionCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        Self::read(parts, app).await?.ok_or_else(Problem::unauthenticated)
+        let caller = Self::read(parts, app).await?.ok_or_else(Problem::unauthenticated)?;
+        caller.admit()?;
+        Ok(caller)
     }
 }
 
-/// A session whose holder means the change: the token came in the header.
-#[derive(Debug, Clone)]
-pub struct ChangingCaller(pub SessionCaller);
-
-impl FromRequestParts<App> for ChangingCaller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let caller = SessionCaller::from_request_parts(parts, app).await?;
-        caller.permit_change(&parts.headers, parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()))?;
-        Ok(Self(caller))
-    }
-}
-
-/// As [`ChangingCaller`], for forms of our own pages: the token came in the header or in the field `csrf_token`.
+/// A session whose holder means the change, for forms of our own pages: the token came in the header or in the field `csrf_token`.
 #[derive(Debug, Clone)]
 pub struct FormCaller(pub SessionCaller);
 

@@ -10,13 +10,14 @@ use axum::{
 use super::{
     admit::{self, Admitted, Outcome},
     browser, find_enabled,
-    form::{self, AcsForm},
+    form::{self, AcsForm, FormError},
     refusal::{SignInRefusal, refuse},
+    test,
     verify::verify,
 };
 use crate::{
     app::App,
-    db::sign_in::{SignInLogRow, SignInOutcome},
+    db::sign_in::{SignInLogRow, SignInOutcome, Why},
     domain::{
         actor::{Actor, Occasion},
         connection::Connection,
@@ -53,13 +54,30 @@ impl<E: Into<Problem>> From<E> for Failure {
 
 pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let form = form::read(&parts.headers, body).await;
-    let connection = match find_enabled(&app, &slug).await {
-        Ok(Some(connection)) => connection,
-        Ok(None) => return page::not_found(),
+    let begun = match test::find_begun(&app, &slug, &parts.headers).await {
+        Ok(begun) => begun,
         Err(error) => return page::failed(error.into()),
     };
-    let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id(&parts).as_str());
+    let enabled = match find_enabled(&app, &slug).await {
+        Ok(enabled) => enabled,
+        Err(error) => return page::failed(error.into()),
+    };
+    let Some(asked) = begun.as_ref().map(|(connection, _)| connection).or(enabled.as_ref()) else { return page::not_found() };
+    let Ok(mut held) = app.intake.enter(asked.id) else { return page::failed(full()) };
+    let mut occasion = app.occasion(Actor::Saml { connection: asked.id }, request_id(&parts).as_str());
+    let form = match form::read(&parts.headers, body, &mut held).await {
+        Ok(form) => Ok(form),
+        Err(FormError::Refused(message)) => Err(message),
+        Err(FormError::Full) => return page::failed(full()),
+    };
+    if let Some((connection, row)) = &begun {
+        match test::receive(&app, connection, row, &form, &mut occasion).await {
+            Ok(Some(response)) => return response,
+            Ok(None) => {}
+            Err(problem) => return page::failed(problem),
+        }
+    }
+    let Some(connection) = enabled else { return page::not_found() };
     let outcome = match form {
         Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
         Err(message) => Err(SignInRefusal::new("transport", message).into()),
@@ -69,6 +87,10 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(Failure::Refused(refusal)) => refuse(&app, &connection, &mut occasion, refusal),
         Err(Failure::Broken(problem)) => page::failed(problem),
     }
+}
+
+pub(super) fn full() -> Problem {
+    Problem::unavailable("Too many responses are being verified; try again.")
 }
 
 async fn sign_in(
@@ -101,6 +123,9 @@ async fn sign_in(
 
 fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted: &Admitted) -> Response {
     app.sign_in_log.mark_used(connection.tenant, connection.id, admitted.verified_with, occasion.now);
+    if let Some(key) = admitted.decrypted_with {
+        app.sign_in_log.mark_decrypted(connection.tenant, connection.id, key, occasion.now);
+    }
     let row = SignInLogRow {
         id: occasion.ids.make(),
         connection: connection.id,
@@ -108,6 +133,7 @@ fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted
         outcome: SignInOutcome::Accepted,
         step: None,
         message: if admitted.created { "signed in for the first time; an account was made" } else { "signed in" }.to_owned(),
+        why: Why::default(),
         account: Some(admitted.account),
     };
     app.sign_in_log.note(connection.tenant, row);

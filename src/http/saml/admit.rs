@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use serde_json::json;
 
 use super::{acs::Failure, browser, refusal::SignInRefusal, verify::Verified};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     domain::{
         actor::Occasion,
         connection::Connection,
-        id::{AccountId, CertificateId},
+        id::{AccountId, CertificateId, SpKeyId},
         secret::Secret,
         time::Timestamp,
     },
@@ -40,6 +41,7 @@ pub struct Admitted {
     /// The request that was answered.
     pub answered: Option<String>,
     pub verified_with: CertificateId,
+    pub decrypted_with: Option<SpKeyId>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,16 @@ async fn attempt_once(
             return Ok(Outcome::Refused(refusal));
         }
     };
+    if let Some(expired_at) = assertion.certificate_expired_at {
+        let detail = json!({ "certificate": assertion.verified_with, "expired_at": expired_at.to_string() });
+        let kind = "certificate.expired_in_use";
+        db::attention::raise(&mut tx, connection.tenant, occasion, kind, Some(connection.id), None, &detail).await?;
+        tracing::warn!(
+            connection.id = %connection.id,
+            certificate.id = %assertion.verified_with,
+            "a sign-in was verified with a certificate that has expired: add the identity provider's new one before it is refused"
+        );
+    }
     let outcome = match sign_in::sign_in(&mut tx, &published, occasion, verified.claim.clone()).await? {
         SignIn::Refused(refused) => Outcome::Refused(SignInRefusal::new("account", refused.to_string())),
         SignIn::Admitted { account, created } => {
@@ -107,9 +119,10 @@ async fn attempt_once(
                 account,
                 connection: Some(connection.id),
                 session_index: assertion.session_index.clone(),
+                name_id: assertion.name_identifier(),
                 expires_at,
             };
-            session::open(&mut tx, occasion, signed_in, &secret).await?;
+            let expires_at = session::open(&mut tx, occasion, signed_in, &secret).await?;
             let answered = assertion.in_response_to.clone();
             Outcome::Admitted(Admitted {
                 account,
@@ -119,6 +132,7 @@ async fn attempt_once(
                 return_to,
                 answered,
                 verified_with: assertion.verified_with,
+                decrypted_with: assertion.decrypted_with,
             })
         }
     };

@@ -44,6 +44,26 @@ pub fn end(app: &App, request_id: &str) -> Option<HeaderValue> {
     is_ours(request_id).then(|| cookie::forget(&format!("{}{request_id}", prefix(app)), same_site(app), app.config.public_url.is_https()))
 }
 
+/// One test sign-in at a time is in a browser: a cookie with the request's ID and the secret.
+fn test_name(app: &App) -> &'static str {
+    if app.config.public_url.is_https() { "__Host-rolegate_test" } else { "rolegate_test" }
+}
+
+pub fn begin_test(app: &App, request_id: &str, secret: &Secret<String>) -> HeaderValue {
+    let value = format!("{request_id}.{}", secret.expose());
+    cookie::keep(test_name(app), &value, TTL_SECS, same_site(app), app.config.public_url.is_https())
+}
+
+/// The request of the test that this browser began, and its secret.
+pub fn find_test(app: &App, headers: &HeaderMap) -> Option<(String, Secret<String>)> {
+    let (request, secret) = cookie::find(headers, test_name(app))?.split_once('.')?;
+    Some((request.to_owned(), Secret::new(secret.to_owned())))
+}
+
+pub fn end_test(app: &App) -> HeaderValue {
+    cookie::forget(test_name(app), same_site(app), app.config.public_url.is_https())
+}
+
 /// Made of what our names are made of: anything else must not get into a header.
 fn is_ours(name: &str) -> bool {
     name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))

@@ -1,10 +1,13 @@
 //! What arrives at the assertion consumer: a form, within bounds, with each field once. Nothing is taken from the query.
 
+use std::{future::poll_fn, pin::pin};
+
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, HttpBody as _},
     http::{HeaderMap, header},
 };
 
+use super::intake::{Full, Held};
 use crate::saml::MAX_FORM_VALUE;
 
 /// Bytes of the body: base64 of a response, percent-encoded.
@@ -16,22 +19,109 @@ pub struct AcsForm {
     pub relay_state: Option<String>,
 }
 
-/// In words for the log.
-pub async fn read(headers: &HeaderMap, body: Body) -> Result<AcsForm, String> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+/// Why there is no form.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FormError {
+    /// In words for the log.
+    Refused(String),
+    /// Too much is held already.
+    Full,
+}
+
+impl From<String> for FormError {
+    fn from(message: String) -> Self {
+        Self::Refused(message)
+    }
+}
+
+impl From<Full> for FormError {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+/// Reads the body as far as it may go; what was read is held until `held` is dropped.
+pub async fn read(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<AcsForm, FormError> {
+    check_headers(headers)?;
+    let bytes = bytes(body, held).await?;
+    Ok(parse(&bytes)?)
+}
+
+async fn bytes(body: Body, held: &mut Held) -> Result<Vec<u8>, FormError> {
+    let (mut body, mut bytes) = (pin!(body), Vec::new());
+    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        let frame = frame.map_err(|_| "the body was cut off".to_owned())?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > MAX_BODY {
+            return Err(FormError::Refused(format!("the body is longer than {} KiB", MAX_BODY / 1024)));
+        }
+        held.grow(data.len())?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// A form as browsers send one: of one type, in an alphabet that has ASCII's letters where ASCII has them, and not packed.
+fn check_headers(headers: &HeaderMap) -> Result<(), String> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let content_type = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if types.next().is_some() {
+        return Err("there is more than one Content-Type".to_owned());
+    }
+    let mut parts = content_type.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(format!("the Content-Type was {:?}, expected \"application/x-www-form-urlencoded\"", shown(media_type)));
     }
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| format!("the body is longer than {} KiB, or was cut off", MAX_BODY / 1024))?;
-    parse(&bytes)
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        let value = value.trim_matches('"').to_ascii_lowercase();
+        if name.trim().eq_ignore_ascii_case("charset") && !matches!(value.as_str(), "utf-8" | "us-ascii" | "iso-8859-1") {
+            return Err(format!("the charset was {:?}, expected \"UTF-8\"", shown(&value)));
+        }
+    }
+    match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?")) {
+        None => Ok(()),
+        Some(encoding) if encoding.eq_ignore_ascii_case("identity") => Ok(()),
+        Some(encoding) => Err(format!("the Content-Encoding was {:?}: a form is not packed", shown(encoding))),
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<AcsForm, String> {
-    let (mut response, mut relay_state) = (None, None);
+    let (response, _, relay_state) = fields(bytes)?;
+    let saml_response = response.ok_or("there is no field SAMLResponse in the form")?;
+    Ok(AcsForm { saml_response, relay_state })
+}
+
+/// What a logout message is carried as.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Carried {
+    Request(String),
+    Response(String),
+}
+
+/// As [`read`], for a form that carries a request or a response.
+pub async fn read_message(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<(Carried, Option<String>), FormError> {
+    check_headers(headers)?;
+    Ok(parse_message(&bytes(body, held).await?)?)
+}
+
+/// A request or a response, one of them, in a form or a query.
+pub fn parse_message(bytes: &[u8]) -> Result<(Carried, Option<String>), String> {
+    match fields(bytes)? {
+        (Some(response), None, relay_state) => Ok((Carried::Response(response), relay_state)),
+        (None, Some(request), relay_state) => Ok((Carried::Request(request), relay_state)),
+        (None, None, _) => Err("there is neither SAMLRequest nor SAMLResponse".to_owned()),
+        (Some(_), Some(_), _) => Err("there are a SAMLRequest and a SAMLResponse at once".to_owned()),
+    }
+}
+
+/// `SAMLResponse`, `SAMLRequest` and `RelayState`, each at most once.
+fn fields(bytes: &[u8]) -> Result<(Option<String>, Option<String>, Option<String>), String> {
+    let (mut response, mut request, mut relay_state) = (None, None, None);
     for (name, value) in url::form_urlencoded::parse(bytes) {
         let field = match &*name {
             "SAMLResponse" => &mut response,
+            "SAMLRequest" => &mut request,
             "RelayState" => &mut relay_state,
             _ => continue,
         };
@@ -39,8 +129,7 @@ fn parse(bytes: &[u8]) -> Result<AcsForm, String> {
             return Err(format!("the field {name} is there more than once"));
         }
     }
-    let saml_response = response.ok_or("there is no field SAMLResponse in the form")?;
-    Ok(AcsForm { saml_response, relay_state: relay_state.filter(|state| !state.is_empty()) })
+    Ok((response, request, relay_state.filter(|state| !state.is_empty())))
 }
 
 fn shown(text: &str) -> String {
@@ -49,7 +138,19 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use uuid::Uuid;
+
+    use super::{super::intake::Intake, *};
+    use crate::domain::id::ConnectionId;
+
+    async fn read_as(content_type: &str, body: Body) -> (Result<AcsForm, FormError>, usize) {
+        let intake = Intake::default();
+        let mut held = intake.enter(ConnectionId::new(Uuid::nil())).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+        let form = read(&headers, body, &mut held).await;
+        (form, intake.held())
+    }
 
     #[test]
     fn each_field_stands_in_the_form_once() {
@@ -62,14 +163,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_type_and_a_longer_body_are_refused() {
-        let mut headers = HeaderMap::new();
-        assert!(read(&headers, Body::from("SAMLResponse=a")).await.unwrap_err().contains("Content-Type"));
-        headers.insert(header::CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap());
-        assert!(read(&headers, Body::from("SAMLResponse=a")).await.is_err());
-        headers.insert(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8".parse().unwrap());
-        assert!(read(&headers, Body::from("SAMLResponse=a")).await.is_ok());
-        let long = format!("SAMLResponse={}", "a".repeat(MAX_BODY));
-        assert!(read(&headers, Body::from(long)).await.unwrap_err().contains("256 KiB"));
+    async fn of_another_type_nothing_is_read() {
+        for wrong in ["multipart/form-data; boundary=x", "text/plain", "application/x-www-form-urlencoded; charset=utf-16"] {
+            let (form, held) = read_as(wrong, Body::from("SAMLResponse=a")).await;
+            assert!(matches!(form, Err(FormError::Refused(_))), "{wrong}");
+            assert_eq!(held, Held::LEAST, "{wrong}");
+        }
+        assert!(read_as("application/x-www-form-urlencoded; charset=\"UTF-8\"", Body::from("SAMLResponse=a")).await.0.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_longer_body_is_refused_and_takes_no_room() {
+        for (length, fits) in [(MAX_BODY, true), (MAX_BODY + 1, false), (20_000_000, false)] {
+            let body = format!("SAMLResponse={}", "a".repeat(length - "SAMLResponse=".len()));
+            let (form, held) = read_as("application/x-www-form-urlencoded", Body::from(body)).await;
+            match form {
+                Ok(_) => assert_eq!((fits, held), (true, MAX_BODY)),
+                Err(error) => {
+                    assert_eq!(error, FormError::Refused("the body is longer than 256 KiB".to_owned()));
+                    assert_eq!((fits, held), (false, Held::LEAST));
+                }
+            }
+        }
     }
 }

@@ -4,9 +4,12 @@ mod acs;
 mod admit;
 mod browser;
 mod form;
+pub mod intake;
 mod login;
+pub mod logout;
 mod metadata;
 mod refusal;
+mod test;
 mod verify;
 
 use axum::http::Method;
@@ -24,6 +27,10 @@ pub fn routes() -> Routes {
         .add(Method::GET, "/connections/{slug}/saml/metadata", Entry::Open, metadata::get)
         .add(Method::GET, "/connections/{slug}/saml/login", Entry::Open, login::get)
         .add(Method::POST, "/connections/{slug}/saml/acs", Entry::Open, acs::post)
+        .add(Method::GET, "/connections/{slug}/saml/test", Entry::Open, test::begin)
+        .add(Method::GET, "/connections/{slug}/test-sign-ins/{id}", Entry::Session, test::page)
+        .add(Method::GET, "/connections/{slug}/saml/logout", Entry::Open, logout::get)
+        .add(Method::POST, "/connections/{slug}/saml/logout", Entry::Open, logout::post)
 }
 
 /// Our side of a connection, as the identity provider knows it.
@@ -32,13 +39,14 @@ pub struct Addresses {
     /// Also where the metadata is.
     pub entity_id: String,
     pub acs_url: String,
+    pub logout_url: String,
 }
 
 impl Addresses {
     #[must_use]
     pub fn of(public_url: &PublicUrl, slug: &Slug) -> Self {
         let below = |name: &str| public_url.join(&format!("/connections/{slug}/saml/{name}"));
-        Self { entity_id: below("metadata"), acs_url: below("acs") }
+        Self { entity_id: below("metadata"), acs_url: below("acs"), logout_url: below("logout") }
     }
 }
 

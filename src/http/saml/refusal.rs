@@ -5,7 +5,7 @@ use axum::{http::StatusCode, response::Response};
 
 use crate::{
     app::App,
-    db::sign_in::{SignInLogRow, SignInOutcome},
+    db::sign_in::{SignInLogRow, SignInOutcome, Why},
     domain::{
         actor::Occasion,
         connection::Connection,
@@ -20,18 +20,25 @@ use crate::{
 pub struct SignInRefusal {
     pub step: &'static str,
     pub message: String,
+    pub why: Why,
     pub account: Option<AccountId>,
 }
 
 impl SignInRefusal {
     pub fn new(step: &'static str, message: impl Into<String>) -> Self {
-        Self { step, message: message.into(), account: None }
+        Self { step, message: message.into(), why: Why { code: Some(step.to_owned()), ..Why::default() }, account: None }
     }
 }
 
 impl From<saml::Refusal> for SignInRefusal {
     fn from(refusal: saml::Refusal) -> Self {
-        Self::new(refusal.step.as_str(), refusal.to_string())
+        let why = Why {
+            code: Some(refusal.code().to_owned()),
+            expected: refusal.expected.clone(),
+            got: refusal.got.clone(),
+            cure: refusal.cure.map(str::to_owned),
+        };
+        Self { why, ..Self::new(refusal.step.as_str(), refusal.to_string()) }
     }
 }
 
@@ -52,6 +59,7 @@ pub fn refuse(app: &App, connection: &Connection, occasion: &mut Occasion, refus
         outcome: SignInOutcome::Refused,
         step: Some(refusal.step.to_owned()),
         message: refusal.message,
+        why: refusal.why,
         account: refusal.account,
     };
     app.sign_in_log.note(connection.tenant, row);

@@ -7,7 +7,7 @@ use crate::{
     domain::{connection::Connection, time::Timestamp},
     http::error::Problem,
     provision::sign_in::Claim,
-    saml::{self, Assertion, Party, Refusal},
+    saml::{self, Assertion, Party, Refusal, Work},
 };
 
 /// What a verified response says.
@@ -19,6 +19,7 @@ pub struct Verified {
 
 pub async fn verify(app: &App, connection: &Connection, saml_response: &str, now: Timestamp) -> Result<Verified, Failure> {
     let certificates = app.trusted.read(&app.db, connection).await?;
+    let own = app.own_keys.read(&app.db, &app.keys, connection).await?;
     let addresses = Addresses::of(&app.config.public_url, &connection.slug);
     let (connection, saml_response) = (connection.clone(), saml_response.to_owned());
     let work = move || {
@@ -29,8 +30,20 @@ pub async fn verify(app: &App, connection: &Connection, saml_response: &str, now
             certificates: &certificates,
             skew_secs: connection.saml.skew_secs,
             subject_from_attribute: connection.saml.subject_attribute.is_some(),
+            decryption_keys: &own.decrypting,
+            allow_cbc: connection.saml.allow_cbc,
+            authn_contexts: connection.saml.required_contexts(),
+            expired_certificate_days: connection.saml.expired_certificate_days,
         };
-        let assertion = saml::verify(&saml_response, &party, now)?;
+        let (judged, work) = Work::of(|| saml::verify(&saml_response, &party, now));
+        tracing::debug!(
+            saml.bytes = work.bytes,
+            saml.nodes = work.nodes,
+            saml.digests = work.digests,
+            saml.key_operations = work.key_operations,
+            "a response was judged"
+        );
+        let assertion = judged?;
         let claim = claim(&assertion, &connection)?;
         Ok::<_, Refusal>(Verified { assertion, claim })
     };

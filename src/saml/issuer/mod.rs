@@ -1,6 +1,7 @@
 //! A small identity provider's side: composes responses and signs them, for the demo on loopback, for tests and for benchmarks. It
 //! holds no session and asks nobody for a password; nothing of it takes part in verifying.
 
+mod encrypt;
 mod message;
 
 use std::io::Read as _;
@@ -8,49 +9,40 @@ use std::io::Read as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::read::DeflateDecoder;
 use openssl::{
-    asn1::Asn1Time,
-    bn::BigNum,
     ec::{Asn1Flag, EcGroup, EcKey},
     error::ErrorStack,
-    hash::MessageDigest,
     nid::Nid,
     pkey::{PKey, Private},
     rsa::Rsa,
-    x509::{X509, X509NameBuilder},
 };
 use quick_xml::escape::escape;
-use samael::crypto::{Crypto, CryptoError, CryptoProvider};
 
-pub use self::message::Message;
+pub use self::{
+    encrypt::{ContentCipher, Encryption, KeyTransport, Placement},
+    message::Message,
+};
 use super::{
-    certificate::{Certificate, CertificateError, Key},
+    certificate::Certificate,
     element::Ns,
+    key_pair::{KeyPair, KeyPairError},
     refusal::{Refusal, Step},
     scan::{self, Grammar},
+    sign::{self, SignError},
 };
 use crate::domain::time::Timestamp;
 
 /// A signing key with its self-signed certificate.
-#[derive(Clone)]
-pub struct IssuerKey {
-    key_der: Vec<u8>,
-    certificate: Certificate,
-}
-
-impl std::fmt::Debug for IssuerKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IssuerKey").field("certificate", &self.certificate.fingerprint()).finish_non_exhaustive()
-    }
-}
+#[derive(Debug, Clone)]
+pub struct IssuerKey(KeyPair);
 
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     #[error("openssl refused to make a key or certificate")]
     OpenSsl(#[from] ErrorStack),
     #[error("the issuer's certificate is unusable")]
-    Certificate(#[from] CertificateError),
-    #[error("the message could not be signed")]
-    Sign(#[from] CryptoError),
+    KeyPair(#[from] KeyPairError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
 }
 
 /// What of a message is signed.
@@ -67,37 +59,28 @@ const YEAR_SECS: i64 = 365 * 86_400;
 impl IssuerKey {
     /// A fresh RSA-2048 key; its certificate is valid for a year.
     pub fn rsa(common_name: &str, not_before: Timestamp) -> Result<Self, IssueError> {
-        Self::with(&PKey::from_rsa(Rsa::generate(2048)?)?, common_name, not_before)
+        Self::with(PKey::from_rsa(Rsa::generate(2048)?)?, common_name, not_before)
     }
 
     /// A fresh key on P-256; its certificate is valid for a year.
     pub fn ec(common_name: &str, not_before: Timestamp) -> Result<Self, IssueError> {
         let mut group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
         group.set_asn1_flag(Asn1Flag::NAMED_CURVE);
-        Self::with(&PKey::from_ec_key(EcKey::generate(&group)?)?, common_name, not_before)
+        Self::with(PKey::from_ec_key(EcKey::generate(&group)?)?, common_name, not_before)
     }
 
-    fn with(key: &PKey<Private>, common_name: &str, not_before: Timestamp) -> Result<Self, IssueError> {
-        let mut name = X509NameBuilder::new()?;
-        name.append_entry_by_nid(Nid::COMMONNAME, common_name)?;
-        let name = name.build();
-        let mut builder = X509::builder()?;
-        builder.set_version(2)?;
-        let serial = BigNum::from_dec_str(&not_before.millis().unsigned_abs().to_string())?.to_asn1_integer()?;
-        builder.set_serial_number(&serial)?;
-        builder.set_subject_name(&name)?;
-        builder.set_issuer_name(&name)?;
-        builder.set_pubkey(key)?;
-        let from = not_before.millis().div_euclid(1000);
-        builder.set_not_before(&*Asn1Time::from_unix(from)?)?;
-        builder.set_not_after(&*Asn1Time::from_unix(from + YEAR_SECS)?)?;
-        builder.sign(key, MessageDigest::sha256())?;
-        Ok(Self { key_der: key.private_key_to_der()?, certificate: Certificate::from_der(&builder.build().to_der()?)? })
+    fn with(key: PKey<Private>, common_name: &str, not_before: Timestamp) -> Result<Self, IssueError> {
+        Ok(Self(KeyPair::self_signed(key, common_name, not_before.millis().unsigned_abs(), not_before, YEAR_SECS)?))
     }
 
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+        self.0.certificate()
+    }
+
+    #[must_use]
+    pub fn pair(&self) -> &KeyPair {
+        &self.0
     }
 
     /// Metadata of an identity provider with this key, for connections of the demo and of tests.
@@ -113,7 +96,7 @@ impl IssuerKey {
 </md:EntityDescriptor>
 "#,
             entity_id = escape(entity_id),
-            certificate = self.certificate.to_base64(),
+            certificate = self.certificate().to_base64(),
             sso_url = escape(sso_url),
         )
     }
@@ -128,32 +111,35 @@ impl IssuerKey {
         if matches!(sign, Sign::Response | Sign::Both) { self.sign(&response, &message.response_id) } else { Ok(response) }
     }
 
+    /// As [`IssuerKey::issue`], with the assertion encrypted: what is signed of it is signed before, the Response after.
+    pub fn issue_encrypted(&self, message: &Message, sign: Sign, encryption: &Encryption) -> Result<String, IssueError> {
+        let mut assertion = message.assertion();
+        if matches!(sign, Sign::Assertion | Sign::Both) {
+            assertion = self.sign(&assertion, &message.assertion_id)?;
+        }
+        self.issue_around(message, sign, &assertion, encryption)
+    }
+
+    /// Encrypts these octets as the assertion of a message, and signs the Response if that is wanted.
+    pub fn issue_around(&self, message: &Message, sign: Sign, octets: &str, encryption: &Encryption) -> Result<String, IssueError> {
+        let response = message.response(&encryption.encrypted_assertion(octets)?);
+        if matches!(sign, Sign::Response | Sign::Both) { self.sign(&response, &message.response_id) } else { Ok(response) }
+    }
+
     /// Signs the root element, whose ID is given; the signature goes behind its Issuer.
     pub fn sign(&self, xml: &str, id: &str) -> Result<String, IssueError> {
-        const END_OF_ISSUER: &str = "</saml:Issuer>";
-        let at = xml.find(END_OF_ISSUER).map_or(0, |at| at + END_OF_ISSUER.len());
-        let with_template = format!("{}{}{}", &xml[..at], self.template(id), &xml[at..]);
-        self.sign_templated(&with_template)
+        Ok(sign::sign_xml(xml, id, &self.0)?)
     }
 
     /// Fills in the values of the first signature of a document.
-    pub(super) fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
-        let signed = Crypto::sign_xml(xml, &self.key_der)?;
-        // libxml2 writes an XML declaration, which has no place inside another document.
-        let body = signed.split_once("?>").map_or(signed.as_str(), |(_, body)| body);
-        Ok(body.trim().to_owned())
+    pub fn sign_templated(&self, xml: &str) -> Result<String, IssueError> {
+        Ok(sign::sign_templated(xml, &self.0)?)
     }
 
-    /// A signature without its values: they are filled in by xmlsec.
-    pub(super) fn template(&self, id: &str) -> String {
-        let method = match self.certificate.key() {
-            Key::Rsa { .. } => "rsa-sha256",
-            Key::Ec { .. } => "ecdsa-sha256",
-        };
-        format!(
-            r##"<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/><ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#{method}"/><ds:Reference URI="#{id}"><ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/></ds:Transforms><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/><ds:DigestValue></ds:DigestValue></ds:Reference></ds:SignedInfo><ds:SignatureValue></ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"##,
-            certificate = self.certificate.to_base64(),
-        )
+    /// A signature for the element of that ID, without its values: they are filled in by xmlsec.
+    #[must_use]
+    pub fn template(&self, id: &str) -> String {
+        sign::template(id, &self.0)
     }
 }
 
@@ -196,7 +182,7 @@ mod tests {
     fn a_key_does_not_print() {
         let key = IssuerKey::ec("idp.example", Timestamp::from_millis(0)).unwrap();
         let printed = format!("{key:?}");
-        assert!(printed.contains(key.certificate().fingerprint()) && !printed.contains("key_der"), "{printed}");
+        assert!(printed.contains(&key.certificate().fingerprint()[..16]) && !printed.contains("key:"), "{printed}");
     }
 
     #[test]
@@ -208,9 +194,10 @@ mod tests {
             acs_url: "https://sp.example/acs".to_owned(),
             name_id_format: None,
             force_authn: false,
+            authn_context: None,
             issue_instant: Timestamp::from_millis(0),
         };
-        let url = url::Url::parse(&sent.redirect_url(None)).unwrap();
+        let url = url::Url::parse(&sent.redirect_url(None, None).unwrap()).unwrap();
         let value = url.query_pairs().next().unwrap().1.into_owned();
         let read = ReceivedRequest::parse(&value).unwrap();
         assert_eq!(read, ReceivedRequest { id: sent.id, issuer: sent.issuer, acs_url: Some(sent.acs_url) });

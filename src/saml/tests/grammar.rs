@@ -99,7 +99,7 @@ fn bounds_hold_before_anything_is_built() {
 #[case("unexpected_attribute", " Version=", " xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:schemaLocation=\"x y\" Version=")]
 #[case("markup", "<saml:Issuer>", "<saml:Issuer><b/>")]
 #[case("issuer_format", "<saml:Issuer>", "<saml:Issuer Format=\"urn:oasis:names:tc:SAML:2.0:nameid-format:persistent\">")]
-#[case("encrypted_assertion", "<samlp:Status>", "<saml:EncryptedAssertion/><samlp:Status>")]
+#[case("missing_element", "<samlp:Status>", "<saml:EncryptedAssertion/><samlp:Status>")]
 #[case("missing_element", "<samlp:Status><samlp:StatusCode Value=\"urn:oasis:names:tc:SAML:2.0:status:Success\"/></samlp:Status>", "")]
 fn an_envelope_outside_the_grammar_is_refused(#[case] expected: &str, #[case] from: &str, #[case] to: &str) {
     let xml = RSA.issue(&message(), Sign::Assertion).unwrap();

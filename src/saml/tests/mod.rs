@@ -1,10 +1,14 @@
 //! Whole responses through `verify`: what must be accepted, what must be refused, each refusal beside an accepted control.
 
 mod accepted;
+mod bounded;
 mod conditions;
+mod encrypted;
+mod fuzz;
 mod grammar;
 mod robustness;
 mod signatures;
+mod vendors;
 
 use std::sync::LazyLock;
 
@@ -45,12 +49,22 @@ fn message() -> Message {
 }
 
 fn party(certificates: &[IdpCertificate]) -> Party<'_> {
-    Party { sp_entity_id: SP, acs_url: ACS, idp_entity_id: IDP, certificates, skew_secs: 60, subject_from_attribute: false }
+    Party {
+        sp_entity_id: SP,
+        acs_url: ACS,
+        idp_entity_id: IDP,
+        certificates,
+        skew_secs: 60,
+        subject_from_attribute: false,
+        decryption_keys: &[],
+        allow_cbc: false,
+        authn_contexts: &[],
+        expired_certificate_days: 14,
+    }
 }
 
 fn verify_at(xml: &str, certificates: &[IdpCertificate], now: Timestamp) -> Result<Assertion, Refusal> {
-    let party = Party { sp_entity_id: SP, acs_url: ACS, idp_entity_id: IDP, certificates, skew_secs: 60, subject_from_attribute: false };
-    super::verify(&STANDARD.encode(xml), &party, now)
+    super::verify(&STANDARD.encode(xml), &party(certificates), now)
 }
 
 fn verify(xml: &str) -> Result<Assertion, Refusal> {

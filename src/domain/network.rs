@@ -1,6 +1,8 @@
-//! An address range such as `10.0.0.0/8`, as `trusted_proxies` lists them.
+//! An address range such as `10.0.0.0/8`, as lists of trusted proxies and of admitted networks hold them.
 
 use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The addresses that share their first `bits` bits; a single address shares all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,18 @@ impl FromStr for Network {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

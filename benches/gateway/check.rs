@@ -1,0 +1,246 @@
+//! The permission check beside one indexed SELECT of the same driver: a tenant with 100,000 accounts of three assignments each, 2,000
+//! organizations on eight levels and 300 roles. In this process, without HTTP: what is compared is what asks the database.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rolegate::{
+    admin::check::{RuleNames, answer, permit},
+    db::{self, Db, PoolSize},
+    domain::{
+        actor::Actor,
+        assignment::{Holding, Origin, Reach},
+        catalogue::Permission,
+        id::{AccountId, AssignmentId, IdSource, OrganizationId, TenantId},
+        model::RoleModel,
+        name::{Slug, Title},
+        organization::Organization,
+        role::{ManagedGroups, ManagedRoles, Role},
+        time::Timestamp,
+    },
+    policy::{check::Question, preset::Preset},
+    provision::PublishedCache,
+};
+
+use crate::seed::{database, now};
+
+const ACCOUNTS: usize = 100_000;
+const ORGANIZATIONS: usize = 2_000;
+const ROLES: usize = 300;
+const ASSIGNMENTS: usize = 3;
+const BATCH: usize = 100;
+const ROUNDS: usize = 3_000;
+
+struct World {
+    db: Db,
+    tenant: TenantId,
+    accounts: Vec<AccountId>,
+    organizations: Vec<OrganizationId>,
+}
+
+pub async fn measure(engine: &str) {
+    eprintln!("== {engine}: permission checks");
+    let folder = tempfile::TempDir::new().unwrap();
+    let address = match engine {
+        "sqlite" => format!("sqlite://{}", folder.path().join("check.db").display()),
+        _ => database("rolegate_bench_check"),
+    };
+    let world = World::plant(&address).await;
+    let model = db::model::load_model(&world.db, world.tenant).await.unwrap();
+    let deepest = model.organizations.iter().map(|one| model.organizations.line(one.id).count()).max().unwrap();
+    assert_eq!(deepest, 8);
+    let (published, names) = (PublishedCache::default(), RuleNames::default());
+    // The first fills the cache of models.
+    world.ask(&model, &published, &names, 1, 0).await;
+    world.select(0).await;
+    let mut select = Duration::ZERO;
+    let mut one = Duration::ZERO;
+    let mut batch = Duration::ZERO;
+    // In turns, so that all three meet the same machine.
+    for n in 0..ROUNDS {
+        select += world.select(n).await;
+        one += world.ask(&model, &published, &names, 1, n).await;
+        if n.is_multiple_of(10) {
+            batch += world.ask(&model, &published, &names, BATCH, n).await;
+        }
+    }
+    let rounds = u32::try_from(ROUNDS).unwrap();
+    let (select, one, batch) = (select / rounds, one / rounds, batch / (rounds / 10));
+    let ratio = |time: Duration| time.as_secs_f64() / select.as_secs_f64();
+    println!(
+        "{engine}, one at a time: an indexed SELECT {select:?}; a check {one:?} = {:.2} of them (to reach: 3); {BATCH} checks {batch:?} = {:.2} (to reach: 10)",
+        ratio(one),
+        ratio(batch)
+    );
+    world.db.close().await;
+}
+
+impl World {
+    async fn plant(address: &str) -> Self {
+        let db = Db::open(address, PoolSize(4)).await.unwrap();
+        db.migrate().await.unwrap();
+        let mut ids = IdSource::new(now(), [43; 16]);
+        let at = now();
+        let tenant: TenantId = ids.make();
+        let preset = Preset::find("idaas").unwrap();
+        let made = preset.instantiate(|| ids.make());
+        let slug = |text: &str| Slug::parse(text).unwrap();
+        let title = |text: &str| Title::parse("name", text).unwrap();
+        let row = db::tenant::Tenant {
+            id: tenant,
+            slug: slug("bench"),
+            name: title("Bench"),
+            preset: preset.key.clone(),
+            preset_version: preset.version,
+            settings: made.settings,
+            model_version: 1,
+        };
+        let organizations: Vec<OrganizationId> = (0..ORGANIZATIONS).map(|_| ids.make()).collect();
+        let tree: Vec<_> = organizations
+            .iter()
+            .enumerate()
+            .map(|(n, id)| Organization {
+                id: *id,
+                parent: (n > 0).then(|| organizations[(n - 1) / 3]),
+                slug: slug(&format!("o{n}")),
+                name: title(&format!("O {n}")),
+            })
+            .collect();
+        let entities: Vec<_> = made.catalogue.iter().cloned().collect();
+        let mut roles = made.roles;
+        for n in roles.len()..ROLES {
+            let entity = &entities[n % entities.len()];
+            let permissions = [format!("{}:read", entity.key), "user_management:read".to_owned(), "organizations:*".to_owned()];
+            roles.push(custom(ids.make(), &format!("Role {n}"), &permissions));
+        }
+        let mut tx = db.begin().await.unwrap();
+        assert!(db::tenant::insert_tenant(&mut tx, &row, at).await.unwrap());
+        assert!(db::organization::insert_organizations(&mut tx, tenant, &tree, false, at).await.unwrap());
+        db::role::insert_entities(&mut tx, tenant, &entities).await.unwrap();
+        assert!(db::role::insert_roles(&mut tx, tenant, &roles, false, at).await.unwrap());
+        tx.commit().await.unwrap();
+        let accounts: Vec<AccountId> = (0..ACCOUNTS).map(|_| ids.make()).collect();
+        for (chunk, first) in accounts.chunks(1000).zip((0..).step_by(1000)) {
+            plant_accounts(&db, &mut ids, tenant, chunk, first, &roles, &organizations, at).await;
+        }
+        if !db.is_sqlite() {
+            let mut tx = db.begin().await.unwrap();
+            tx.query("analyze account").run().await.unwrap();
+            tx.query("analyze assignment").run().await.unwrap();
+            tx.query("analyze assignment_origin").run().await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        Self { db, tenant, accounts, organizations }
+    }
+
+    /// What a check cannot do without: one row by its key.
+    async fn select(&self, n: usize) -> Duration {
+        let account = self.accounts[n * 7919 % ACCOUNTS].to_string();
+        let begun = Instant::now();
+        let row: Option<(String,)> = self
+            .db
+            .query("select status from account where tenant = $1 and id = $2")
+            .bind(self.tenant.to_string())
+            .bind(account)
+            .optional()
+            .await
+            .unwrap();
+        let elapsed = begun.elapsed();
+        assert_eq!(row.unwrap().0, "active");
+        elapsed
+    }
+
+    async fn ask(&self, model: &RoleModel, published: &PublishedCache, names: &RuleNames, count: usize, n: usize) -> Duration {
+        let begun = Instant::now();
+        let asked: Vec<_> = (0..count)
+            .map(|k| {
+                let question = Question {
+                    entity: "user_management",
+                    action: "read",
+                    organization: self.organizations[(n + k) * 31 % ORGANIZATIONS],
+                    resource_scope: None,
+                };
+                permit(&Actor::HostOperator, model, self.accounts[(n + k) * 7919 % ACCOUNTS], &question).unwrap()
+            })
+            .collect();
+        let answers = answer(&self.db, published, names, self.tenant, &asked).await.unwrap();
+        let bytes = serde_json::to_vec(&answers).unwrap();
+        let elapsed = begun.elapsed();
+        assert!(answers.len() == count && !bytes.is_empty());
+        elapsed
+    }
+}
+
+fn custom(id: rolegate::domain::id::RoleId, name: &str, permissions: &[String]) -> Role {
+    Role {
+        id,
+        key: None,
+        name: Title::parse("role", name).unwrap(),
+        description: String::new(),
+        permissions: permissions.iter().map(|text| Permission::parse(text).unwrap()).collect(),
+        system: false,
+        owner_class: false,
+        root_only: false,
+        machine_only: false,
+        locked_fields: Vec::new(),
+        exclusive_family: None,
+        rank: 0,
+        managed_roles: ManagedRoles::All,
+        managed_groups: ManagedGroups::All,
+        auto_assign_on_join: false,
+        auto_assign_first_user: false,
+        scope_kind: None,
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one table of the world after the other")]
+async fn plant_accounts(
+    db: &Db,
+    ids: &mut IdSource,
+    tenant: TenantId,
+    accounts: &[AccountId],
+    first: usize,
+    roles: &[Role],
+    organizations: &[OrganizationId],
+    at: Timestamp,
+) {
+    let mut tx = db.begin().await.unwrap();
+    let mut query = tx.query_set(
+        "insert into account (tenant, id, user_name, user_name_key, kind, status, has_local_credential, from_file, created_at_ms, changed_at_ms)
+         values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)}",
+        accounts.len(),
+    );
+    for (account, n) in accounts.iter().zip(first..) {
+        let name = format!("person{n}@bench.example");
+        query = query.bind(tenant.to_string()).bind(account.to_string()).bind(name.clone()).bind(name).bind("human").bind("active");
+        query = query.bind(false).bind(false).bind(at.millis()).bind(at.millis());
+    }
+    query.run().await.unwrap();
+    let mut holdings: BTreeMap<AssignmentId, (AccountId, Holding)> = BTreeMap::new();
+    for (account, n) in accounts.iter().zip(first..) {
+        for k in 0..ASSIGNMENTS {
+            let holding = Holding {
+                role: roles[(n * 3 + k) % roles.len()].id,
+                organization: organizations[(n * 7 + k * 311) % organizations.len()],
+                resource_scope: None,
+                reach: Reach::Subtree,
+            };
+            holdings.insert(ids.make(), (*account, holding));
+        }
+    }
+    let rows: Vec<_> = holdings.iter().map(|(id, (account, holding))| (*id, *account, *holding)).collect();
+    db::assignment::insert_assignments(&mut tx, tenant, &rows, at).await.unwrap();
+    let origins: Vec<_> = holdings
+        .iter()
+        .map(|(id, (account, _))| db::assignment::NewOrigin {
+            assignment: *id,
+            account: *account,
+            origin: Origin::Manual { by: None },
+            may_delegate: false,
+        })
+        .collect();
+    db::assignment::insert_origins(&mut tx, tenant, &origins, at).await.unwrap();
+    tx.commit().await.unwrap();
+}

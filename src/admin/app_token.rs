@@ -1,0 +1,90 @@
+//! Tokens of applications behind the role store: made by an owner for one part of the tenant, expiring, reading only.
+
+use serde_json::json;
+
+use crate::{
+    db::{self, Db, DbError, app_token::AppTokenRow, audit::Entry},
+    domain::{
+        actor::Occasion,
+        id::{AppTokenId, TenantId},
+        name::Title,
+        secret::Secret,
+    },
+    keys,
+    policy::{access::Grant, action::ManageAppTokens},
+};
+
+/// How long a token lasts when nobody says, and at most.
+pub const TTL_SECS: i64 = 90 * 86_400;
+pub const MAX_TTL_SECS: i64 = 366 * 86_400;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppTokenError {
+    #[error("there is no such token")]
+    NotFound,
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Makes a token for the organization of the grant and what is below it; its secret is shown this once.
+pub async fn create(
+    grant: &Grant<ManageAppTokens>,
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    name: &Title,
+    ttl_secs: i64,
+    random: [u8; 32],
+) -> Result<(AppTokenRow, Secret<String>), AppTokenError> {
+    let secret = keys::app_token(random);
+    let row = AppTokenRow {
+        id: occasion.ids.make(),
+        tenant,
+        organization: grant.at(),
+        name: name.as_str().to_owned(),
+        created_by: grant.actor().account_id(),
+        created_at: occasion.now,
+        expires_at: occasion.now.plus_secs(ttl_secs),
+        revoked_at: None,
+        last_used_at: None,
+    };
+    let mut tx = db.begin().await?;
+    db::app_token::insert_app_token(&mut tx, &row, &keys::hash(secret.expose())).await?;
+    record(&mut tx, occasion, "app_token.created", &row).await?;
+    tx.commit().await?;
+    Ok((row, secret))
+}
+
+/// Of the grant's organization.
+pub async fn list(grant: &Grant<ManageAppTokens>, db: &Db, tenant: TenantId) -> Result<Vec<AppTokenRow>, DbError> {
+    let rows = db::app_token::list_app_tokens(db, tenant).await?;
+    Ok(rows.into_iter().filter(|row| row.organization == grant.at()).collect())
+}
+
+pub async fn find(db: &Db, tenant: TenantId, id: AppTokenId) -> Result<Option<AppTokenRow>, DbError> {
+    db::app_token::find_app_token(db, tenant, id).await
+}
+
+/// Ends it at once; one that was revoked before stays so.
+pub async fn revoke(
+    grant: &Grant<ManageAppTokens>,
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    id: AppTokenId,
+) -> Result<(), AppTokenError> {
+    let mut tx = db.begin().await?;
+    let row = db::app_token::find_app_token(&mut tx, tenant, id).await?;
+    let row = row.filter(|row| row.organization == grant.at()).ok_or(AppTokenError::NotFound)?;
+    if db::app_token::revoke_app_token(&mut tx, tenant, id, occasion.now).await? {
+        record(&mut tx, occasion, "app_token.revoked", &row).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn record(tx: &mut db::Tx, occasion: &mut Occasion, action: &'static str, row: &AppTokenRow) -> Result<(), DbError> {
+    let detail = json!({ "name": row.name, "organization": row.organization, "expires_at": row.expires_at.to_string() });
+    let entry = Entry { action, target_kind: "app_token", target_id: row.id.to_string(), detail };
+    db::audit::append(tx, row.tenant, occasion, &[entry]).await
+}

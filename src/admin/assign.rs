@@ -1,0 +1,78 @@
+//! Granting and withdrawing by people: one, or up to a thousand at a time, with a preview that is the same work, not committed.
+
+use crate::{
+    db::{self, Db, DbError},
+    domain::{actor::Occasion, id::TenantId},
+    provision::{
+        ProvisionError, PublishedCache,
+        assign::{self, Outcome, Request},
+    },
+};
+
+/// Lines of one request.
+pub const LINES: usize = 1000;
+
+/// How often a transaction is done again when another one was in the way.
+const ATTEMPTS: usize = 4;
+
+/// What is done with the lines that could be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Those that are refused are told, the others are written.
+    Each,
+    /// Nothing is written when one is refused.
+    Atomic,
+    /// Nothing is written.
+    Preview,
+}
+
+#[derive(Debug)]
+pub struct Done {
+    /// In the order of the lines.
+    pub outcomes: Vec<Outcome>,
+    pub written: bool,
+}
+
+/// Decides all lines in one transaction, each after what those before it changed. The right to each is asked line by line.
+pub async fn change(
+    db: &Db,
+    cache: &PublishedCache,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    requests: &[Request],
+    mode: Mode,
+) -> Result<Done, ProvisionError> {
+    let mut attempt = 1;
+    loop {
+        match once(db, cache, occasion, tenant, requests, mode).await {
+            Err(ProvisionError::Again) if attempt < ATTEMPTS => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn once(
+    db: &Db,
+    cache: &PublishedCache,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    requests: &[Request],
+    mode: Mode,
+) -> Result<Done, ProvisionError> {
+    let mut tx = db.begin().await?;
+    let version = db::tenant::find_model_version(&mut tx, tenant).await?;
+    let version = version.ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))?;
+    let model = cache.model(&mut tx, tenant, version).await?;
+    let decided = assign::decide(&mut tx, &model, occasion, requests).await?;
+    let keeps = match mode {
+        Mode::Each => true,
+        Mode::Atomic => decided.refused() == 0,
+        Mode::Preview => false,
+    };
+    if !keeps {
+        return Ok(Done { outcomes: decided.outcomes, written: false });
+    }
+    let outcomes = decided.write(&mut tx, &model, occasion).await?;
+    tx.commit().await?;
+    Ok(Done { outcomes, written: true })
+}

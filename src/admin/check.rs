@@ -1,0 +1,245 @@
+//! The permission check with the database beside it: who may ask, one statement for all that is asked, and answers in names.
+//!
+//! An answer is as new as the statement: the role model is cached by the version which that statement read, and read anew where it is
+//! another one, on every node.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::listing::{Origin, list_rule_names};
+use crate::{
+    db::{
+        self, Db, DbError,
+        check::{Facts, Giver},
+    },
+    domain::{
+        actor::Actor,
+        assignment::Assignment,
+        id::{AccountId, ConnectionId, OrganizationId, RuleId, ScopeId, TenantId},
+        model::RoleModel,
+    },
+    policy::{
+        access::{Denied, authorize_about},
+        check::{Decision, Holder, Question, decide},
+    },
+    provision::PublishedCache,
+};
+
+/// Questions in one request.
+pub const MOST: usize = 100;
+/// A model that changes between the two readings is read again so many times.
+const ROUNDS: usize = 8;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error("the tenant is not there")]
+    NotFound,
+    #[error("the tenant's roles and organizations are being changed; try again")]
+    Again,
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// A question that may be asked: only [`permit`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permitted {
+    account: AccountId,
+    entity: String,
+    action: String,
+    organization: OrganizationId,
+    resource_scope: Option<ScopeId>,
+}
+
+/// Whether the actor may ask this: about itself always, about others with the right to see who holds which role at the organization.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn permit(actor: &Actor, model: &RoleModel, account: AccountId, question: &Question) -> Result<Permitted, Denied> {
+    // What does not exist is asked at the root, so that nobody learns of a difference.
+    let known = model.organizations.find(question.organization).is_some();
+    let at = if known { question.organization } else { model.organizations.root() };
+    authorize_about(actor, model, account, at)?;
+    Ok(Permitted {
+        account,
+        entity: question.entity.to_owned(),
+        action: question.action.to_owned(),
+        organization: question.organization,
+        resource_scope: question.resource_scope,
+    })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Answer {
+    pub allowed: bool,
+    pub because: Because,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Because {
+    /// `granted`, or what is missing.
+    pub code: &'static str,
+    pub detail: String,
+    /// The one that allows it; in a refusal the one that lacks only what the code says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub assignment: Option<Named>,
+}
+
+/// An assignment in names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DecidingAssignment)]
+pub struct Named {
+    pub id: String,
+    pub role: String,
+    /// The slug.
+    pub organization: String,
+    pub reach: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub resource_scope: Option<String>,
+    pub origins: Vec<Origin>,
+}
+
+/// Answers in the order of the questions; all of them see one state of the database.
+pub async fn answer(
+    db: &Db,
+    published: &PublishedCache,
+    names: &RuleNames,
+    tenant: TenantId,
+    asked: &[Permitted],
+) -> Result<Vec<Answer>, CheckError> {
+    let accounts: BTreeSet<_> = asked.iter().map(|question| question.account).collect();
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (facts, model) = read(db, published, tenant, &accounts).await?;
+    let decided: Vec<_> = asked.iter().map(|question| (question, question.decide(&model, &facts))).collect();
+    let shown = decided.iter().filter_map(|(_, decision)| assignment_of(decision));
+    let rules = names.of(db, tenant, &facts.givers, shown).await?;
+    let naming = Naming { model: &model, givers: &facts.givers, rules: &rules };
+    Ok(decided.iter().map(|(question, decision)| naming.answer(question, decision)).collect())
+}
+
+/// The facts with the role model of the same moment.
+async fn read(
+    db: &Db,
+    published: &PublishedCache,
+    tenant: TenantId,
+    accounts: &BTreeSet<AccountId>,
+) -> Result<(Facts, Arc<RoleModel>), CheckError> {
+    for _ in 0..ROUNDS {
+        let facts = db::check::read_facts(db, tenant, accounts).await?.ok_or(CheckError::NotFound)?;
+        let model = published.model(db, tenant, facts.model_version).await?;
+        // A newer one was committed in between: what the accounts hold may have changed with it.
+        if model.version == facts.model_version {
+            return Ok((facts, model));
+        }
+    }
+    Err(CheckError::Again)
+}
+
+impl Permitted {
+    fn decide<'f>(&self, model: &RoleModel, facts: &'f Facts) -> Decision<'f> {
+        let holder = facts.accounts.get(&self.account).map(|facts| Holder { status: facts.status, assignments: &facts.assignments });
+        let question =
+            Question { entity: &self.entity, action: &self.action, organization: self.organization, resource_scope: self.resource_scope };
+        decide(model, holder, &question)
+    }
+}
+
+fn assignment_of<'a>(decision: &Decision<'a>) -> Option<&'a Assignment> {
+    match decision {
+        Decision::Allowed(because) => Some(because),
+        Decision::Denied { nearest, .. } => *nearest,
+    }
+}
+
+struct Naming<'n> {
+    model: &'n RoleModel,
+    givers: &'n BTreeMap<ConnectionId, Giver>,
+    rules: &'n HashMap<RuleId, String>,
+}
+
+impl Naming<'_> {
+    fn answer(&self, asked: &Permitted, decision: &Decision) -> Answer {
+        let assignment = assignment_of(decision).map(|held| self.named(held));
+        let because = match decision {
+            Decision::Allowed(_) => {
+                let by = assignment.as_ref().map_or_else(String::new, |held| format!("{} at {}", held.role, held.organization));
+                let detail = format!("{}:{} is among the permissions of {by}.", asked.entity, asked.action);
+                Because { code: "granted", detail, assignment }
+            }
+            Decision::Denied { why, .. } => Because { code: why.code(), detail: sentence(&why.to_string()), assignment },
+        };
+        Answer { allowed: decision.is_allowed(), because }
+    }
+
+    fn named(&self, held: &Assignment) -> Named {
+        let organization = self.model.organizations.find(held.holding.organization);
+        let origins = held.origins.iter().map(|row| Origin {
+            kind: row.origin.kind().to_owned(),
+            connection: row.origin.connection().map(|id| self.givers.get(&id).map_or_else(|| id.to_string(), |giver| giver.slug.clone())),
+            rule: row.origin.rule().map(|id| self.rules.get(&id).cloned().unwrap_or_else(|| id.to_string())),
+            by: row.origin.granted_by().map(|id| id.to_string()),
+            since: row.since.to_string(),
+        });
+        Named {
+            id: held.id.to_string(),
+            role: self.model.role(held.holding.role).map_or_else(String::new, |role| role.name.as_str().to_owned()),
+            organization: organization.map_or_else(String::new, |organization| organization.slug.as_str().to_owned()),
+            reach: held.holding.reach.as_str(),
+            resource_scope: held.holding.resource_scope.map(|id| id.to_string()),
+            origins: origins.collect(),
+        }
+    }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
+type Names = Arc<HashMap<RuleId, String>>;
+
+/// Names of rules, kept until a connection that gave something publishes anew.
+#[derive(Debug, Clone, Default)]
+pub struct RuleNames(Arc<RwLock<HashMap<TenantId, Kept>>>);
+
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    /// Of the mapping that each connection had published when this was read.
+    versions: BTreeMap<ConnectionId, i64>,
+    names: Names,
+}
+
+impl RuleNames {
+    async fn of<'a>(
+        &self,
+        db: &Db,
+        tenant: TenantId,
+        givers: &BTreeMap<ConnectionId, Giver>,
+        shown: impl Iterator<Item = &'a Assignment>,
+    ) -> Result<Names, DbError> {
+        let by_rules: BTreeSet<ConnectionId> = shown
+            .flat_map(|held| &held.origins)
+            .filter(|row| row.origin.rule().is_some())
+            .filter_map(|row| row.origin.connection())
+            .collect();
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned().unwrap_or_default();
+        let version = |id| givers.get(id).map(|giver: &Giver| giver.mapping_version);
+        if by_rules.iter().all(|id| kept.versions.get(id).copied() == version(id)) {
+            return Ok(kept.names);
+        }
+        let names = Arc::new(list_rule_names(db, tenant).await?);
+        let mut kept = Kept { names: names.clone(), versions: BTreeMap::new() };
+        kept.versions.extend(givers.iter().map(|(id, giver)| (*id, giver.mapping_version)));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, kept);
+        Ok(names)
+    }
+}

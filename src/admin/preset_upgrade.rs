@@ -1,0 +1,121 @@
+//! A tenant follows a newer version of its preset: planned first, then applied in one transaction.
+
+use serde_json::json;
+
+use super::model_change::ModelChange;
+use crate::{
+    db::{self, Db, DbError, tenant::Tenant},
+    domain::{actor::Occasion, id::TenantId},
+    keys,
+    policy::{
+        access::Grant,
+        action::UpdateSecuritySettings,
+        preset::Preset,
+        upgrade::{self, Refusal, Step},
+    },
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    #[error("the preset {0} is none of those that come with this version")]
+    UnknownPreset(String),
+    #[error("what would be done is no longer what was planned; plan again")]
+    PlanStale,
+    #[error("{}", refused(.0))]
+    Refused(Vec<Refusal>),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+fn refused(refusals: &[Refusal]) -> String {
+    let one = |refusal: &Refusal| format!("the role {:?} could not stand: {}", refusal.role.name.as_str(), refusal.fault);
+    let reasons: Vec<String> = refusals.iter().map(one).collect();
+    format!("{}; edit or delete the role first", reasons.join("; "))
+}
+
+/// What an upgrade comes to, or came to.
+#[derive(Debug)]
+pub struct Upgraded {
+    pub preset: String,
+    pub from: i64,
+    pub to: i64,
+    /// Names what was planned; `None` when there is nothing to do.
+    pub plan: Option<String>,
+    pub steps: Vec<Step>,
+    pub refusals: Vec<Refusal>,
+    pub applied: bool,
+}
+
+/// Plans, or does what was planned. `newest` is looked up by the tenant's preset.
+pub async fn upgrade<'p>(
+    grant: &Grant<UpdateSecuritySettings>,
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    newest: impl Fn(&str) -> Option<&'p Preset>,
+    planned: Option<&str>,
+) -> Result<Upgraded, UpgradeError> {
+    debug_assert_eq!(grant.actor(), &occasion.actor);
+    let mut change = ModelChange::begin(db, tenant).await?;
+    let row = db::tenant::find_tenant(&mut change.tx, tenant).await?.ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))?;
+    let preset = newest(&row.preset).ok_or_else(|| UpgradeError::UnknownPreset(row.preset.clone()))?;
+    let mut upgraded = Upgraded {
+        preset: row.preset.clone(),
+        from: row.preset_version,
+        to: preset.version.max(row.preset_version),
+        plan: None,
+        steps: Vec::new(),
+        refusals: Vec::new(),
+        applied: false,
+    };
+    if preset.version <= row.preset_version {
+        return if planned.is_some() { Err(UpgradeError::PlanStale) } else { Ok(upgraded) };
+    }
+    let comparison = upgrade::compare(&change.model, preset, || occasion.ids.make());
+    let plan = token(&row, preset, &comparison.steps, &comparison.refusals);
+    upgraded.steps.clone_from(&comparison.steps);
+    upgraded.refusals.clone_from(&comparison.refusals);
+    upgraded.plan = Some(plan.clone());
+    let Some(planned) = planned else { return Ok(upgraded) };
+    if planned != plan {
+        return Err(UpgradeError::PlanStale);
+    }
+    if !comparison.refusals.is_empty() {
+        return Err(UpgradeError::Refused(comparison.refusals));
+    }
+    write(&mut change, occasion, row, preset, comparison).await?;
+    let detail = json!({ "preset": upgraded.preset, "from": upgraded.from, "to": upgraded.to, "steps": upgraded.steps });
+    change.note("preset.upgraded", "tenant", &tenant, detail);
+    change.commit(occasion).await?;
+    Ok(Upgraded { applied: true, ..upgraded })
+}
+
+async fn write(
+    change: &mut ModelChange,
+    occasion: &Occasion,
+    row: Tenant,
+    preset: &Preset,
+    comparison: upgrade::Upgrade,
+) -> Result<(), UpgradeError> {
+    let tenant = row.id;
+    db::role::insert_entities(&mut change.tx, tenant, &comparison.entities).await?;
+    db::role::delete_entities(&mut change.tx, tenant, &comparison.removed_entities).await?;
+    // As many as a preset has, and those that people made and that lose what is gone.
+    for role in &comparison.changed_roles {
+        if !db::role::update_role(&mut change.tx, tenant, role).await? {
+            return Err(UpgradeError::PlanStale);
+        }
+    }
+    if !db::role::insert_roles(&mut change.tx, tenant, &comparison.new_roles, false, occasion.now).await? {
+        return Err(UpgradeError::PlanStale);
+    }
+    db::tenant::update_tenant(&mut change.tx, &Tenant { preset_version: preset.version, settings: comparison.settings, ..row }).await?;
+    Ok(())
+}
+
+fn token(row: &Tenant, preset: &Preset, steps: &[Step], refusals: &[Refusal]) -> String {
+    let steps = serde_json::to_string(steps).expect("steps are text");
+    let refused: Vec<String> = refusals.iter().map(|refusal| refusal.role.id.to_string()).collect();
+    let key = format!("rolegate/1 upgrade {} {} {}", row.id, row.preset_version, preset.version);
+    keys::hash(&format!("{key}\n{steps}\n{}", refused.join("\n")))
+}

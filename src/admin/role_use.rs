@@ -1,0 +1,204 @@
+//! What holds on to a role: who has it, and the rules and default mappings that name it; and the way to let go: its holders are moved to
+//! another role, then it is deleted.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{
+    model_change::ModelChange,
+    role::{RoleError, locked, remove},
+};
+use crate::{
+    db::{self, Db, DbError, Tx, assignment_list::ListedAssignment},
+    domain::{
+        actor::Occasion,
+        id::{AccountId, RoleId, TenantId},
+        model::RoleModel,
+        role::Role,
+    },
+    keys,
+    policy::{access::Grant, action::DeleteRoles, mapping::Mapping, places::Places, role_change, rule::Effect},
+    provision::{
+        Precondition,
+        assign::{self, Outcome, Request, Wish},
+    },
+};
+
+/// Holders that are named one by one; the count has all of them.
+const NAMED: i64 = 100;
+/// Assignments that one move takes along.
+pub const MOVED: i64 = 5000;
+
+/// What holds on to a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    #[serde(skip)]
+    role: String,
+    /// Assignments, all of them.
+    pub assignments: i64,
+    /// The first ones.
+    pub holders: Vec<Holder>,
+    /// Connections whose default mapping names it, by slug.
+    pub defaults: Vec<String>,
+    pub rules: Vec<NamedRule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    pub account: AccountId,
+    pub user_name: String,
+    /// The slug.
+    pub organization: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NamedRule {
+    /// The slug.
+    pub connection: String,
+    pub rule: String,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut reasons = Vec::new();
+        if self.assignments > 0 {
+            let names: Vec<&str> = self.holders.iter().take(5).map(|holder| holder.user_name.as_str()).collect();
+            let more = if self.holders.len() > names.len() || self.assignments > NAMED { " and others" } else { "" };
+            reasons.push(format!("{} assignments hold it ({}{more})", self.assignments, names.join(", ")));
+        }
+        reasons.extend(self.rules.iter().map(|rule| format!("the rule \"{}\" of {} grants it", rule.rule, rule.connection)));
+        reasons.extend(self.defaults.iter().map(|connection| format!("the default mapping of {connection} gives it")));
+        let lever = "change the rules and defaults that name it, and move its holders to another role";
+        write!(f, "the role {:?} is in use: {}; {lever}", self.role, reasons.join("; "))
+    }
+}
+
+/// Where published mappings name a role.
+#[derive(Debug, Default)]
+pub struct Mappings {
+    defaults: Vec<String>,
+    rules: Vec<NamedRule>,
+}
+
+impl Mappings {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.defaults.is_empty() && self.rules.is_empty()
+    }
+}
+
+pub async fn find_mappings(tx: &mut Tx, model: &RoleModel, role: RoleId) -> Result<Mappings, DbError> {
+    let mut found = Mappings::default();
+    let published = db::listing::list_published_mappings::<Mapping>(&mut *tx, model.tenant).await?;
+    if published.is_empty() {
+        return Ok(found);
+    }
+    let connections = db::connection::list_connections(&mut *tx, model.tenant).await?;
+    for row in connections {
+        let connection = row.connection.slug.to_string();
+        let Some((_, mapping)) = published.iter().find(|(id, _)| *id == row.connection.id) else { continue };
+        if mapping.default.roles.contains(&role) {
+            found.defaults.push(connection.clone());
+        }
+        let names = |effect: &Effect| match effect {
+            Effect::Grant { role: named, .. } | Effect::Exclude { role: named, .. } => *named == role,
+            Effect::DenySignIn { .. } | Effect::SetHomeOrganization { .. } | Effect::SetKind(_) => false,
+        };
+        let rules = mapping.rules.iter().filter(|rule| rule.effects.iter().any(names));
+        found.rules.extend(rules.map(|rule| NamedRule { connection: connection.clone(), rule: rule.name.clone() }));
+    }
+    Ok(found)
+}
+
+pub(super) async fn read(db: &Db, model: &RoleModel, role: &Role, named: Mappings) -> Result<Usage, DbError> {
+    let rows = holders(db, model.tenant, role.id, NAMED).await?;
+    let assignments = db::assignment_list::count_assignments(db, model.tenant, role.id).await?;
+    let holder = |row: ListedAssignment| Holder { account: row.account, user_name: row.user_name, organization: row.organization_slug };
+    let holders = rows.into_iter().map(holder).collect();
+    Ok(Usage { role: role.name.to_string(), assignments, holders, defaults: named.defaults, rules: named.rules })
+}
+
+async fn holders(db: &Db, tenant: TenantId, role: RoleId, limit: i64) -> Result<Vec<ListedAssignment>, DbError> {
+    let asked = db::assignment_list::Asked { places: Some(&Places::Everywhere), role: Some(role), ..db::assignment_list::Asked::default() };
+    db::assignment_list::list_assignments(db, tenant, &asked, None, limit).await
+}
+
+/// Holders move to another role, and the role goes.
+#[derive(Debug)]
+pub struct Replacement {
+    /// Names what was planned: applied only while it is still the same.
+    pub plan: String,
+    pub moves: Vec<Move>,
+    pub applied: bool,
+}
+
+/// One assignment that becomes one of the other role.
+#[derive(Debug)]
+pub struct Move {
+    pub holding: ListedAssignment,
+    /// Of the grant, or of the withdrawal where that is what is refused.
+    pub outcome: Outcome,
+}
+
+/// Plans the move, or does what was planned. Grants and withdrawals are decided as if each were asked for by itself.
+pub async fn replace(
+    grant: &Grant<DeleteRoles>,
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    (id, by): (RoleId, RoleId),
+    planned: Option<&str>,
+) -> Result<Replacement, RoleError> {
+    debug_assert_eq!(grant.actor(), &occasion.actor);
+    let mut change = ModelChange::begin(db, tenant).await?;
+    let row = locked(&mut change, id, Precondition::None).await?;
+    role_change::may_edit(&row.role)?;
+    if id == by || change.model.role(by).is_none() {
+        return Err(RoleError::NotFound);
+    }
+    let named = find_mappings(&mut change.tx, &change.model, id).await?;
+    if !named.is_empty() {
+        return Err(RoleError::InUse(Box::new(read(db, &change.model, &row.role, named).await?)));
+    }
+    let held = holders(db, tenant, id, MOVED).await?;
+    let requests: Vec<Request> = held.iter().flat_map(|held| requests(held, id, by)).collect();
+    let decided = assign::decide(&mut change.tx, &change.model, occasion, &requests).await?;
+    let refused = decided.refused();
+    let outcomes = decided.outcomes.clone();
+    let of = |pair: &[Outcome]| pair.iter().find(|outcome| matches!(outcome, Outcome::Refused(_))).unwrap_or(&pair[0]).clone();
+    let moves: Vec<Move> = held.into_iter().zip(outcomes.chunks(2)).map(|(holding, pair)| Move { holding, outcome: of(pair) }).collect();
+    let plan = token(id, by, row.version, &moves);
+    let Some(planned) = planned else { return Ok(Replacement { plan, moves, applied: false }) };
+    if planned != plan {
+        return Err(RoleError::PlanStale);
+    }
+    if refused > 0 {
+        return Err(RoleError::InUse(Box::new(read(db, &change.model, &row.role, named).await?)));
+    }
+    decided.write(&mut change.tx, &change.model, occasion).await?;
+    remove(&mut change, db, &row.role).await?;
+    change.commit(occasion).await?;
+    Ok(Replacement { plan, moves, applied: true })
+}
+
+fn requests(held: &ListedAssignment, from: RoleId, to: RoleId) -> [Request; 2] {
+    let holding = |role| crate::domain::assignment::Holding {
+        role,
+        organization: held.organization,
+        resource_scope: held.resource_scope,
+        reach: held.reach,
+    };
+    let may_delegate = held.origins.iter().any(|origin| origin.may_delegate);
+    [
+        Request { account: held.account, holding: holding(to), wish: Wish::Grant { may_delegate } },
+        Request { account: held.account, holding: holding(from), wish: Wish::Revoke },
+    ]
+}
+
+/// The same moves with the same outcomes of the same version give the same token.
+fn token(id: RoleId, by: RoleId, version: i64, moves: &[Move]) -> String {
+    let refused = |one: &Move| matches!(one.outcome, Outcome::Refused(_));
+    let lines: Vec<String> = moves.iter().map(|one| format!("{} {}", one.holding.id, refused(one))).collect();
+    keys::hash(&format!("rolegate/1 replace {id} {by} {version}\n{}", lines.join("\n")))
+}

@@ -1,0 +1,80 @@
+//! `rolegate audit archive`
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufReader, BufWriter},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    admin::archive,
+    cli::{Context, Failure, Output, find_tenant, plan::correlation},
+    db::seal::{ChainKey, Head},
+    domain::{actor::Actor, id::TenantId, time::Timestamp},
+};
+
+#[derive(Debug, Args)]
+pub struct Archive {
+    /// Rows older than this time, up to the first that is not: 2026-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    before: Timestamp,
+    /// Where they go; a file that is there already is left alone
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Which tenant, where there are several
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<String>,
+}
+
+impl Archive {
+    pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
+        let json = context.json;
+        let app = context.open().await?;
+        let tenant = find_tenant(&app.db, self.tenant.as_deref()).await?;
+        app.seal(tenant.id).await;
+        let key = app.keys.chain();
+        let failed = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", self.out.display()));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.out).map_err(|error| failed(&error))?;
+        let mut to = BufWriter::new(file);
+        let archived = archive::write(&app.db, tenant.id, tenant.slug.as_str(), &key, self.before, &mut to).await?;
+        to.into_inner().map_err(|error| failed(&error))?.sync_all().map_err(|error| failed(&error))?;
+        if archived.rows() == 0 {
+            std::fs::remove_file(&self.out).map_err(|error| failed(&error))?;
+            return output.line(format!("{}: no row is older than {}", tenant.slug, self.before));
+        }
+        // Nothing is pruned before the file was read back.
+        let written = archive::read(&key, tenant.id, archived.from.clone(), open(&self.out)?)?;
+        if written != *archived.last() {
+            return Err(failed(&"what was written does not read back; nothing was pruned"));
+        }
+        let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
+        let pruned = archive::prune(&app.db, tenant.id, &key, &mut occasion, &archived).await?;
+        app.seal(tenant.id).await;
+        let (first, last) = (archived.from.number + 1, archived.last().number);
+        if json {
+            return output.json(&json!({ "tenant": tenant.slug, "first": first, "last": last, "rows": pruned, "file": self.out }));
+        }
+        output.line(format!("{}: rows {first} to {last} are in {} and out of the database", tenant.slug, self.out.display()))
+    }
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, Failure> {
+    File::open(path).map(BufReader::new).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+}
+
+/// Follows the chain through archives, which must end where the database goes on.
+pub(super) fn verify(key: &ChainKey, tenant: TenantId, archives: &[PathBuf], anchor: &Head) -> Result<(), Failure> {
+    let mut head = Head::none();
+    for path in archives {
+        head = archive::read(key, tenant, head, open(path)?).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    }
+    if head == *anchor {
+        return Ok(());
+    }
+    let (ends, begins) = (head.number, anchor.number + 1);
+    Err(Failure::new(format!("the archives end at number {ends}, and the database begins at {begins}: give all archives, in their order")))
+}

@@ -1,0 +1,105 @@
+//! Tokens by which applications read the role store; only their hashes are here.
+
+use super::{
+    column,
+    engine::{Db, DbError, Target, Tx},
+};
+use crate::domain::{
+    id::{AccountId, AppTokenId, OrganizationId, TenantId},
+    time::Timestamp,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppTokenRow {
+    pub id: AppTokenId,
+    pub tenant: TenantId,
+    /// It looks here and below.
+    pub organization: OrganizationId,
+    pub name: String,
+    /// `None`: the operator of the host.
+    pub created_by: Option<AccountId>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    tenant: String,
+    organization: String,
+    name: String,
+    created_by: Option<String>,
+    created_at_ms: i64,
+    expires_at_ms: i64,
+    revoked_at_ms: Option<i64>,
+    last_used_at_ms: Option<i64>,
+}
+
+impl Row {
+    fn read(self) -> Result<AppTokenRow, DbError> {
+        Ok(AppTokenRow {
+            id: column::id("an application token's id", &self.id)?,
+            tenant: column::id("an application token's tenant", &self.tenant)?,
+            organization: column::id("an application token's organization", &self.organization)?,
+            name: self.name,
+            created_by: column::optional_id("an application token's author", self.created_by.as_deref())?,
+            created_at: Timestamp::from_millis(self.created_at_ms),
+            expires_at: Timestamp::from_millis(self.expires_at_ms),
+            revoked_at: column::time(self.revoked_at_ms),
+            last_used_at: column::time(self.last_used_at_ms),
+        })
+    }
+}
+
+pub async fn insert_app_token(tx: &mut Tx, row: &AppTokenRow, hash: &str) -> Result<(), DbError> {
+    let sql = "insert into app_token (tenant, id, organization, hash, name, created_by, created_at_ms, expires_at_ms)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    tx.query(sql)
+        .bind(row.tenant.to_string())
+        .bind(row.id.to_string())
+        .bind(row.organization.to_string())
+        .bind(hash.to_owned())
+        .bind(row.name.as_str())
+        .bind(row.created_by.map(|account| account.to_string()))
+        .bind(row.created_at.millis())
+        .bind(row.expires_at.millis())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// The token that counts now; it says itself whose it is.
+pub async fn find_bearer(db: &Db, hash: &str, now: Timestamp) -> Result<Option<AppTokenRow>, DbError> {
+    let sql = "select id, tenant, organization, name, created_by, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms
+        from app_token where hash = $1 and expires_at_ms > $2 and revoked_at_ms is null";
+    db.query(sql).bind(hash.to_owned()).bind(now.millis()).optional::<Row>().await?.map(Row::read).transpose()
+}
+
+/// All of a tenant, in the order of their making.
+pub async fn list_app_tokens(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<AppTokenRow>, DbError> {
+    let sql = "select id, tenant, organization, name, created_by, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms
+        from app_token where tenant = $1 order by id";
+    source.into().query(sql).bind(tenant.to_string()).all::<Row>().await?.into_iter().map(Row::read).collect()
+}
+
+pub async fn find_app_token(source: impl Into<Target<'_>>, tenant: TenantId, id: AppTokenId) -> Result<Option<AppTokenRow>, DbError> {
+    let sql = "select id, tenant, organization, name, created_by, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms
+        from app_token where tenant = $1 and id = $2";
+    source.into().query(sql).bind(tenant.to_string()).bind(id.to_string()).optional::<Row>().await?.map(Row::read).transpose()
+}
+
+/// False when it is not there, or revoked already.
+pub async fn revoke_app_token(tx: &mut Tx, tenant: TenantId, id: AppTokenId, now: Timestamp) -> Result<bool, DbError> {
+    let sql = "update app_token set revoked_at_ms = $3 where tenant = $1 and id = $2 and revoked_at_ms is null";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(now.millis()).run().await? == 1)
+}
+
+/// At most once a minute.
+pub async fn mark_app_token_used(db: &Db, tenant: TenantId, id: AppTokenId, now: Timestamp) -> Result<(), DbError> {
+    let sql = "update app_token set last_used_at_ms = $3
+        where tenant = $1 and id = $2 and (last_used_at_ms is null or last_used_at_ms <= $3 - 60000)";
+    db.query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(now.millis()).run().await?;
+    Ok(())
+}

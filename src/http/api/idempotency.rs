@@ -1,0 +1,177 @@
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a POST that a client sends again under the same key is done once and
+//! answered twice. Keys are a caller's own, for one route, for a day.
+//!
+//! The key is taken before the work begins and never done under it again: when the process ends between the work and the keeping of its
+//! answer, who asks again is told that nobody knows how it ended. Only successes are kept: a refusal changed nothing, so its key is free.
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    db::{
+        DbError,
+        idempotency::{self, Slot},
+    },
+    domain::time::Timestamp,
+    http::{
+        BODY_LIMIT,
+        caller::api::ChangingCaller,
+        error::{Kind, Problem},
+        routes::Routes,
+    },
+    keys,
+};
+
+pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+/// Headers that are answered again.
+const KEPT: [HeaderName; 4] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG, header::CACHE_CONTROL];
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// So long a request can be under way; statements of the database end before.
+const UNDER_WAY_SECS: i64 = 60;
+const LONGEST_KEY: usize = 255;
+
+/// What the layer works with.
+#[derive(Debug, Clone)]
+pub struct Once {
+    app: App,
+    paths: Arc<HashSet<String>>,
+}
+
+impl Once {
+    pub fn new(app: App, routes: &Routes) -> Self {
+        let documented = routes.table().iter().filter_map(|listed| listed.documented.as_ref());
+        let taking = documented.filter(|documented| documented.operation.takes_idempotency_key());
+        Self { app, paths: Arc::new(taking.map(|documented| documented.operation.path.to_owned()).collect()) }
+    }
+
+    /// The route and the key of a request that is to be made once.
+    fn asked(&self, request: &Request) -> Option<(String, HeaderValue)> {
+        let path = request.extensions().get::<MatchedPath>()?.as_str();
+        let key = request.headers().get(HEADER)?;
+        (request.method() == Method::POST && self.paths.contains(path)).then(|| (format!("POST {path}"), key.clone()))
+    }
+}
+
+/// An answer as it is kept, sealed.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// Around all routes; it stands aside unless a key was sent to a route that takes one.
+pub async fn once(State(once): State<Once>, request: Request, next: Next) -> Response {
+    let Some((route, key)) = once.asked(&request) else { return next.run(request).await };
+    match work(&once.app, route, &key, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into(),
+    }
+}
+
+async fn work(app: &App, route: String, key: &HeaderValue, request: Request, next: Next) -> Result<Response, Problem> {
+    let key = read_key(key)?;
+    let (mut parts, body) = request.into_parts();
+    let ChangingCaller(caller) = ChangingCaller::from_request_parts(&mut parts, app).await?;
+    let body = to_bytes(body, BODY_LIMIT).await;
+    let body =
+        body.map_err(|_| Problem::new(Kind::TooLarge, "too_large", "The body is larger than 1 MiB, or ended before it was complete."))?;
+    let slot = Slot { tenant: caller.tenant, caller: caller.actor.id().unwrap_or_default(), route, key };
+    let (digest, now) = (digest(&parts, &body), app.now());
+    if !idempotency::take(&app.db, &slot, &digest, now, now.plus_secs(-idempotency::TTL_SECS)).await? {
+        return repeat(app, &slot, &digest, now).await;
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    Ok(settle(app, &slot, response).await?)
+}
+
+fn read_key(sent: &HeaderValue) -> Result<String, Problem> {
+    let key = sent.to_str().unwrap_or_default().trim().trim_matches('"');
+    if (1..=LONGEST_KEY).contains(&key.len()) {
+        return Ok(key.to_owned());
+    }
+    let detail = format!("Idempotency-Key has 1 to {LONGEST_KEY} visible characters; a new UUID for each request is a good one.");
+    Err(Problem::invalid("idempotency_key", detail).at("Idempotency-Key"))
+}
+
+/// What was asked: the address with its parameters, and the body.
+fn digest(parts: &Parts, body: &Bytes) -> String {
+    let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
+    keys::hash(&format!("{}\n{}", keys::hash(address), keys::hash_bytes(body)))
+}
+
+/// The answer to a request whose key was seen before.
+async fn repeat(app: &App, slot: &Slot, digest: &str, now: Timestamp) -> Result<Response, Problem> {
+    let in_progress =
+        || Problem::conflict("idempotency_in_progress", "A request with this Idempotency-Key is under way; ask again in a moment.");
+    let Some(earlier) = idempotency::find(&app.db, slot).await? else { return Err(in_progress()) };
+    if earlier.digest != digest {
+        let detail = "This Idempotency-Key was used for another request within the last day; make a new one.";
+        return Err(Problem::unprocessable("idempotency_key_reused", detail).at("Idempotency-Key"));
+    }
+    let kept = earlier.answer.and_then(|sealed| app.keys.unseal(&purpose(slot), &sealed));
+    match kept.and_then(|plain| serde_json::from_slice::<Kept>(&plain).ok()) {
+        Some(kept) => Ok(replay(kept)),
+        None if now < Timestamp::from_millis(earlier.created_at_ms).plus_secs(UNDER_WAY_SECS) => Err(in_progress()),
+        None => {
+            let detail =
+                "Nobody knows how the first request with this Idempotency-Key ended: look whether it was done, then use a new key.";
+            Err(Problem::conflict("idempotency_unknown", detail))
+        }
+    }
+}
+
+fn replay(kept: Kept) -> Response {
+    let mut response = (StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK), kept.body).into_response();
+    // A body that is a text was given a type.
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    for (name, value) in kept.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// Keeps the answer of what was done; gives the key back when nothing was.
+async fn settle(app: &App, slot: &Slot, response: Response) -> Result<Response, DbError> {
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        // Whether it was done before it broke, nobody knows.
+        return Ok(response);
+    }
+    if !response.status().is_success() {
+        idempotency::release(&app.db, slot).await?;
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let kept =
+        Kept { status: parts.status.as_u16(), headers: kept_headers(&parts.headers), body: String::from_utf8_lossy(&body).into_owned() };
+    let plain = serde_json::to_vec(&kept).expect("texts can be written as JSON");
+    let sealed = app.keys.seal(&purpose(slot), app.random.bytes(), &plain);
+    if let Err(error) = idempotency::keep(&app.db, slot, &sealed).await {
+        // It was done: the answer stands, only its repetition is lost.
+        tracing::warn!(%error, "the answer to a request with an Idempotency-Key was not kept");
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let kept = KEPT.iter().filter_map(|name| Some((name.as_str().to_owned(), headers.get(name)?.to_str().ok()?.to_owned())));
+    kept.collect()
+}
+
+/// A sealed answer opens in its own slot only.
+fn purpose(slot: &Slot) -> String {
+    format!("idempotent answer {} {} {} {}", slot.tenant, slot.caller, slot.route, slot.key)
+}

@@ -1,0 +1,145 @@
+//! Members of an organization, and whose home it is.
+
+use axum::{
+    Json,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    extract::{Body, Path, Query},
+    organizations::{find, store},
+    paging::{Page, PageParameters, Paged},
+    value::Moment,
+};
+use crate::{
+    admin::member::{self, MemberError},
+    db::membership::{MemberRow, MembershipStatus},
+    domain::id::AccountId,
+    http::{
+        caller::api::{Caller, ChangingCaller},
+        error::Problem,
+        operation::Operation,
+        routes::Routes,
+    },
+    policy::action::{ReadAccounts, UpdateAccounts},
+    provision::{ProvisionError, membership::Standing},
+};
+
+const PATH: &str = "/api/v1/organizations/{slug}/members";
+const ONE: &str = "/api/v1/organizations/{slug}/members/{id}";
+
+pub fn routes() -> Routes {
+    Routes::chapter(
+        "Members",
+        "Who takes part in an organization. One of them may be an account's home. What somebody may do is said by assignments, which may \
+         stand at any organization.",
+    )
+    .document(
+        Operation::get(PATH, "List the members of an organization")
+            .needs::<ReadAccounts>()
+            .pages::<PageParameters>()
+            .answers::<Paged<Shown>>(StatusCode::OK, "A page of members"),
+        list,
+    )
+    .document(
+        Operation::put(ONE, "Make somebody a member, or change what they are there")
+            .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization.")
+            .needs::<UpdateAccounts>()
+            .takes::<Put>()
+            .answers::<Shown>(StatusCode::OK, "The member")
+            .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
+            .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_eligible"]),
+        put,
+    )
+    .document(
+        Operation::delete(ONE, "End a membership")
+            .about("Assignments stay as they are.")
+            .needs::<UpdateAccounts>()
+            .answers_nothing("It is ended")
+            .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
+            .refuses(StatusCode::CONFLICT, &["home_organization"]),
+        remove,
+    )
+}
+
+impl From<MemberError> for Problem {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::NotFound | MemberError::Provision(ProvisionError::NotFound) => Self::not_found(),
+            MemberError::Denied(denied) => Self::denied(denied),
+            MemberError::IsHome => Self::conflict("home_organization", format!("{error}.")),
+            MemberError::Provision(ProvisionError::Ineligible(why)) => {
+                let detail = format!("The account holds a role that it could not hold from this home: {why}. Revoke it first.");
+                Self::unprocessable("not_eligible", detail).at("home")
+            }
+            MemberError::Provision(ProvisionError::Db(error)) => error.into(),
+            MemberError::Provision(ProvisionError::Again) => Self::unavailable("The account is being changed; try again."),
+            MemberError::Provision(error) => Self::internal(&error),
+        }
+    }
+}
+
+async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<PageParameters>) -> Result<Response, Problem> {
+    let grant = caller.authorize_at::<ReadAccounts>(find(&caller, &slug)?.id)?;
+    let page = Page::<AccountId>::read(&caller, &format!("members of {}", grant.at()), &sent.into(), &[])?;
+    let rows = member::list(&grant, store(&caller), page.after, page.ask()).await?;
+    let body = page.finish(&caller, rows, |row| row.account, Shown::from);
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = MemberPut)]
+#[serde(deny_unknown_fields, default)]
+struct Put {
+    /// `active` or `inactive`: whether they take part for the time being. It is told to applications and takes no right away.
+    #[schema(value_type = Option<String>)]
+    status: Option<MembershipStatus>,
+    /// Whether the organization is the account's home.
+    home: Option<bool>,
+}
+
+async fn put(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, AccountId)>, body: Body) -> Result<Response, Problem> {
+    let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
+    let sent: Put = body.read_or_default()?;
+    let standing = Standing { status: sent.status, home: sent.home };
+    let (row, _) = member::put(&caller.model, caller.db(), &mut caller.occasion(), grant.at(), id, standing).await?;
+    caller.committed();
+    Ok(Json(Shown::from(row)).into_response())
+}
+
+async fn remove(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, AccountId)>) -> Result<Response, Problem> {
+    let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
+    member::remove(&caller.model, caller.db(), &mut caller.occasion(), grant.at(), id).await?;
+    caller.committed();
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Member)]
+struct Shown {
+    account: AccountId,
+    user_name: String,
+    display_name: Option<String>,
+    /// `active` or `inactive`.
+    #[schema(value_type = String)]
+    status: MembershipStatus,
+    /// Whether the organization is the account's home.
+    home: bool,
+    since: Moment,
+}
+
+impl From<MemberRow> for Shown {
+    fn from(row: MemberRow) -> Self {
+        Self {
+            account: row.account,
+            user_name: row.user_name,
+            display_name: row.display_name,
+            status: row.status,
+            home: row.home,
+            since: row.since.into(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Reads the metadata of identity providers from the addresses that owners named, when it is due: as often as it says, at least daily,
+//! and later each time after a failure. Of several nodes one reads it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{JobError, report, told};
+use crate::{
+    admin::metadata::{Changes, reading},
+    app::App,
+    db::idp_metadata,
+    domain::actor::Actor,
+};
+
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// For so long no other node reads what this one is about to.
+const CLAIM_SECS: i64 = 300;
+
+pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = told(&mut stop) => return,
+        }
+        report("metadata", round(&app).await);
+    }
+}
+
+/// Reads all that is due.
+pub async fn round(app: &App) -> Result<(), JobError> {
+    for row in idp_metadata::list_due(&app.db, app.now()).await? {
+        if !idp_metadata::claim(&app.db, &row, app.now().plus_secs(CLAIM_SECS)).await? {
+            continue;
+        }
+        let mut occasion = app.occasion(Actor::System, "metadata");
+        if reading::read(&app.db, &app.outbound, &row, &mut occasion).await?.is_ok_and(|changes| changes != Changes::default()) {
+            app.committed.notify_one();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Where an actor may do something: what lists show them, and what concerns the whole tenant.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{actor::Actor, capability::Capability, id::OrganizationId, model::RoleModel};
+
+use super::{
+    access::{Denied, Grant, authorize, opening, opens},
+    action::Action,
+    permission::{Verdict, acts_at, is_listed},
+};
+
+/// Organizations in which something is permitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Places {
+    /// The whole tenant, and what belongs to no organization.
+    Everywhere,
+    Only(BTreeSet<OrganizationId>),
+}
+
+impl Places {
+    #[must_use]
+    pub fn contains(&self, at: OrganizationId) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::Only(places) => places.contains(&at),
+        }
+    }
+
+    /// Whether it reaches somebody at home there; whoever has no home is the whole tenant's.
+    #[must_use]
+    pub fn reaches(&self, home: Option<OrganizationId>) -> bool {
+        match (self, home) {
+            (Self::Everywhere, _) => true,
+            (Self::Only(places), Some(home)) => places.contains(&home),
+            (Self::Only(_), None) => false,
+        }
+    }
+}
+
+/// The organizations in which the actor may do `A`.
+///
+/// # Errors
+/// When it is nowhere: with the reason at the root.
+pub fn places<A: Action>(actor: &Actor, model: &RoleModel) -> Result<Places, Denied> {
+    let Actor::Account(account) = actor else {
+        return authorize::<A>(actor, model, model.organizations.root()).map(|_| Places::Everywhere);
+    };
+    let opening: Vec<_> = account
+        .assignments
+        .iter()
+        .filter(|held| held.holding.resource_scope.is_none() && opens(model, held, A::CAPABILITY) == Verdict::Allowed)
+        .collect();
+    let root = model.organizations.root();
+    let deepest = model.organizations.iter().map(|organization| organization.id);
+    if opening.iter().any(|held| held.holding.organization == root && held.holding.reach == crate::domain::assignment::Reach::Subtree) {
+        return Ok(Places::Everywhere);
+    }
+    let places: BTreeSet<_> = deepest.filter(|at| opening.iter().any(|held| acts_at(model, held, *at, None))).collect();
+    if places.is_empty() {
+        Err(authorize::<A>(actor, model, root).err().unwrap_or(Denied::RootOnly { capability: A::CAPABILITY }))
+    } else {
+        Ok(Places::Only(places))
+    }
+}
+
+/// The right to do what concerns the whole tenant, such as changing a role: it is an authority at the root alone.
+///
+/// # Errors
+/// With the reason; who holds the right below the root, or none there where the tenant does such things at the root only, is told so.
+pub fn authorize_for_tenant<A: Action>(actor: &Actor, model: &RoleModel) -> Result<Grant<A>, Denied> {
+    let root = model.organizations.root();
+    let refused = match authorize::<A>(actor, model, root) {
+        Ok(grant) => return Ok(grant),
+        Err(refused) => refused,
+    };
+    let Actor::Account(account) = actor else { return Err(refused) };
+    let below = account.assignments.iter().filter(|held| held.holding.organization != root && held.holding.resource_scope.is_none());
+    let named_below = below.clone().any(|held| matches!(opens(model, held, A::CAPABILITY), Verdict::Allowed | Verdict::RootOnly));
+    if named_below || (below.count() == account.assignments.len() && is_done_at_the_root(model, A::CAPABILITY)) {
+        return Err(Denied::RootOnly { capability: A::CAPABILITY });
+    }
+    Err(refused)
+}
+
+/// Whether every pair that opens the capability is one of the tenant's root-only actions.
+fn is_done_at_the_root(model: &RoleModel, capability: Capability) -> bool {
+    let mut pairs = opening(model, capability).peekable();
+    pairs.peek().is_some() && pairs.all(|(entity, action)| is_listed(model, &model.settings.root_only_actions, entity, action))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::assignment::{Holding, Reach},
+        policy::{
+            action::{CreateRoles, ReadAccounts, ReadRoles, RotateCertificates, UpdateRoles},
+            fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
+        },
+    };
+
+    fn set(places: &[u128]) -> Places {
+        Places::Only(places.iter().map(|place| id(*place)).collect())
+    }
+
+    #[test]
+    fn places_are_those_that_some_role_reaches() {
+        let model = tenant("dashboard", vec![]);
+        let editor = role_id(&model, "Editor - Users");
+        let of = |held: Vec<Holding>| places::<ReadAccounts>(&person(by_hand(held)), &model);
+        assert_eq!(of(vec![holding(editor, ROOT)]).unwrap(), Places::Everywhere);
+        assert_eq!(of(vec![holding(editor, EU)]).unwrap(), set(&[EU, EU_WEST]));
+        let here = |at| Holding { reach: Reach::Organization, ..holding(editor, at) };
+        assert_eq!(of(vec![here(ROOT), here(US)]).unwrap(), set(&[ROOT, US]));
+        assert_eq!(of(vec![holding(role_id(&model, "Editor - Connections"), ROOT)]).unwrap_err().code(), "not_permitted");
+        assert!(of(vec![in_scope(editor, EU, 600)]).is_err());
+        assert_eq!(places::<RotateCertificates>(&Actor::HostOperator, &model).unwrap(), Places::Everywhere);
+        assert!(places::<ReadAccounts>(&Actor::System, &model).is_err());
+        assert!(set(&[EU]).reaches(Some(id(EU))) && !set(&[EU]).reaches(None) && Places::Everywhere.reaches(None));
+    }
+
+    #[test]
+    fn what_concerns_the_whole_tenant_is_done_at_the_root() {
+        let roles =
+            vec![custom_role(900, "Partner admin", &["users:*", "administrator_roles:*"]), custom_role(901, "Partner", &["users:*"])];
+        let model = tenant("delegated-user-management", roles);
+        let may = |role: u128, at| authorize_for_tenant::<CreateRoles>(&person(by_hand([holding(id(role), at)])), &model);
+        assert!(may(900, ROOT).is_ok());
+        assert_eq!(may(900, EU).unwrap_err().code(), "root_only");
+        assert_eq!(may(901, EU).unwrap_err().code(), "root_only");
+        assert_eq!(may(901, ROOT).unwrap_err().code(), "not_permitted");
+        let model = tenant(
+            "idaas",
+            vec![custom_role(900, "Role desk", &["roles_management:*"]), custom_role(901, "Users", &["user_management:*"])],
+        );
+        let may =
+            |role: u128, at| authorize_for_tenant::<UpdateRoles>(&person(by_hand([holding(id(role), at)])), &model).map(|grant| grant.at());
+        assert_eq!(may(900, EU).unwrap_err().code(), "root_only", "a role belongs to the tenant");
+        assert_eq!(may(901, EU).unwrap_err().code(), "not_permitted");
+        assert_eq!(may(900, ROOT).unwrap(), id(ROOT));
+        assert!(
+            places::<ReadRoles>(&person(by_hand([holding(id(900), EU)])), &model).is_ok(),
+            "to look at roles it is enough to hold it anywhere"
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! A tenant and a newer version of its preset: what follows the preset, what stays, and what stands in the way.
+//!
+//! The catalogue, the system roles and what ties settings to the catalogue follow; roles that people may edit and everything else that
+//! a tenant may set stay as they are.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::domain::{
+    catalogue::{Catalogue, Entity},
+    id::RoleId,
+    model::{RoleModel, Settings},
+    role::Role,
+};
+
+use super::{
+    invariant::{self, RoleFault},
+    preset::Preset,
+};
+
+/// What an upgrade comes to.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    pub settings: Settings,
+    /// New ones, and those that differ.
+    pub entities: Vec<Entity>,
+    pub removed_entities: Vec<String>,
+    pub new_roles: Vec<Role>,
+    pub changed_roles: Vec<Role>,
+    pub steps: Vec<Step>,
+    /// Roles that could not stand under the new catalogue: nothing is applied while there is one.
+    pub refusals: Vec<Refusal>,
+}
+
+/// One difference, in words that people and programs read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// `entity`, `role` or `settings`.
+    pub kind: &'static str,
+    /// `added`, `changed` or `removed`.
+    pub change: &'static str,
+    pub name: String,
+    pub what: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub role: Role,
+    pub fault: RoleFault,
+}
+
+/// Compares a tenant with its preset; new ids are the caller's.
+#[must_use]
+pub fn compare(model: &RoleModel, preset: &Preset, mut new_id: impl FnMut() -> RoleId) -> Upgrade {
+    let of_preset = |key: &str| model.roles().find(|role| role.key.as_deref() == Some(key)).map(|role| role.id);
+    let ids: Vec<RoleId> = preset.roles.iter().map(|role| of_preset(&role.key).unwrap_or_else(&mut new_id)).collect();
+    let mut next = ids.into_iter();
+    let instance = preset.instantiate(|| next.next().expect("an id was found or made for every role of the preset"));
+    let mut upgrade = Upgrade {
+        settings: settings(&model.settings, &instance.settings),
+        entities: Vec::new(),
+        removed_entities: Vec::new(),
+        new_roles: Vec::new(),
+        changed_roles: Vec::new(),
+        steps: Vec::new(),
+        refusals: Vec::new(),
+    };
+    upgrade.compare_settings(&model.settings);
+    upgrade.compare_entities(&model.catalogue, &instance.catalogue);
+    for role in instance.roles {
+        upgrade.compare_role(model, role);
+    }
+    upgrade.check_others(model, &instance.catalogue);
+    upgrade
+}
+
+/// What depends on the catalogue goes with it.
+fn settings(tenants: &Settings, presets: &Settings) -> Settings {
+    Settings {
+        gate: presets.gate.clone(),
+        owner_only: presets.owner_only.clone(),
+        root_only_actions: presets.root_only_actions.clone(),
+        externally_managed: presets.externally_managed.clone(),
+        scope_kinds: presets.scope_kinds.clone(),
+        ..tenants.clone()
+    }
+}
+
+impl Upgrade {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn step(&mut self, kind: &'static str, change: &'static str, name: impl Into<String>, what: Vec<String>) {
+        self.steps.push(Step { kind, change, name: name.into(), what });
+    }
+
+    fn compare_settings(&mut self, before: &Settings) {
+        let after = self.settings.clone();
+        let fields = [
+            ("gate", before.gate != after.gate),
+            ("owner_only", before.owner_only != after.owner_only),
+            ("root_only_actions", before.root_only_actions != after.root_only_actions),
+            ("externally_managed", before.externally_managed != after.externally_managed),
+            ("scope_kinds", before.scope_kinds != after.scope_kinds),
+        ];
+        for (field, _) in fields.into_iter().filter(|(_, differs)| *differs) {
+            self.step("settings", "changed", field, Vec::new());
+        }
+    }
+
+    fn compare_entities(&mut self, before: &Catalogue, after: &Catalogue) {
+        for entity in after.iter() {
+            let what = match before.find(&entity.key) {
+                None => None,
+                Some(known) if known == entity => continue,
+                Some(known) => Some(entity_differences(known, entity)),
+            };
+            let change = if what.is_none() { "added" } else { "changed" };
+            self.step("entity", change, &entity.key, what.unwrap_or_default());
+            self.entities.push(entity.clone());
+        }
+        for gone in before.iter().filter(|entity| after.find(&entity.key).is_none()) {
+            self.step("entity", "removed", &gone.key, Vec::new());
+            self.removed_entities.push(gone.key.clone());
+        }
+    }
+
+    fn compare_role(&mut self, model: &RoleModel, role: Role) {
+        match model.role(role.id) {
+            None if model.role_named(role.name.as_str()).is_some_and(|other| other.key.is_none()) => {
+                // A name that people gave meanwhile: the preset's role comes under a name that is free.
+                let name = crate::domain::name::Title::parse("name", &format!("{} (preset)", role.name));
+                let role = Role { name: name.unwrap_or_else(|_| role.name.clone()), ..role };
+                self.step("role", "added", role.name.as_str(), vec!["its name was taken by a role of this tenant".to_owned()]);
+                self.new_roles.push(role);
+            }
+            None => {
+                self.step("role", "added", role.name.as_str(), Vec::new());
+                self.new_roles.push(role);
+            }
+            Some(known) if role.system && *known != role => {
+                self.step("role", "changed", role.name.as_str(), role_differences(known, &role));
+                self.changed_roles.push(role);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Roles that stay: what they name may be gone.
+    fn check_others(&mut self, model: &RoleModel, catalogue: &Catalogue) {
+        let followed: BTreeSet<RoleId> = self.changed_roles.iter().map(|role| role.id).collect();
+        for role in model.roles().filter(|role| !followed.contains(&role.id)) {
+            let gone = |pair: &&crate::domain::catalogue::Permission| catalogue.resolve(pair).next().is_none();
+            let lost: Vec<_> = role.permissions.iter().filter(gone).cloned().collect();
+            let kept = Role { permissions: role.permissions.iter().filter(|pair| !gone(pair)).cloned().collect(), ..role.clone() };
+            if let Err(fault) = invariant::check_role(&kept, catalogue, &self.settings) {
+                self.refusals.push(Refusal { role: role.clone(), fault });
+            } else if !lost.is_empty() {
+                let what = lost.iter().map(|pair| format!("{pair} is gone from the catalogue")).collect();
+                self.step("role", "changed", role.name.as_str(), what);
+                self.changed_roles.push(kept);
+            }
+        }
+    }
+}
+
+fn entity_differences(before: &Entity, after: &Entity) -> Vec<String> {
+    let gone = before.actions.iter().filter(|action| !after.actions.contains(action)).map(|action| format!("-{action}"));
+    let new = after.actions.iter().filter(|action| !before.actions.contains(action)).map(|action| format!("+{action}"));
+    let opens = (before.opens != after.opens).then(|| "what it opens".to_owned());
+    gone.chain(new).chain(opens).collect()
+}
+
+fn role_differences(before: &Role, after: &Role) -> Vec<String> {
+    let gone = before.permissions.difference(&after.permissions).map(|pair| format!("-{pair}"));
+    let new = after.permissions.difference(&before.permissions).map(|pair| format!("+{pair}"));
+    let fields = super::role_change::changed(before, after).into_iter().filter(|field| *field != "permissions").map(str::to_owned);
+    gone.chain(new).chain(fields).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::fixture::{custom_role, id, tenant};
+
+    fn newer(change: impl FnOnce(&mut Value)) -> Preset {
+        let text = std::fs::read_to_string(format!("{}/presets/idaas.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let mut file: Value = serde_json::from_str(&text).unwrap();
+        file["version"] = json!(2);
+        change(&mut file);
+        Preset::parse(&file.to_string()).unwrap()
+    }
+
+    fn upgraded(preset: &Preset, roles: Vec<Role>) -> Upgrade {
+        let mut next = 800;
+        compare(&tenant("idaas", roles), preset, || {
+            next += 1;
+            id(next)
+        })
+    }
+
+    fn remove_entity(file: &mut Value, key: &str) {
+        file["entities"].as_array_mut().unwrap().retain(|entity| entity["key"] != key);
+    }
+
+    #[test]
+    fn the_same_preset_is_no_upgrade() {
+        assert!(upgraded(&newer(|_| {}), vec![]).is_empty());
+    }
+
+    #[test]
+    fn system_roles_and_the_catalogue_follow_and_what_people_made_stays() {
+        let preset = newer(|file| {
+            let auditor = file["roles"].as_array_mut().unwrap().iter_mut().find(|role| role["key"] == "auditor").unwrap();
+            auditor["permissions"] = json!(["user_management:read"]);
+            let users = file["entities"].as_array_mut().unwrap().iter_mut().find(|entity| entity["key"] == "user_management").unwrap();
+            users["actions"].as_array_mut().unwrap().push(json!("merge"));
+            let copy = json!({"key": "new_things", "name": "New things", "category": "General", "description": "x", "actions": ["read"], "scope_kind": "organization"});
+            file["entities"].as_array_mut().unwrap().push(copy);
+        });
+        let own = custom_role(900, "Own", &["user_management:*"]);
+        let upgrade = upgraded(&preset, vec![own]);
+        let steps: Vec<_> = upgrade.steps.iter().map(|step| format!("{} {} {}", step.kind, step.change, step.name)).collect();
+        assert_eq!(steps, ["entity added new_things", "entity changed user_management", "role changed Auditor"]);
+        assert_eq!(upgrade.steps[1].what, ["+merge"]);
+        assert_eq!(upgrade.steps[2].what, ["-*:read", "+user_management:read"]);
+        assert_eq!(upgrade.changed_roles.len(), 1);
+        assert!(upgrade.refusals.is_empty());
+    }
+
+    #[test]
+    fn a_role_that_would_lose_its_last_permission_stands_in_the_way() {
+        let preset = newer(|file| remove_entity(file, "webhooks_management"));
+        let last = custom_role(900, "Hooks", &["webhooks_management:*"]);
+        let some = custom_role(901, "Mixed", &["webhooks_management:read", "user_management:read"]);
+        let upgrade = upgraded(&preset, vec![last, some]);
+        assert_eq!(upgrade.refusals.iter().map(|refusal| refusal.role.name.as_str()).collect::<Vec<_>>(), ["Hooks"]);
+        assert_eq!(upgrade.refusals[0].fault, RoleFault::NoPermission);
+        let mixed = upgrade.changed_roles.iter().find(|role| role.name.as_str() == "Mixed").unwrap();
+        assert_eq!(mixed.permissions.len(), 1);
+        assert_eq!(upgrade.removed_entities, ["webhooks_management"]);
+    }
+
+    #[test]
+    fn a_new_role_of_the_preset_takes_no_name_from_people() {
+        let preset = newer(|file| {
+            let mut role = file["roles"][1].clone();
+            role["key"] = json!("marketing");
+            role["name"] = json!("Marketing");
+            file["roles"].as_array_mut().unwrap().push(role);
+        });
+        assert_eq!(upgraded(&preset, vec![]).new_roles[0].name.as_str(), "Marketing");
+        let taken = upgraded(&preset, vec![custom_role(900, "MARKETING", &["user_management:read"])]);
+        assert_eq!(taken.new_roles[0].name.as_str(), "Marketing (preset)");
+    }
+}

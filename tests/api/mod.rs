@@ -1,0 +1,7 @@
+//! What every route of the API has in common: its document, its refusals, requests that are made once, pages, versions.
+
+mod audit;
+mod common;
+mod document;
+mod once;
+mod tokens;

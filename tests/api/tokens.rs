@@ -1,0 +1,204 @@
+//! Bearers of the API: of people, made from their sessions, and of applications.
+
+use axum::http::{Method, StatusCode};
+use rolegate::db;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::common::{CERTIFICATES, house, person, send};
+use crate::{
+    authz::people::{holder, model, tenant},
+    common::{
+        engines::Engine,
+        installation::{Answer, Browser, Gateway},
+    },
+};
+
+const TOKENS: &str = "/api/v1/tokens";
+const APP_TOKENS: &str = "/api/v1/app-tokens";
+
+async fn make(browser: &mut Browser<'_>, path: &str, body: &Value) -> Value {
+    let made = browser.post_json(path, body).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    made.json()
+}
+
+async fn with(gateway: &Gateway, token: &Value, method: Method, path: &str, body: &str) -> Answer {
+    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+    gateway.browser().send(method, path, &[("authorization", &bearer), ("content-type", "application/json")], body.into()).await
+}
+
+async fn get(gateway: &Gateway, token: &Value, path: &str) -> Answer {
+    with(gateway, token, Method::GET, path, "").await
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_token_does_what_its_owner_may_do_or_less(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let all = make(&mut owner, TOKENS, &json!({ "name": "script" })).await;
+    assert!(all["token"].as_str().unwrap().starts_with("rg_api_") && all["permissions"] == Value::Null);
+    let few = make(&mut owner, TOKENS, &json!({ "name": "reader", "permissions": ["certificates.read", "audit.read"] })).await;
+    assert_eq!(few["permissions"], json!(["certificates.read", "audit.read"]));
+
+    assert_eq!(get(&gateway, &all, CERTIFICATES).await.status, StatusCode::OK);
+    // No token against forgery: browsers do not send bearers by themselves.
+    let client = "{\"name\": \"Okta\"}";
+    let clients = "/api/v1/connections/acme-okta/oauth-clients";
+    assert_eq!(with(&gateway, &all, Method::POST, clients, client).await.status, StatusCode::CREATED);
+    assert_eq!(get(&gateway, &few, CERTIFICATES).await.status, StatusCode::OK);
+    let refused = with(&gateway, &few, Method::POST, clients, client).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "not_in_token"));
+
+    // A bearer decides alone, whatever cookies come along.
+    let mixed = owner.send(Method::GET, CERTIFICATES, &[("authorization", "Bearer rg_api_x")], Vec::new()).await;
+    assert_eq!(mixed.status, StatusCode::UNAUTHORIZED);
+    // Tokens are made from sessions alone, and open no page.
+    let again = with(&gateway, &all, Method::POST, TOKENS, "{\"name\": \"x\"}").await;
+    assert_eq!((again.status, again.code().as_str()), (StatusCode::FORBIDDEN, "session_required"));
+    let me = gateway.browser().send(Method::GET, "/me", &[("authorization", "Bearer x"), ("accept", "application/json")], Vec::new()).await;
+    assert_eq!(me.status, StatusCode::UNAUTHORIZED);
+
+    let secret: Option<(i64,)> = gateway.app.db.query("select count(*) from api_token where hash like 'rg_%'").optional().await.unwrap();
+    assert_eq!(secret, Some((0,)));
+    assert_eq!(gateway.count("select count(*) from audit where action = 'api_token.created'").await, 2);
+    for (body, status, code) in [
+        (json!({ "name": "" }), StatusCode::BAD_REQUEST, "name"),
+        (json!({ "name": "x", "ttl_secs": 0 }), StatusCode::BAD_REQUEST, "ttl_secs"),
+        (json!({ "name": "x", "ttl_secs": 43_201 }), StatusCode::BAD_REQUEST, "ttl_secs"),
+        (json!({ "name": "x", "permissions": ["everything"] }), StatusCode::BAD_REQUEST, "body"),
+    ] {
+        let answer = owner.post_json(TOKENS, &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{body}");
+    }
+    let mut member = person(&gateway, "Organization Member").await;
+    let beyond = member.post_json(TOKENS, &json!({ "name": "x", "permissions": ["certificates.rotate"] })).await;
+    assert_eq!((beyond.status, beyond.code().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "not_held"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_token_ends_by_itself_by_revocation_and_with_its_session(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let brief = make(&mut owner, TOKENS, &json!({ "name": "brief", "ttl_secs": 60 })).await;
+    let lasting = make(&mut owner, TOKENS, &json!({ "name": "lasting" })).await;
+    let revoked = make(&mut owner, TOKENS, &json!({ "name": "revoked" })).await;
+    let path = format!("{TOKENS}/{}", revoked["id"].as_str().unwrap());
+    assert_eq!(send(&mut owner, Method::DELETE, &path, &[], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(send(&mut owner, Method::DELETE, &path, &[], "").await.status, StatusCode::NO_CONTENT, "twice is once");
+    assert_eq!(get(&gateway, &revoked, TOKENS).await.status, StatusCode::UNAUTHORIZED);
+    gateway.app.clock.advance_secs(60);
+    assert_eq!(get(&gateway, &brief, TOKENS).await.status, StatusCode::UNAUTHORIZED);
+    let listed = get(&gateway, &lasting, TOKENS).await.json();
+    let names: Vec<_> = listed["tokens"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 3);
+    assert!(!listed.to_string().contains("rg_api_"));
+    let browser = &mut owner.clone();
+    assert_eq!(send(browser, Method::POST, "/logout", &[("accept", "application/json")], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&gateway, &lasting, TOKENS).await.status, StatusCode::UNAUTHORIZED, "signed out is signed out");
+    assert_eq!(gateway.count("select count(*) from api_token").await, 0);
+}
+
+#[rstest]
+#[tokio::test]
+async fn tokens_of_others_are_seen_and_revoked_by_who_may(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut member = person(&gateway, "Organization Member").await;
+    let token = make(&mut member, TOKENS, &json!({ "name": "mine" })).await;
+    let account: Option<(String,)> = gateway.app.db.query("select account from api_token").optional().await.unwrap();
+    let of = format!("{TOKENS}?account={}", account.unwrap().0);
+    let path = format!("{TOKENS}/{}", token["id"].as_str().unwrap());
+    let mut other = person(&gateway, "Organization Member").await;
+    assert_eq!(other.get_json(&of).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(send(&mut other, Method::DELETE, &path, &[], "").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(get(&gateway, &token, TOKENS).await.status, StatusCode::OK);
+
+    let mut owner = person(&gateway, "Organization Owner").await;
+    assert_eq!(owner.get_json(&of).await.json()["tokens"][0]["name"], "mine");
+    assert_eq!(send(&mut owner, Method::DELETE, &path, &[], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&gateway, &token, TOKENS).await.status, StatusCode::UNAUTHORIZED);
+    let nobody = format!("{TOKENS}?account=01900000-0000-7000-8000-000000000001");
+    assert_eq!(owner.get_json(&nobody).await.status, StatusCode::NOT_FOUND);
+
+    let strange = model(&gateway, gateway.apply(&tenant("other", "owner-member")).await.tenant).await;
+    let mut stranger = holder(&gateway, &strange, Some("Organization Owner")).await;
+    assert_eq!(stranger.get_json(&of).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(send(&mut stranger, Method::DELETE, &path, &[], "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[rstest]
+#[tokio::test]
+async fn deactivating_an_account_ends_its_tokens_in_the_same_transaction(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut member = person(&gateway, "Organization Member").await;
+    let token = make(&mut member, TOKENS, &json!({ "name": "mine" })).await;
+    let row: Option<(String, String)> = gateway.app.db.query("select tenant, account from api_token").optional().await.unwrap();
+    let (tenant, account) = row.unwrap();
+    let (tenant, account) = (tenant.parse_id(), account.parse_id());
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    // What every deactivation does, whoever asks for it.
+    db::session::end_sessions_of_accounts(&mut tx, tenant, &[account]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(gateway.count("select count(*) from api_token").await, 0);
+    assert_eq!(get(&gateway, &token, TOKENS).await.status, StatusCode::UNAUTHORIZED);
+}
+
+trait ParseId {
+    fn parse_id<K>(&self) -> rolegate::domain::id::Id<K>;
+}
+
+impl ParseId for String {
+    fn parse_id<K>(&self) -> rolegate::domain::id::Id<K> {
+        rolegate::domain::id::Id::parse(self).unwrap()
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_applications_token_looks_at_its_part_and_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::open(engine).await;
+    let child = "[[organizations]]\nslug = \"acme-eu\"\nname = \"Europe\"\nparent = \"acme\"\n";
+    gateway.apply(&format!("{}{child}", tenant("acme", "owner-member"))).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let whole = make(&mut owner, APP_TOKENS, &json!({ "name": "dashboard" })).await;
+    assert!(whole["token"].as_str().unwrap().starts_with("rg_app_") && whole["organization"] == "acme");
+    let part = make(&mut owner, APP_TOKENS, &json!({ "name": "europe", "organization": "acme-eu", "ttl_days": 1 })).await;
+
+    assert_eq!(get(&gateway, &whole, "/api/v1/events").await.status, StatusCode::OK);
+    let beyond = get(&gateway, &part, "/api/v1/events").await;
+    assert_eq!((beyond.status, beyond.code().as_str()), (StatusCode::FORBIDDEN, "beyond_token"));
+    for path in [CERTIFICATES, APP_TOKENS, "/api/v1/audit/export"] {
+        let refused = get(&gateway, &whole, path).await;
+        assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "read_only"), "{path}");
+    }
+    let own = get(&gateway, &whole, TOKENS).await;
+    assert_eq!((own.status, own.code().as_str()), (StatusCode::FORBIDDEN, "not_a_person"));
+    let write = with(&gateway, &whole, Method::POST, APP_TOKENS, "{\"name\": \"x\"}").await;
+    assert_eq!((write.status, write.code().as_str()), (StatusCode::FORBIDDEN, "read_only"));
+
+    gateway.app.clock.advance_secs(86_400);
+    assert_eq!(get(&gateway, &part, "/api/v1/events").await.status, StatusCode::UNAUTHORIZED, "expired");
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let rows = owner.get_json(APP_TOKENS).await.json();
+    assert_eq!((rows["tokens"].as_array().unwrap().len(), &rows["tokens"][0]["name"]), (1, &json!("dashboard")));
+    assert_eq!(rows["tokens"][0]["last_used_at"], "2026-03-03T01:06:40Z");
+    let path = format!("{APP_TOKENS}/{}", whole["id"].as_str().unwrap());
+    let mut manager = person(&gateway, "Organization Context Manager").await;
+    let refused = send(&mut manager, Method::DELETE, &path, &[], "").await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "owner_only"));
+    assert_eq!(manager.post_json(APP_TOKENS, &json!({ "name": "x" })).await.code(), "owner_only");
+    assert_eq!(send(&mut owner, Method::DELETE, &path, &[], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(get(&gateway, &whole, "/api/v1/events").await.status, StatusCode::UNAUTHORIZED, "revoked");
+
+    for (body, status, code) in [
+        (json!({ "name": "x", "organization": "nowhere" }), StatusCode::UNPROCESSABLE_ENTITY, "organization"),
+        (json!({ "name": "x", "ttl_days": 367 }), StatusCode::BAD_REQUEST, "ttl_days"),
+        (json!({ "name": "x", "ttl_days": i64::MAX }), StatusCode::BAD_REQUEST, "ttl_days"),
+        (json!({ "name": " " }), StatusCode::BAD_REQUEST, "name"),
+    ] {
+        let answer = owner.post_json(APP_TOKENS, &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{body}");
+    }
+}

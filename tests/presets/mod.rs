@@ -1,0 +1,10 @@
+//! What each preset must show, through the product's own doors.
+
+mod bulk;
+mod dashboard;
+mod delegated_user_management;
+mod house;
+mod idaas;
+mod org_admin;
+mod owner_member;
+mod upgrade;

@@ -1,0 +1,123 @@
+//! What strangers can make the gateway do and hold before they have proved anything.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use rolegate::{
+    domain::id::ConnectionId,
+    http::{self, saml::intake::Held},
+    saml::issuer::Sign,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use super::house::{ACS, SLUG, ada, gateway};
+use crate::common::{engines::Engine, idp, installation::Gateway};
+
+async fn connection(gateway: &Gateway, slug: &str) -> ConnectionId {
+    rolegate::db::connection::find_connection_by_slug(&gateway.app.db, slug).await.unwrap().unwrap().connection.id
+}
+
+const OTHER: &str =
+    "[[connections]]\nslug = \"acme-other\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\nidp_initiated = true\n";
+
+#[tokio::test]
+async fn a_flood_of_one_connection_is_told_to_wait_and_others_sign_in() {
+    let gateway = gateway(Engine::Sqlite, "idp_initiated = true", OTHER).await;
+    let flooded = connection(&gateway, SLUG).await;
+    let waiting: Vec<_> = std::iter::from_fn(|| gateway.app.intake.enter(flooded).ok()).collect();
+    let response = idp::signed(&ada(&gateway, &[]), Sign::Both);
+    let answer = gateway.browser().post_form(ACS, &[("SAMLResponse", &response)]).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers["retry-after"], "1");
+
+    let mut elsewhere = idp::message("acme-other", "ada@acme.example", gateway.app.now());
+    elsewhere.attributes = ada(&gateway, &[]).attributes;
+    let there = idp::signed(&elsewhere, Sign::Both);
+    let answer = gateway.browser().post_form("/connections/acme-other/saml/acs", &[("SAMLResponse", &there)]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+
+    // It was not used up: what was told to wait comes again, and is let in.
+    drop(waiting);
+    let answer = gateway.browser().post_form(ACS, &[("SAMLResponse", &response)]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    assert_eq!(gateway.app.intake.held(), 0);
+}
+
+/// While every core is taken, thousands of large forms arrive.
+#[tokio::test]
+async fn a_flood_of_forms_holds_no_more_than_its_bound() {
+    let gateway = gateway(Engine::Sqlite, "idp_initiated = true", "").await;
+    let cores = u32::try_from(gateway.app.verifications.available_permits()).unwrap();
+    let busy = gateway.app.verifications.clone().acquire_many_owned(cores).await.unwrap();
+    let body = format!("SAMLResponse={}", "A".repeat(200 * 1024));
+    let mut posts = tokio::task::JoinSet::new();
+    for _ in 0..400 {
+        let (router, body) = (http::router(gateway.app.clone()), body.clone());
+        let request = Request::builder().method(Method::POST).uri(ACS).header("content-type", "application/x-www-form-urlencoded");
+        posts.spawn(tower::ServiceExt::oneshot(router, request.body(Body::from(body)).unwrap()));
+    }
+    // Those that found no room are answered while the others wait.
+    let room = (8 << 20) / body.len();
+    for _ in 0..400 - room {
+        let answer = posts.join_next().await.unwrap().unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()["retry-after"], "1");
+    }
+    assert!(gateway.app.intake.held() <= 8 << 20, "{} bytes are held", gateway.app.intake.held());
+    drop(busy);
+    while let Some(answer) = posts.join_next().await {
+        assert_eq!(answer.unwrap().unwrap().status(), StatusCode::FORBIDDEN);
+    }
+    assert_eq!(gateway.app.intake.held(), 0);
+}
+
+/// Sends a head and then as much of a body as the server takes: what it was answered, and how much went out.
+async fn pour(port: u16, head: &str, total: usize) -> (String, usize) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut sent, chunk) = (0, vec![b'a'; 16 * 1024]);
+    while sent < total {
+        match tokio::time::timeout(Duration::from_secs(5), stream.write(&chunk)).await {
+            Ok(Ok(n)) if n > 0 => sent += n,
+            _ => break,
+        }
+    }
+    let mut answer = Vec::new();
+    // A server that has answered and reads no more may reset the connection.
+    let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+    (String::from_utf8_lossy(&answer).into_owned(), sent)
+}
+
+#[tokio::test]
+async fn of_a_body_of_20_megabytes_no_more_is_held_than_a_form_may_have() {
+    let gateway = gateway(Engine::Sqlite, "idp_initiated = true", "").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(axum::serve(listener, http::router(gateway.app.clone())).into_future());
+    let most = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let watched = tokio::spawn({
+        let (intake, most) = (gateway.app.intake.clone(), most.clone());
+        async move {
+            loop {
+                most.fetch_max(intake.held(), std::sync::atomic::Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let head = format!(
+        "POST {ACS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 20000000\r\n\r\n"
+    );
+    let (_, sent) = pour(port, &head, 20_000_000).await;
+    // What went out beyond lies in the buffers of the sockets, or was read and thrown away.
+    assert!(sent > 256 * 1024);
+    let most = most.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((Held::LEAST..=256 * 1024).contains(&most), "{most} bytes were held");
+    watched.abort();
+    server.abort();
+}
