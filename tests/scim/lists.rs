@@ -234,14 +234,12 @@ const LOOK_UPS_OF_GROUPS: [(&str, &[&str]); 7] = [
     (r#"displayName eq "Group 777""#, &["directory_group_by_display_name"]),
     (r#"displayName sw "Group 777""#, &["directory_group_by_display_name"]),
     (r#"externalId eq "ext777""#, &["directory_group_by_external_id"]),
-    (
-        r#"id eq "00000000-0000-7000-8000-100000000777""#,
-        &["directory_group_listed", "directory_group_pkey", "sqlite_autoindex_directory_group_1"],
-    ),
+    (r#"id eq "00000000-0000-7000-8000-100000000777""#, &GROUP_BY_ID),
     (r#"members.value eq "00000000-0000-7000-8000-100000000777""#, &["group_member_by_member"]),
     (r#"meta.lastModified gt "1970-01-01T00:00:04.990Z""#, &["directory_group_by_change"]),
-    ("id pr", &["directory_group_listed"]),
+    ("id pr", &GROUP_BY_ID),
 ];
+const GROUP_BY_ID: [&str; 3] = ["directory_group_listed", "directory_group_pkey", "sqlite_autoindex_directory_group_1"];
 const BY_ID: [&str; 3] = ["identity_listed", "identity_pkey", "sqlite_autoindex_identity_1"];
 
 #[rstest]

@@ -9,7 +9,7 @@ mod history;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use rolegate::{
@@ -18,7 +18,7 @@ use rolegate::{
     provision::PublishedCache,
 };
 use rstest::rstest;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use self::{
     client::{Crowd, Lot},
@@ -64,16 +64,15 @@ async fn what_a_crowd_was_told_is_what_is_there(#[values(Engine::Sqlite, Engine:
         teams.push(crowd.found(&format!("team-{team}")).await);
     }
     crowd.found_around("around team 0", &teams[0]).await;
-    push(&crowd).await;
+    push(&crowd, u64::from_be_bytes(gateway.app.random.bytes())).await;
     stop.send_replace(true);
     served.await.unwrap().unwrap();
 
-    let history = crowd.history.lock().unwrap();
+    let history = std::mem::take(&mut *crowd.history.lock().unwrap());
     let (done, sent_away) = history.told();
     assert!(done > 100 && sent_away * 4 < done, "{done} came through, {sent_away} were sent away");
     let implied = history.implied();
     assert!(!implied.users.is_empty());
-    drop(history);
     let db = gateway.reopen().await;
     assert_eq!(stored(&db).await, implied);
     check_assignments(&db, &teams, &implied).await;
@@ -81,16 +80,17 @@ async fn what_a_crowd_was_told_is_what_is_there(#[values(Engine::Sqlite, Engine:
     db.close().await;
 }
 
-async fn push(crowd: &Arc<Crowd>) {
+/// `drawn` begins the draws of a run by time.
+async fn push(crowd: &Arc<Crowd>, drawn: u64) {
     let secs =
         std::env::var("ROLEGATE_TEST_CROWD_SECS").ok().map(|secs| secs.parse().expect("ROLEGATE_TEST_CROWD_SECS is a number of seconds"));
     let until = secs.map(|secs| Instant::now() + Duration::from_secs(secs));
-    let seed = until.map_or(0, |_| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
+    let seed = until.map_or(0, |_| drawn);
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..CLIENTS {
         let crowd = crowd.clone();
         clients.spawn(async move {
-            let mut lot = Lot::new(seed * CLIENTS + client);
+            let mut lot = Lot::new(seed.wrapping_add(client));
             let mut request = 0;
             while until.map_or(request < REQUESTS, |until| Instant::now() < until) {
                 crowd.step(&mut lot, format!("{client}.{request}")).await;
