@@ -65,7 +65,7 @@ type Child = (Ns, &'static str, usize, usize);
 const MANY: usize = usize::MAX;
 
 /// Canonicalisation looks for each of them at every element. (Okta lists one, others up to five.)
-const PREFIXES: usize = 32;
+const PREFIXES: usize = 10;
 
 const fn elements(ns: Ns, name: &'static str, attributes: &'static [&'static str], children: &'static [Child]) -> Rule {
     Rule { ns, name, within: None, content: Content::Elements, attributes, children }
