@@ -126,13 +126,13 @@ pub async fn list_assignments(
          join organization on organization.tenant = a.tenant and organization.id = a.organization
          left join resource_scope scope on scope.tenant = a.tenant and scope.id = a.resource_scope
          where a.tenant = ?",
-        [text(tenant)],
+        [text(&tenant)],
     );
     if let Some(after) = after {
-        statement.push(" and a.id > ?", [text(after)]);
+        statement.push(" and a.id > ?", [text(&after)]);
     }
     if let Some(id) = asked.id {
-        statement.push(" and a.id = ?", [text(id)]);
+        statement.push(" and a.id = ?", [text(&id)]);
     }
     if let Some(Places::Only(places)) = asked.places {
         statement.push(" and a.organization in ", []).push_set(places.iter().map(ToString::to_string));
@@ -141,10 +141,10 @@ pub async fn list_assignments(
         statement.push(" and a.account in ", []).push_set(accounts.iter().map(ToString::to_string));
     }
     if let Some(role) = asked.role {
-        statement.push(" and a.role = ?", [text(role)]);
+        statement.push(" and a.role = ?", [text(&role)]);
     }
     if let Some(organization) = asked.organization {
-        statement.push(" and a.organization = ?", [text(organization)]);
+        statement.push(" and a.organization = ?", [text(&organization)]);
     }
     statement.push(" order by a.id limit ?", [Bound::Integer(limit)]);
     let rows = statement.all::<Row>(db).await?.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
@@ -159,7 +159,7 @@ async fn with_origins(db: &Db, tenant: TenantId, mut rows: Vec<ListedAssignment>
         "select o.assignment, o.kind, connection.slug, o.rule, o.granted_by, o.may_delegate, o.since_ms
          from assignment_origin o left join connection on connection.tenant = o.tenant and connection.id = o.connection
          where o.tenant = ? and o.assignment in ",
-        [text(tenant)],
+        [text(&tenant)],
     );
     statement.push_set(rows.iter().map(|row| row.id.to_string()));
     statement.push(" order by o.assignment, o.since_ms, o.kind, o.connection, o.rule", []);

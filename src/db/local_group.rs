@@ -75,13 +75,13 @@ pub async fn list_groups(
                  (select count(*) from local_group_member m where m.tenant = l.tenant and m.local_group = l.id) as members
              from local_group l where l.tenant = $1
          ) every_group where ? <> ''",
-        [text(tenant)],
+        [text(&tenant)],
     );
     if let Some(id) = id {
-        statement.push(" and id = ?", [text(id)]);
+        statement.push(" and id = ?", [text(&id)]);
     }
     if let Some(after) = after {
-        statement.push(" and id > ?", [text(after)]);
+        statement.push(" and id > ?", [text(&after)]);
     }
     if let Places::Only(places) = places {
         statement.push(" and organization in ", []).push_set(places.iter().map(ToString::to_string));
@@ -165,10 +165,10 @@ pub async fn list_members(
         "select account.id, account.user_name from account where account.tenant = ? and (
              exists (select 1 from local_group_member m where m.tenant = account.tenant and m.local_group = ? and m.account = account.id)
              or exists (select 1 from group_member m where m.tenant = account.tenant and m.directory_group = ? and m.member = account.id))",
-        [text(tenant), text(id), text(id)],
+        [text(&tenant), text(&id), text(&id)],
     );
     if let Some(after) = after {
-        statement.push(" and account.id > ?", [text(after)]);
+        statement.push(" and account.id > ?", [text(&after)]);
     }
     statement.push(" order by account.id limit ?", [Bound::Integer(limit)]);
     let rows: Vec<(String, String)> = statement.all(db).await?;

@@ -106,10 +106,10 @@ pub async fn list_people(
              r.has_local_credential, r.verified_at_ms, r.version, r.created_at_ms, r.changed_at_ms
          from account r left join connection on connection.tenant = r.tenant and connection.id = r.profile_connection
          where r.tenant = ?",
-        [text(tenant)],
+        [text(&tenant)],
     );
     if let Some(after) = after {
-        statement.push(" and r.id > ?", [text(after)]);
+        statement.push(" and r.id > ?", [text(&after)]);
     }
     if let Places::Only(places) = asked.places {
         let ids = || places.iter().map(ToString::to_string);
@@ -124,7 +124,7 @@ pub async fn list_people(
         statement.push(
             " and not exists (select 1 from assignment a where a.tenant = r.tenant and a.account = r.id and a.role = ?
                 and a.resource_scope = '' and (a.organization = ? or (a.reach = 'subtree' and a.organization in ",
-            [text(lacking.role), text(lacking.organization)],
+            [text(&lacking.role), text(&lacking.organization)],
         );
         statement.push_set(lacking.above.iter().map(ToString::to_string)).push(")))", []);
     }
@@ -148,7 +148,7 @@ pub async fn list_memberships(
     accounts: &[AccountId],
 ) -> Result<Vec<(AccountId, OrganizationId, Timestamp)>, DbError> {
     let mut statement =
-        Statement::new("select account, organization, since_ms from membership where tenant = ? and account in ", [text(tenant)]);
+        Statement::new("select account, organization, since_ms from membership where tenant = ? and account in ", [text(&tenant)]);
     statement.push_set(accounts.iter().map(ToString::to_string)).push(" order by account, since_ms, organization", []);
     let rows: Vec<(String, String, i64)> = statement.all(db).await?;
     rows.into_iter()

@@ -81,6 +81,6 @@ impl Statement {
     }
 }
 
-pub(super) fn text(value: impl ToString) -> Bound {
+pub(super) fn text(value: &impl ToString) -> Bound {
     Bound::Text(value.to_string())
 }

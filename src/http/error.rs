@@ -235,19 +235,20 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     field: Option<String>,
-    more: Map<String, Value>,
+    /// Boxed, because few have any.
+    more: Option<Box<Map<String, Value>>>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), field: None, more: Map::new() }
+        Self { kind, code, detail: detail.into(), field: None, more: None }
     }
 
     /// What stands in the way, for programs, in members of its own (RFC 9457 section 3.2).
     #[must_use]
     pub fn with(mut self, value: &impl Serialize) -> Self {
         if let Ok(Value::Object(more)) = serde_json::to_value(value) {
-            self.more.extend(more);
+            self.more.get_or_insert_default().extend(more);
         }
         self
     }
@@ -391,7 +392,7 @@ impl IntoResponse for Problem {
             code: self.code,
             detail: self.detail,
             field: self.field,
-            more: self.more,
+            more: self.more.map(|more| *more).unwrap_or_default(),
         };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

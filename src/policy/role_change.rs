@@ -401,7 +401,7 @@ mod tests {
     }
 
     fn refusal(preset: &str, draft: &Draft) -> &'static str {
-        create(&tenant(preset, vec![]), draft, id(900)).map(|_| "made").unwrap_or_else(|refusal| refusal.code())
+        create(&tenant(preset, vec![]), draft, id(900)).map_or_else(|refusal| refusal.code(), |_| "made")
     }
 
     #[rstest]

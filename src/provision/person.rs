@@ -195,17 +195,14 @@ pub async fn link(
         return Err(PersonError::SubjectTaken);
     }
     let linked = |identity: IdentityRow| IdentityRow { subject: Some(subject.to_owned()), renamed: false, ..identity };
-    match known.cloned() {
-        Some(identity) => {
-            let identity = linked(identity);
-            let keys = super::correlation::keys_of(&identity);
-            db::identity::update_identity(tx, tenant, &identity, keys.as_ref()).await.map_err(taken)?;
-        }
-        None => {
-            let identity = linked(new_identity(connection, id));
-            if !db::identity::insert_identity(tx, tenant, &identity, None).await? {
-                return Err(PersonError::SubjectTaken);
-            }
+    if let Some(identity) = known.cloned() {
+        let identity = linked(identity);
+        let keys = super::correlation::keys_of(&identity);
+        db::identity::update_identity(tx, tenant, &identity, keys.as_ref()).await.map_err(taken)?;
+    } else {
+        let identity = linked(new_identity(connection, id));
+        if !db::identity::insert_identity(tx, tenant, &identity, None).await? {
+            return Err(PersonError::SubjectTaken);
         }
     }
     if locked.row.standing != locked.row.account.status && known.is_none_or(is_live) {

@@ -60,8 +60,8 @@ async fn a_role_without_the_gate_gives_no_right_over_accounts() {
     let wider = json!({ "permissions": ["account_verification:write", "account_management:read"] });
     let edited = owner.patch(&format!("/api/v1/roles/{}", made["id"].as_str().unwrap()), &wider).await;
     assert_eq!(edited.json()["notices"], json!([]));
-    let verified = verifier.post(&path, &json!({})).await;
-    assert_eq!(verified.json()["account"]["verified_at"], "2026-03-03T01:06:40Z", "{}", verified.text());
+    let marked = verifier.post(&path, &json!({})).await;
+    assert_eq!(marked.json()["account"]["verified_at"], "2026-03-03T01:06:40Z", "{}", marked.text());
     let back = verifier.post(&path.replace("/verify", "/unverify"), &json!({})).await;
     assert_eq!(back.json()["account"]["verified_at"], json!(null));
 }

@@ -465,7 +465,7 @@ struct Named {
 }
 
 impl Named {
-    fn of(id: impl ToString, name: String) -> Self {
+    fn of(id: &impl ToString, name: String) -> Self {
         Self { id: id.to_string(), name }
     }
 }
@@ -497,10 +497,10 @@ impl ShownAssignment {
         };
         Self {
             id: row.id,
-            account: Named::of(row.account, row.user_name),
-            role: Named::of(row.role, row.role_name),
-            organization: Named::of(row.organization, row.organization_slug),
-            resource_scope: row.resource_scope.map(|id| Named::of(id, row.scope_name.unwrap_or_default())),
+            account: Named::of(&row.account, row.user_name),
+            role: Named::of(&row.role, row.role_name),
+            organization: Named::of(&row.organization, row.organization_slug),
+            resource_scope: row.resource_scope.map(|id| Named::of(&id, row.scope_name.unwrap_or_default())),
             reach: row.reach,
             may_delegate: row.origins.iter().any(|origin| origin.may_delegate),
             origins: row.origins.into_iter().map(origin).collect(),
