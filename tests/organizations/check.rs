@@ -20,7 +20,7 @@ async fn ask(browser: &mut Browser<'_>, body: &Value) -> Answer {
     browser.send(Method::POST, "/api/v1/check", &[("content-type", "application/json")], body.to_string().into_bytes()).await
 }
 
-fn question(account: AccountId, pair: &str, organization: &str) -> Value {
+fn question(account: &impl ToString, pair: &str, organization: &str) -> Value {
     let (entity, action) = pair.split_once(':').unwrap();
     json!({ "account": account.to_string(), "entity": entity, "action": action, "organization": organization })
 }
@@ -34,7 +34,7 @@ async fn an_answer_names_assignment_role_organization_and_origin(#[values(Engine
     let account = account_of(&mut person).await;
     let assignment = give(&gateway, account, "Customer support", "acme-eu", Reach::Subtree).await;
 
-    let allowed = ask(&mut owner, &question(account, "account_management:read", "acme-eu-west")).await;
+    let allowed = ask(&mut owner, &question(&account, "account_management:read", "acme-eu-west")).await;
     assert_eq!(allowed.status, StatusCode::OK, "{}", allowed.text());
     assert_eq!(
         allowed.json(),
@@ -57,12 +57,12 @@ async fn an_answer_names_assignment_role_organization_and_origin(#[values(Engine
     // A batch is answered in its order; what does not exist is a no with its reason.
     let stranger = "01900000-0000-7000-8000-000000000001";
     let batch = json!([
-        question(account, "account_management:read", "acme-us"),
-        question(account, "organization_management:write", "acme-eu"),
-        question(account, "account_management:fly", "acme-eu"),
-        question(account, "account_management:read", "nowhere"),
-        question(stranger, "account_management:read", "acme-eu"),
-        question(account, "account_management:read", &at(&now(&gateway).await, "acme-eu").to_string()),
+        question(&account, "account_management:read", "acme-us"),
+        question(&account, "organization_management:write", "acme-eu"),
+        question(&account, "account_management:fly", "acme-eu"),
+        question(&account, "account_management:read", "nowhere"),
+        question(&stranger, "account_management:read", "acme-eu"),
+        question(&account, "account_management:read", &at(&now(&gateway).await, "acme-eu").to_string()),
     ]);
     let answers = ask(&mut owner, &batch).await.json();
     let codes: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["because"]["code"].as_str().unwrap()).collect();
@@ -84,14 +84,14 @@ async fn everybody_asks_about_themselves_and_others_need_the_right_there(#[value
     let mut nobody = somebody(&gateway, None).await;
     let mut support = somebody_at(&gateway, "Customer support", "acme-eu").await;
     let (without, supporter) = (account_of(&mut nobody).await, account_of(&mut support).await);
-    let mine = ask(&mut nobody, &question(without, "account_management:read", "acme")).await;
+    let mine = ask(&mut nobody, &question(&without, "account_management:read", "acme")).await;
     assert_eq!((mine.status, &mine.json()["allowed"]), (StatusCode::OK, &json!(false)));
-    refused(&ask(&mut nobody, &question(supporter, "account_management:read", "acme")).await, StatusCode::FORBIDDEN, "not_permitted");
+    refused(&ask(&mut nobody, &question(&supporter, "account_management:read", "acme")).await, StatusCode::FORBIDDEN, "not_permitted");
     // Whether it exists is told to nobody who may not ask.
-    refused(&ask(&mut nobody, &question(supporter, "account_management:read", "nowhere")).await, StatusCode::FORBIDDEN, "not_permitted");
-    assert_eq!(ask(&mut support, &question(without, "account_management:read", "acme-eu-west")).await.status, StatusCode::OK);
+    refused(&ask(&mut nobody, &question(&supporter, "account_management:read", "nowhere")).await, StatusCode::FORBIDDEN, "not_permitted");
+    assert_eq!(ask(&mut support, &question(&without, "account_management:read", "acme-eu-west")).await.status, StatusCode::OK);
     let above =
-        ask(&mut support, &json!([question(supporter, "a:b", "acme-eu"), question(without, "account_management:read", "acme")])).await;
+        ask(&mut support, &json!([question(&supporter, "a:b", "acme-eu"), question(&without, "account_management:read", "acme")])).await;
     refused(&above, StatusCode::FORBIDDEN, "not_permitted");
     assert_eq!(above.json()["field"], "[1].organization");
 }
@@ -100,7 +100,7 @@ async fn everybody_asks_about_themselves_and_others_need_the_right_there(#[value
 async fn what_is_no_question_is_refused_with_words() {
     let gateway = house(Engine::Sqlite, "org-admin").await;
     let mut owner = somebody(&gateway, Some("Brand admin")).await;
-    let sound = question(account_of(&mut owner).await, "account_management:read", "acme");
+    let sound = question(&account_of(&mut owner).await, "account_management:read", "acme");
     let mut nameless = sound.clone();
     nameless["account"] = json!("ann");
     let mut scoped = sound.clone();
@@ -183,7 +183,7 @@ async fn what_a_rule_gave_is_named_with_its_connection_and_rule(#[values(Engine:
     assert_eq!(signed_in.status, StatusCode::SEE_OTHER, "{}", signed_in.text());
     let account = account_of(&mut ada).await;
     let mut read = async || {
-        let answer = ask(&mut ada, &question(account, "organization_structure:read", "acme-us")).await.json();
+        let answer = ask(&mut ada, &question(&account, "organization_structure:read", "acme-us")).await.json();
         answer["because"]["assignment"]["origins"][0].clone()
     };
     let origin = read().await;

@@ -4,6 +4,13 @@ mod bounded;
 mod documented;
 mod encrypted;
 mod expired;
+#[expect(
+    clippy::assigning_clones,
+    clippy::items_after_statements,
+    clippy::semicolon_if_nothing_returned,
+    clippy::type_complexity,
+    reason = "a table of alterations: each line reads as what it does"
+)]
 mod hostile;
 mod house;
 mod link;

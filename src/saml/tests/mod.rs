@@ -1,9 +1,11 @@
 //! Whole responses through `verify`: what must be accepted, what must be refused, each refusal beside an accepted control.
 
 mod accepted;
+#[expect(clippy::format_collect, reason = "messages of a test are written as they read")]
 mod bounded;
 mod conditions;
 mod encrypted;
+#[expect(clippy::format_push_string, reason = "messages of a test are written as they read")]
 mod fuzz;
 mod grammar;
 mod robustness;
