@@ -192,7 +192,7 @@ impl Operation {
         if self.method == Method::GET {
             return self;
         }
-        self.refuses(StatusCode::PRECONDITION_FAILED, &["precondition_failed"]).refuses(StatusCode::BAD_REQUEST, &["if_match"])
+        self.refuses(StatusCode::PRECONDITION_FAILED, &["precondition_failed"])
     }
 
     #[must_use]

@@ -471,7 +471,7 @@ impl Named {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Origin)]
+#[schema(as = AssignmentOrigin)]
 struct ShownOrigin {
     /// `manual`, `scim_rule`, `saml_rule`, `default`, `auto_join`, `first_user`, `invitation`, `directory_sync`, `bootstrap` or `retention`.
     kind: String,
