@@ -12,10 +12,7 @@ use super::{extract::Path, value::Moment};
 use crate::{
     admin::session::{self, Holder, SessionError},
     db::{self, session::SessionRow},
-    domain::{
-        actor::{AccountActor, Actor},
-        id::{AccountId, SessionId},
-    },
+    domain::id::{AccountId, SessionId},
     http::{
         caller::api::{Caller, ChangingCaller},
         error::{Kind, Problem},
@@ -72,12 +69,12 @@ impl From<SessionError> for Problem {
 }
 
 async fn list(caller: Caller) -> Result<Response, Problem> {
-    let rows = session::list(caller.db(), caller.tenant, own(&caller)?.account, &caller.model.settings, caller.app.now()).await?;
+    let rows = session::list(caller.db(), caller.tenant, caller.person()?.account, &caller.model.settings, caller.app.now()).await?;
     shown(&caller, &rows).await
 }
 
 async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<SessionId>) -> Result<Response, Problem> {
-    session::revoke_own(caller.db(), &mut caller.occasion(), caller.tenant, own(&caller)?.account, id).await?;
+    session::revoke_own(caller.db(), &mut caller.occasion(), caller.tenant, caller.person()?.account, id).await?;
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -102,13 +99,6 @@ async fn revoke_all_of(ChangingCaller(caller): ChangingCaller, Path(account): Pa
     Ok(Json(EndedSessions { ended }).into_response())
 }
 
-fn own(caller: &Caller) -> Result<&AccountActor, Problem> {
-    match &caller.actor {
-        Actor::Account(actor) => Ok(actor),
-        _ => Err(Problem::unauthenticated()),
-    }
-}
-
 /// The account, and the right over it: at its home organization, by a role that manages all that it holds. Who has the right nowhere
 /// learns nothing of which accounts there are.
 async fn reach(caller: &Caller, account: AccountId) -> Result<(Holder, Grant<RevokeSessions>), Problem> {
@@ -117,7 +107,7 @@ async fn reach(caller: &Caller, account: AccountId) -> Result<(Holder, Grant<Rev
         caller.authorize_at::<RevokeSessions>(root)?;
         return Err(Problem::not_found());
     };
-    let own_groups = db::group::list_group_ids(caller.db(), caller.tenant, own(caller)?.account).await?;
+    let own_groups = db::group::list_group_ids(caller.db(), caller.tenant, caller.person()?.account).await?;
     let at = holder.row.account.home_organization.unwrap_or(root);
     let target = Target { assignments: &holder.assignments, groups: &holder.groups };
     let grant = authorize_over(&caller.actor, &caller.model, at, &target, &own_groups);
@@ -159,7 +149,7 @@ async fn shown(caller: &Caller, rows: &[SessionRow]) -> Result<Response, Problem
         found.map(|known| known.connection.slug.to_string())
     };
     let settings = &caller.model.settings;
-    let current = own(caller)?.session;
+    let current = caller.person()?.session;
     let shown = |row: &SessionRow| {
         let expires_at = row.expires_at.min(row.created_at.plus_secs(settings.session_ttl_secs));
         let idle = settings.session_idle_secs;
