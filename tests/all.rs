@@ -13,6 +13,7 @@ mod layers;
 mod organizations;
 mod presets;
 mod provision;
+mod requirements;
 mod saml;
 mod scim;
 mod shell;
