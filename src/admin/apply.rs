@@ -18,7 +18,7 @@ use crate::{
     db::{
         self, Db, DbError, Tx,
         account::{AccountRow, OwnerRow},
-        audit::{Entry, Event},
+        audit::Entry,
         certificate::{CertificateState, IdpCertificateRow},
         listing::Counts,
     },
@@ -437,15 +437,7 @@ impl Work<'_> {
     /// Evaluates people again, checks what binds even the operator, and writes the audit rows. Which connections are unfinished.
     async fn finish(&mut self, plan: &Plan, before: Option<OwnersBefore>) -> Result<Vec<ConnectionId>, ApplyError> {
         let entries = std::mem::take(&mut self.entries);
-        db::audit::append(self.tx, self.tenant, self.occasion, &entries).await?;
-        let event = |entry: Entry| Event {
-            kind: entry.action,
-            subject_kind: entry.target_kind,
-            subject_id: entry.target_id,
-            payload: entry.detail,
-        };
-        let events: Vec<_> = entries.into_iter().map(event).collect();
-        db::audit::publish(self.tx, self.tenant, self.occasion, &events).await?;
+        db::audit::tell(self.tx, self.tenant, self.occasion, &entries).await?;
         let mut unfinished = Vec::new();
         let is_new = |connection: ConnectionId| {
             plan.changes.iter().any(|change| matches!(change, Change::CreateConnection { connection: made } if made.id == connection))

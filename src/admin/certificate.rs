@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     db::{
         self, Db, DbError, Tx,
-        audit::{Entry, Event},
+        audit::Entry,
         certificate::{CertificateState, IdpCertificateRow},
     },
     domain::{
@@ -192,9 +192,6 @@ async fn record(
         "not_after": row.not_after.to_string(),
         "state": row.state,
     });
-    let target_id = row.id.to_string();
-    let event = Event { kind: action, subject_kind: "certificate", subject_id: target_id.clone(), payload: detail.clone() };
-    let entry = Entry { action, target_kind: "certificate", target_id, detail };
-    db::audit::append(tx, connection.tenant, occasion, &[entry]).await?;
-    db::audit::publish(tx, connection.tenant, occasion, &[event]).await
+    let entry = Entry { action, target_kind: "certificate", target_id: row.id.to_string(), detail };
+    db::audit::tell(tx, connection.tenant, occasion, &[entry]).await
 }

@@ -10,7 +10,7 @@ use super::certificate;
 use crate::{
     db::{
         self, Db, DbError, Tx,
-        audit::{Entry, Event},
+        audit::Entry,
         certificate::{CertificateState, IdpCertificateRow},
         idp_metadata::{self, MetadataRow, ProposalRow, ProposalState, What},
     },
@@ -458,11 +458,8 @@ async fn record(
     action: &'static str,
     detail: &serde_json::Value,
 ) -> Result<(), DbError> {
-    let target_id = connection.id.to_string();
-    let event = Event { kind: action, subject_kind: "connection", subject_id: target_id.clone(), payload: detail.clone() };
-    let entry = Entry { action, target_kind: "connection", target_id, detail: detail.clone() };
-    db::audit::append(tx, connection.tenant, occasion, &[entry]).await?;
-    db::audit::publish(tx, connection.tenant, occasion, &[event]).await
+    let entry = Entry { action, target_kind: "connection", target_id: connection.id.to_string(), detail: detail.clone() };
+    db::audit::tell(tx, connection.tenant, occasion, &[entry]).await
 }
 
 #[cfg(test)]

@@ -3,10 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    db::{
-        self, Db, DbError, Tx,
-        audit::{Entry, Event},
-    },
+    db::{self, Db, DbError, Tx, audit::Entry},
     domain::{actor::Occasion, id::TenantId, model::RoleModel},
 };
 
@@ -34,15 +31,7 @@ impl ModelChange {
 
     pub async fn commit(mut self, occasion: &mut Occasion) -> Result<(), DbError> {
         let tenant = self.model.tenant;
-        db::audit::append(&mut self.tx, tenant, occasion, &self.entries).await?;
-        let event = |entry: Entry| Event {
-            kind: entry.action,
-            subject_kind: entry.target_kind,
-            subject_id: entry.target_id,
-            payload: entry.detail,
-        };
-        let events: Vec<Event> = self.entries.into_iter().map(event).collect();
-        db::audit::publish(&mut self.tx, tenant, occasion, &events).await?;
+        db::audit::tell(&mut self.tx, tenant, occasion, &self.entries).await?;
         self.tx.commit().await
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     db::{
         self, Db, DbError, Tx,
-        audit::{Entry, Event},
+        audit::Entry,
         organization::{Contents, VersionedOrganization},
     },
     domain::{
@@ -226,11 +226,8 @@ pub(super) async fn tell(
     id: OrganizationId,
     detail: Value,
 ) -> Result<(), DbError> {
-    let target_id = id.to_string();
-    let event = Event { kind: action, subject_kind: "organization", subject_id: target_id.clone(), payload: detail.clone() };
-    let entry = Entry { action, target_kind: "organization", target_id, detail };
-    db::audit::append(tx, tenant, occasion, &[entry]).await?;
-    db::audit::publish(tx, tenant, occasion, &[event]).await
+    let entry = Entry { action, target_kind: "organization", target_id: id.to_string(), detail };
+    db::audit::tell(tx, tenant, occasion, &[entry]).await
 }
 
 async fn get_written(store: Store<'_>, id: OrganizationId) -> Result<VersionedOrganization, OrganizationError> {

@@ -10,12 +10,7 @@ use serde_json::json;
 
 use super::session_rights;
 use crate::{
-    db::{
-        self, Db, DbError, Tx,
-        account::AccountRow,
-        audit::{Entry, Event},
-        session::SessionRow,
-    },
+    db::{self, Db, DbError, Tx, account::AccountRow, audit::Entry, session::SessionRow},
     domain::{
         account::SignInStatus,
         actor::{AccountActor, Actor, Occasion},
@@ -167,10 +162,9 @@ pub(super) async fn record_end(
     ended: u64,
     reason: &str,
 ) -> Result<(), DbError> {
-    let (action, target_id, detail) = ("sessions.ended", account.to_string(), json!({ "count": ended, "reason": reason }));
-    let event = Event { kind: action, subject_kind: "account", subject_id: target_id.clone(), payload: detail.clone() };
-    db::audit::append(tx, tenant, occasion, &[Entry { action, target_kind: "account", target_id, detail }]).await?;
-    db::audit::publish(tx, tenant, occasion, &[event]).await
+    let detail = json!({ "count": ended, "reason": reason });
+    let entry = Entry { action: "sessions.ended", target_kind: "account", target_id: account.to_string(), detail };
+    db::audit::tell(tx, tenant, occasion, &[entry]).await
 }
 
 /// The token that goes with every change made with the session: a page of another site can send the cookie, but does not know this.

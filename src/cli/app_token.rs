@@ -126,9 +126,8 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
     let rows = db::app_token::list_app_tokens(&db, tenant.id).await?;
     let now = Clock::System.now();
     if context.json {
-        let mut array = output.array()?;
-        for row in &rows {
-            array.row(&json!({
+        return output.rows(rows.iter().map(|row| {
+            json!({
                 "id": row.id,
                 "name": row.name,
                 "organization": slug(row),
@@ -137,9 +136,8 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
                 "revoked_at": row.revoked_at.map(|at| at.to_string()),
                 "last_used_at": row.last_used_at.map(|at| at.to_string()),
                 "state": state(row, now),
-            }))?;
-        }
-        return array.end();
+            })
+        }));
     }
     if rows.is_empty() {
         return output.line("no application has a token yet: `rolegate app-token create --name NAME` makes one");

@@ -54,11 +54,7 @@ impl Assignments {
 
 fn print(found: &[Row], json: bool, output: &mut Output) -> Result<(), Failure> {
     if json {
-        let mut array = output.array()?;
-        for row in found {
-            array.row(row)?;
-        }
-        return array.end();
+        return output.rows(found);
     }
     if found.iter().all(|row| row.assignments.is_empty()) {
         return output.line("nobody holds anything");

@@ -95,11 +95,7 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
     let connection = named.find(&db).await?.connection;
     let rows = certificate::list(&grant(&db, &connection).await?, &db, &connection).await?;
     if context.json {
-        let mut array = output.array()?;
-        for row in &rows {
-            array.row(&shown(row))?;
-        }
-        return array.end();
+        return output.rows(rows.iter().map(shown));
     }
     if rows.is_empty() {
         return output.line(format!("{} trusts no certificate yet: `rolegate certificates add` adds one", connection.slug));

@@ -200,11 +200,7 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
     let connection = named.find(&db).await?.connection;
     let rows = sp_key::list(&grant(&db, &connection).await?, &db, &connection).await?;
     if context.json {
-        let mut array = output.array()?;
-        for row in &rows {
-            array.row(&shown(row))?;
-        }
-        return array.end();
+        return output.rows(rows.iter().map(shown));
     }
     if rows.is_empty() {
         return output.line(format!("{0} has no key yet: `rolegate keys create --connection {0}` makes one", connection.slug));

@@ -197,11 +197,7 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
     let rows = oauth_client::list(&grant, &db, &connection).await.map_err(|error| refused(error, &connection))?;
     let now = Clock::System.now();
     if context.json {
-        let mut array = output.array()?;
-        for (client, secrets) in &rows {
-            array.row(&shown(&connection, client, secrets, now))?;
-        }
-        return array.end();
+        return output.rows(rows.iter().map(|(client, secrets)| shown(&connection, client, secrets, now)));
     }
     if rows.is_empty() {
         let slug = &connection.slug;

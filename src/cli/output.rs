@@ -35,6 +35,13 @@ impl Output {
         Ok(ArrayOutput { output: self, first: true })
     }
 
+    /// A whole JSON array, a row a line.
+    pub fn rows(&mut self, rows: impl IntoIterator<Item = impl Serialize>) -> Result<(), Failure> {
+        let mut array = self.array()?;
+        rows.into_iter().try_for_each(|row| array.row(&row))?;
+        array.end()
+    }
+
     /// Something that whoever reads stdout does not ask for, and people should know.
     pub fn warn(&mut self, line: impl Display) -> Result<(), Failure> {
         self.finish()?;

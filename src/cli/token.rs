@@ -113,9 +113,8 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
     let tokens = db::token::list_tokens(&db, row.tenant, row.id).await?;
     let now = Clock::System.now();
     if context.json {
-        let mut array = output.array()?;
-        for token in &tokens {
-            array.row(&json!({
+        return output.rows(tokens.iter().map(|token| {
+            json!({
                 "id": token.id,
                 "connection": row.slug,
                 "created_at": token.created_at.to_string(),
@@ -123,9 +122,8 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
                 "revoked_at": token.revoked_at.map(|at| at.to_string()),
                 "last_used_at": token.last_used_at.map(|at| at.to_string()),
                 "state": token.state_at(now),
-            }))?;
-        }
-        return array.end();
+            })
+        }));
     }
     if tokens.is_empty() {
         return output.line(format!("{} has no token yet: `rolegate token create --connection {}` makes one", row.slug, row.slug));

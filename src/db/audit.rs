@@ -34,6 +34,18 @@ pub async fn append(tx: &mut Tx, tenant: TenantId, occasion: &mut Occasion, entr
     append_rows(tx, occasion, &entries.iter().map(|entry| (tenant, entry)).collect::<Vec<_>>()).await
 }
 
+/// The same words for the auditor and for those who listen.
+pub async fn tell(tx: &mut Tx, tenant: TenantId, occasion: &mut Occasion, entries: &[Entry]) -> Result<(), DbError> {
+    append(tx, tenant, occasion, entries).await?;
+    let event = |entry: &Entry| Event {
+        kind: entry.action,
+        subject_kind: entry.target_kind,
+        subject_id: entry.target_id.clone(),
+        payload: entry.detail.clone(),
+    };
+    publish(tx, tenant, occasion, &entries.iter().map(event).collect::<Vec<_>>()).await
+}
+
 /// The same entry in the log of every one of these tenants: what befell the installation.
 pub async fn append_to_each(tx: &mut Tx, tenants: &[TenantId], occasion: &mut Occasion, entry: &Entry) -> Result<(), DbError> {
     append_rows(tx, occasion, &tenants.iter().map(|tenant| (*tenant, entry)).collect::<Vec<_>>()).await

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     db::{
         DbError, Tx,
-        audit::{self, Entry, Event},
+        audit::{self, Entry},
     },
     domain::{
         actor::Occasion,
@@ -19,13 +19,11 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     entries: Vec<Entry>,
-    events: Vec<Event>,
 }
 
 impl Record {
     /// The same words for the auditor and for listeners; values of persons stay out.
     pub(crate) fn note(&mut self, action: &'static str, target_kind: &'static str, target_id: &impl ToString, detail: Value) {
-        self.events.push(Event { kind: action, subject_kind: target_kind, subject_id: target_id.to_string(), payload: detail.clone() });
         self.entries.push(Entry { action, target_kind, target_id: target_id.to_string(), detail });
     }
 
@@ -66,7 +64,6 @@ impl Record {
                 occasion.tally.facts += 1;
             }
         }
-        audit::append(tx, tenant, occasion, &self.entries).await?;
-        audit::publish(tx, tenant, occasion, &self.events).await
+        audit::tell(tx, tenant, occasion, &self.entries).await
     }
 }

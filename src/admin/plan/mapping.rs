@@ -1,6 +1,6 @@
 //! The rules and the default of a connection's file entry as a mapping: names become ids, and rules keep theirs.
 
-use super::{FileError, unknown_organization};
+use super::{FileError, organizations::unknown_organization};
 use crate::{
     admin::tenant_file::{At, ConnectionEntry, RuleEntry, TargetEntry, WhereEntry},
     domain::{

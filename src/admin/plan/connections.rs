@@ -1,0 +1,139 @@
+//! The part of a plan that concerns connections: what they are, whom they trust, and what their rules say.
+
+use serde_json::{Value, json};
+
+use super::{Change, PlanError, Planner, differences, mapping, organizations::find_organization};
+use crate::{
+    admin::tenant_file::ConnectionEntry,
+    db::{certificate::CertificateState, connection::ConnectionRow},
+    domain::{connection::Connection, organization::OrganizationTree},
+};
+
+impl Planner<'_> {
+    pub(super) fn connections(&mut self, tree: &OrganizationTree) -> Result<(), PlanError> {
+        for entry in &self.file.connections {
+            let known = self.current.and_then(|current| current.connections.iter().find(|row| row.connection.slug == entry.slug.value));
+            if known.is_some_and(|row| !row.from_file) {
+                return Err(entry.slug.place.refuse("there is a connection of this slug that no file made: take another slug").into());
+            }
+            let connection = self.connection(entry, known)?;
+            match known {
+                None => self.changes.push(Change::CreateConnection { connection: connection.clone() }),
+                Some(row) => {
+                    let what = differences(&self.connection_document(&row.connection), &self.connection_document(&connection));
+                    if !what.is_empty() {
+                        self.changes.push(Change::UpdateConnection { connection: connection.clone(), what });
+                    }
+                }
+            }
+            self.certificates(entry, &connection);
+            self.mapping(entry, &connection, known, tree)?;
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self, entry: &ConnectionEntry, known: Option<&ConnectionRow>) -> Result<Connection, PlanError> {
+        let mut saml = entry.saml.clone();
+        match (self.metadata.get(&entry.slug.value), known) {
+            (Some(metadata), _) => {
+                saml.idp_entity_id.clone_from(&metadata.entity_id);
+                saml.sso_url.clone_from(&metadata.sso_redirect_url);
+                saml.slo_redirect_url.clone_from(&metadata.slo_redirect_url);
+                saml.slo_post_url.clone_from(&metadata.slo_post_url);
+                saml.sso_post_url.clone_from(&metadata.sso_post_url);
+                saml.idp_wants_signed_requests = metadata.want_authn_requests_signed;
+            }
+            // A file without metadata leaves what an earlier one brought.
+            (None, Some(row)) => {
+                saml.idp_entity_id.clone_from(&row.connection.saml.idp_entity_id);
+                saml.sso_url.clone_from(&row.connection.saml.sso_url);
+                saml.slo_redirect_url.clone_from(&row.connection.saml.slo_redirect_url);
+                saml.slo_post_url.clone_from(&row.connection.saml.slo_post_url);
+                saml.sso_post_url.clone_from(&row.connection.saml.sso_post_url);
+                saml.idp_wants_signed_requests = row.connection.saml.idp_wants_signed_requests;
+            }
+            (None, None) => {}
+        }
+        Ok(Connection {
+            id: known.map_or_else(|| self.ids.make(), |row| row.connection.id),
+            tenant: self.tenant,
+            organization: find_organization(&self.organizations, &entry.organization)?,
+            slug: entry.slug.value.clone(),
+            audience: entry.audience,
+            authority: entry.authority,
+            enabled: entry.enabled,
+            allow_owner_grants: entry.allow_owner_grants,
+            scim: entry.scim.clone(),
+            saml,
+            attributes: entry.attributes.clone(),
+            version: known.map_or(1, |row| row.connection.version),
+        })
+    }
+
+    fn connection_document(&self, connection: &Connection) -> Value {
+        let organization = self.organizations.iter().find(|known| known.id == connection.organization);
+        json!({
+            "organization": organization.map(|known| known.slug.as_str()),
+            "audience": connection.audience,
+            "authority": connection.authority,
+            "enabled": connection.enabled,
+            "allow_owner_grants": connection.allow_owner_grants,
+            "scim": connection.scim,
+            "saml": connection.saml,
+            "attributes": connection.attributes,
+        })
+    }
+
+    /// Certificates that the metadata has and the connection does not trust. A file only ever adds: which one goes, and when, an owner
+    /// decides, who sees which one is still signed with.
+    fn certificates(&mut self, entry: &ConnectionEntry, connection: &Connection) {
+        let named = self.metadata.get(&entry.slug.value).map(|metadata| &metadata.certificates[..]).unwrap_or_default();
+        let known: Vec<_> =
+            self.current.into_iter().flat_map(|current| &current.certificates).filter(|row| row.connection == connection.id).collect();
+        for certificate in named {
+            let (id, slug) = (connection.id, connection.slug.clone());
+            match known.iter().find(|row| row.fingerprint == certificate.fingerprint()) {
+                None => self.changes.push(Change::AddCertificate { connection: id, slug, certificate: certificate.clone() }),
+                Some(row) if row.state == CertificateState::Retired => {
+                    let (certificate, fingerprint) = (row.id, row.fingerprint.clone());
+                    self.changes.push(Change::TrustCertificate { connection: id, slug, certificate, fingerprint });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn mapping(
+        &mut self,
+        entry: &ConnectionEntry,
+        connection: &Connection,
+        known: Option<&ConnectionRow>,
+        tree: &OrganizationTree,
+    ) -> Result<(), PlanError> {
+        let before = self.current.and_then(|current| current.mappings.get(&connection.id));
+        let version = known.map_or(0, |row| row.mapping_version);
+        let names = mapping::Names { tree, roles: &self.roles, reach: self.file.tenant.settings.default_reach };
+        let mut mapping = mapping::build(entry, connection, &names, before, self.ids)?;
+        mapping.version = version;
+        let what = match before {
+            Some(before) if *before == mapping => match known.map(|row| &row.connection) {
+                Some(was) if evaluates_otherwise(was, connection) => vec!["evaluated again, because the connection changed".to_owned()],
+                _ => return Ok(()),
+            },
+            Some(before) => mapping::differences(before, &mapping, &names),
+            None => vec![mapping::summary(&mapping)],
+        };
+        mapping.version += 1;
+        self.changes.push(Change::PublishMapping { connection: connection.id, slug: connection.slug.clone(), mapping, what });
+        Ok(())
+    }
+}
+
+/// Whether the same rules mean something else for people who are known already.
+fn evaluates_otherwise(before: &Connection, after: &Connection) -> bool {
+    before.organization != after.organization
+        || before.authority != after.authority
+        || before.allow_owner_grants != after.allow_owner_grants
+        || before.scim.enabled != after.scim.enabled
+        || before.enabled != after.enabled
+}
