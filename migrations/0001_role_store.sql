@@ -425,6 +425,14 @@ create table chain_head (
     primary key (tenant, chain)
 );
 
+-- Locked by whoever is about to make or rename the person of a name; a name falls on one of a fixed number of slots.
+create table turn (
+    tenant text not null,
+    connection keytext not null,
+    slot bigint not null,
+    primary key (tenant, connection, slot)
+);
+
 -- Totals without a hot row: each change adds to one of several stripes.
 create table counter (
     tenant text not null,

@@ -529,7 +529,7 @@ pub async fn connections_to_map(db: &Db) -> Result<BTreeSet<(TenantId, Connectio
 /// Forgets what identity providers said of people whom they deleted before `before`, at most a thousand; how many it were.
 /// The row stays: its account may hold grants made by hand. Nothing finds or revives it any more.
 pub async fn forget_deleted(db: &Db, before: Timestamp) -> Result<u64, DbError> {
-    let sql = "update identity set scim_document = null, scim_user_name_key = null, scim_external_id = null, scim_display_name_key = null,
+    let sql = "update identity set subject = null, scim_document = null, scim_user_name_key = null, scim_external_id = null, scim_display_name_key = null,
             scim_created_at_ms = null, scim_changed_at_ms = null, scim_deleted_at_ms = null,
             saml_document = null, saml_groups = null, saml_correlation_key = null, saml_seen_at_ms = null
         where scim_state = 'deleted' and (tenant, connection, account) in

@@ -51,5 +51,6 @@ mod statement;
 pub mod tenant;
 pub mod test_sign_in;
 pub mod token;
+pub mod turn;
 
 pub use engine::{Db, DbError, PoolSize, SET_LIMIT, Target, Tx};

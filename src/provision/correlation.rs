@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{ProvisionError, Published, reconcile::Person, record::Record};
 use crate::{
     db::{
-        self, Tx,
+        self, DbError, Tx,
         identity::{CorrelatedBy, IdentityRow, ScimKeys},
     },
     domain::{
@@ -15,7 +15,13 @@ use crate::{
     scim::resource::User,
 };
 
+/// Whoever looks for a person by what sign-ins find them by, to make one or to give one a new name, looks alone.
+pub(super) async fn take_turn(tx: &mut Tx, connection: &Connection, keys: &[String]) -> Result<(), DbError> {
+    db::turn::take(tx, connection.tenant, connection.id, keys).await
+}
+
 /// Of whom a sign-in by this value means there is one at most, or nobody could sign in by it any more. `account`: who shall have it.
+/// The caller has the turn of the value.
 pub(super) async fn check_correlated(
     tx: &mut Tx,
     published: &Published,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     ProvisionError, Published,
     affiliation::{self, Joining},
-    correlation::{correlated_by, correlating, correlation_key, keys},
+    correlation::{correlated_by, correlating, correlation_key, keys, take_turn},
     newcomer::stranger,
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
@@ -83,7 +83,12 @@ pub async fn sign_in(tx: &mut Tx, published: &Published, occasion: &mut Occasion
     let by = correlated_by(connection);
     let key = claim.correlation.as_deref().map(|value| correlating(by, value));
     let correlated = claim.correlation.as_deref().filter(|_| connection.scim.enabled).map(|value| (by, value));
-    let (by_subject, by_scim) = db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
+    let (mut by_subject, mut by_scim) =
+        db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
+    if by_subject.is_none() && by_scim.is_empty() {
+        take_turn(tx, connection, key.as_slice()).await?;
+        (by_subject, by_scim) = db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
+    }
     let found: BTreeSet<AccountId> = by_subject.into_iter().chain(by_scim).collect();
     let Some(id) = by_subject.or(found.first().copied()) else {
         if lacks_groups(published, &claim) {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Precondition, ProvisionError, Published,
     affiliation::{self, Joining},
-    correlation::{check_correlated, correlation_key, keys, release_subject, signs_in_by, text},
+    correlation::{check_correlated, correlation_key, keys, release_subject, signs_in_by, take_turn, text},
     newcomer,
     reconcile::{Person, reconcile},
     record::Record,
@@ -36,6 +36,7 @@ pub(super) const OWNER_CLAIMED: &str = "identity.owner_claimed";
 /// externalId. A re-used address alone inherits nothing.
 pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occasion, user: User) -> Result<UserRow, ProvisionError> {
     let keys = keys(&user);
+    take_turn(tx, &published.connection, signs_in_by(&published.connection, &keys).as_slice()).await?;
     let taken_over = find_taken_over(tx, published, &keys).await?;
     check_correlated(tx, published, taken_over.as_ref().map(|(person, _)| person.identity.account), &keys).await?;
     match taken_over {
@@ -65,6 +66,7 @@ pub async fn create_users(
     };
     let correlated = all(signs_in_by);
     let external_ids = all(|_, keys| keys.external_id.clone().filter(|id| !id.is_empty()));
+    take_turn(tx, connection, &correlated).await?;
     let is_plain = all_differ(&correlated) && all_differ(&external_ids);
     if !is_plain || db::identity::is_any_known(tx, connection.tenant, connection.id, &correlated, &external_ids).await? {
         return Ok(None);
@@ -142,6 +144,7 @@ pub async fn change_user(
     let tenant = published.tenant();
     let (keys_before, keys) = (keys(&before), keys(&after));
     if correlation_key(&published.connection, &keys_before) != correlation_key(&published.connection, &keys) {
+        take_turn(tx, &published.connection, signs_in_by(&published.connection, &keys).as_slice()).await?;
         check_correlated(tx, published, Some(id), &keys).await?;
     }
     let mut record = Record::default();

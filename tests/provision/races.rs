@@ -7,7 +7,10 @@ use rolegate::{
         counter::{self, GROUPS, USERS},
         identity, tenant,
     },
-    domain::id::AccountId,
+    domain::{
+        connection::{Correlation, SamlSettings},
+        id::AccountId,
+    },
     provision::{Precondition, ProvisionError, PublishedCache, user},
     scim::{
         group::{GroupChange, MemberChange},
@@ -18,7 +21,7 @@ use rstest::rstest;
 use serde_json::json;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::story::{ACME, ENTRA, EU, OKTA, SignIn, Story, grants, group_member, person, scim};
+use super::story::{ACME, ENTRA, EU, OKTA, Setting, SignIn, Story, grants, group_member, person, scim};
 use crate::common::engines::Engine;
 
 const OWNER: &str = "Organization Owner";
@@ -264,4 +267,46 @@ async fn what_was_read_before_a_publication_decides_nothing_after_it(#[values(En
     };
     let outcome = user::change_user(&mut tx, &before, &mut occasion, ada, Precondition::None, change).await;
     assert!(matches!(outcome, Err(ProvisionError::Again)), "{outcome:?}");
+}
+
+/// `externalId` is what a NameID finds, and no unique index keeps it.
+fn by_external_id() -> Setting {
+    let correlate = Some(Correlation { scim: "externalId".into(), saml: "NameID".into() });
+    Setting { saml: SamlSettings { correlate, ..Setting::default().saml }, ..Setting::default() }
+}
+
+#[rstest]
+#[tokio::test]
+async fn users_of_one_external_id_posted_or_renamed_at_once_are_one(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Rc::new(Story::begin_with(engine, by_external_id()).await);
+    for round in 0..5 {
+        let outcomes = together(&story, 8, async move |story: &Story, at| {
+            story.create(OKTA, json!({ "userName": format!("r{round}-{at}"), "externalId": format!("x{round}") })).await
+        });
+        assert_eq!(outcomes.await.iter().filter(|outcome| outcome.is_ok()).count(), 1, "round {round}");
+    }
+    let others = together(&story, 6, async |story: &Story, at| {
+        story.create(OKTA, json!({ "userName": format!("other{at}"), "externalId": format!("o{at}") })).await.unwrap()
+    });
+    let others = others.await;
+    let renamed =
+        together(&story, 6, async move |story: &Story, at| story.patch(OKTA, others[at], json!({ "externalId": "wanted" })).await);
+    assert_eq!(renamed.await.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_first_sign_in_beside_the_post_of_the_same_person_makes_one_account(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Rc::new(Story::begin_with(engine, by_external_id()).await);
+    for round in 0..10 {
+        let done = together(&story, 2, async move |story: &Story, at| {
+            if at == 0 {
+                story.create(OKTA, json!({ "userName": format!("u{round}"), "externalId": format!("n{round}") })).await.unwrap();
+            } else {
+                story.admitted(OKTA, &format!("n{round}"), None).await;
+            }
+        });
+        done.await;
+        assert_eq!(story.count("select count(*) from account where tenant = $1").await, round + 1);
+    }
 }

@@ -42,15 +42,30 @@ impl Change for Steps<'_> {
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<Self::Outcome, ProvisionError> {
         let mut made = self.made.clone();
         let mut done = Vec::with_capacity(self.todo.len());
+        // What was to be created together and cannot be; it is not asked again.
+        let mut singly = 0_usize;
         while let Some(step) = self.todo.get(done.len()) {
-            let created = self.create_users(tx, published, occasion, &self.todo[done.len()..], &mut made).await?;
-            if created.is_empty() {
-                done.push(self.step(tx, published, occasion, step, &mut made).await?);
+            if singly == 0 {
+                match self.create_users(tx, published, occasion, &self.todo[done.len()..], &mut made).await? {
+                    Together::Done(created) => {
+                        done.extend(created);
+                        continue;
+                    }
+                    Together::Singly(steps) => singly = steps,
+                }
             }
-            done.extend(created);
+            done.push(self.step(tx, published, occasion, step, &mut made).await?);
+            singly = singly.saturating_sub(1);
         }
         Ok((done, made))
     }
+}
+
+/// What became of the new users at the head of the operations.
+enum Together {
+    Done(Vec<Done>),
+    /// So many, and the operation after them when there are none, are done one by one.
+    Singly(usize),
 }
 
 /// An operation, ready to be done.
@@ -78,7 +93,7 @@ impl Steps<'_> {
         Ok(self.done(&ready, id, version, made))
     }
 
-    /// Does the new users that `todo` begins with, all together; none where that is not to be had.
+    /// Does the new users that `todo` begins with, all together, where that is to be had.
     async fn create_users(
         &self,
         tx: &mut Tx,
@@ -86,16 +101,19 @@ impl Steps<'_> {
         occasion: &mut Occasion,
         todo: &[Step],
         made: &mut Made,
-    ) -> Result<Vec<Done>, ProvisionError> {
+    ) -> Result<Together, ProvisionError> {
         let is_new_user = |ready: &Ready| ready.method == Method::Post && ready.operation.endpoint == Endpoint::Users;
         let ready: Vec<Ready> = todo.iter().map_while(|step| self.ready(step, made).ok().filter(is_new_user)).collect();
         if ready.len() < 2 {
-            return Ok(Vec::new());
+            return Ok(Together::Singly(ready.len()));
         }
         let read = |ready: &Ready| User::read(ready.data.clone(), &self.caller.schemas, self.caller.settings.dialect);
         let users = ready.iter().map(read).collect::<Result<Vec<User>, ScimError>>()?;
-        let Some(rows) = user::create_users(tx, published, occasion, users).await? else { return Ok(Vec::new()) };
-        Ok(ready.iter().zip(rows).map(|(ready, row)| self.done(ready, row.id.to_string(), Some(row.scim.version), made)).collect())
+        let Some(rows) = user::create_users(tx, published, occasion, users).await? else {
+            return Ok(Together::Singly(ready.len()));
+        };
+        let done = ready.iter().zip(rows).map(|(ready, row)| self.done(ready, row.id.to_string(), Some(row.scim.version), made));
+        Ok(Together::Done(done.collect()))
     }
 
     /// What came of an operation; who refers to it by its bulkId finds it from now on.
