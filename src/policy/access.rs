@@ -16,12 +16,12 @@ use crate::domain::{
 
 use super::{
     action::{self, Action, ReadAssignments},
-    managed::manages,
+    managed::{Extent, manages},
     permission::{Verdict, acts_at, is_listed, judge},
 };
 
 pub use super::{
-    managed::Target,
+    managed::{Target, manages_group},
     permission::{holds, permissions},
 };
 
@@ -151,6 +151,33 @@ pub fn authorize_over<A: Action>(
     target: &Target,
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<A>, Denied> {
+    authorize_over_extent(actor, model, at, Extent::At(at), target, own_groups)
+}
+
+/// Whether the actor may do `A` to the whole of this account: at its home, without one at the root, by a role that manages all that
+/// the account holds anywhere.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_over_account<A: Action>(
+    actor: &Actor,
+    model: &RoleModel,
+    home: Option<OrganizationId>,
+    target: &Target,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<Grant<A>, Denied> {
+    let at = home.unwrap_or_else(|| model.organizations.root());
+    authorize_over_extent(actor, model, at, Extent::Whole, target, own_groups)
+}
+
+fn authorize_over_extent<A: Action>(
+    actor: &Actor,
+    model: &RoleModel,
+    at: OrganizationId,
+    extent: Extent,
+    target: &Target,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<Grant<A>, Denied> {
     let grant = authorize::<A>(actor, model, at)?;
     now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| {
         let reaches = match actor {
@@ -160,7 +187,7 @@ pub fn authorize_over<A: Action>(
             Actor::Account(account) => {
                 let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
                 let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
-                opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
+                opening.any(|assignment| manages(model, assignment, extent, target, own_groups))
             }
         };
         if reaches { Ok(()) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }

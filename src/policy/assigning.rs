@@ -17,7 +17,7 @@ use crate::domain::{
 use super::{
     access::{Denied, Grant, Target, now_and_at_sign_in, opens, permit, within_token},
     action::{Action, GrantAssignments, RevokeAssignments},
-    managed::manages,
+    managed::{Extent, manages},
     permission::{Verdict, acts_at},
 };
 
@@ -107,7 +107,7 @@ fn may_change_by<A: Action>(
     let mut acting = account.assignments.iter().filter(within_reach);
     let permitted = acting.any(|held| {
         opens(model, held, A::CAPABILITY) == Verdict::Allowed
-            && manages(model, held.holding.role, at, &other.target, own_groups)
+            && manages(model, held, Extent::At(at), &other.target, own_groups)
             && manages_role(model, held, holding)
     });
     if permitted || delegates(model, account, holding, other, own_groups) {
@@ -136,7 +136,7 @@ fn delegates(model: &RoleModel, account: &AccountActor, holding: &Holding, other
     };
     model.settings.delegation
         && account.assignments.iter().filter(passes_on).any(|held| {
-            manages(model, held.holding.role, holding.organization, &other.target, own_groups) && manages_role(model, held, holding)
+            manages(model, held, Extent::At(holding.organization), &other.target, own_groups) && manages_role(model, held, holding)
         })
 }
 

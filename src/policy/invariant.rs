@@ -6,9 +6,10 @@
 
 use crate::domain::{
     account::AccountKind,
+    actor::Actor,
     assignment::{Assignment, Holding, Origin},
     catalogue::{Catalogue, Permission},
-    id::OrganizationId,
+    id::{AccountId, OrganizationId},
     model::{RoleModel, Settings},
     role::Role,
 };
@@ -125,6 +126,13 @@ pub fn is_owner_assignment(model: &RoleModel, holding: &Holding) -> bool {
 #[must_use]
 pub fn is_owner(model: &RoleModel, current: &[Assignment]) -> bool {
     current.iter().any(|assignment| is_owner_assignment(model, &assignment.holding))
+}
+
+/// Whether the actor is one of the accounts and no owner: what others decide of whom somebody is, nobody decides of themselves.
+#[must_use]
+pub fn is_own_matter(model: &RoleModel, actor: &Actor, accounts: &[AccountId]) -> bool {
+    let Actor::Account(account) = actor else { return false };
+    accounts.contains(&account.account) && !is_owner(model, &account.assignments)
 }
 
 /// Whether the plan gives or takes an owner assignment: only then is the owner floor locked and read.

@@ -164,8 +164,13 @@ impl Decided {
 
 /// Locks and reads what the requests touch, and decides one after the other. Nothing is written yet.
 pub async fn decide(tx: &mut Tx, model: &RoleModel, occasion: &mut Occasion, requests: &[Request]) -> Result<Decided, ProvisionError> {
+    // No row refers to a context or resource: its organization's is held, as for its deletion.
+    let granted = requests.iter().filter(|request| request.holding.resource_scope.is_some() && request.wish != Wish::Revoke);
+    let places: BTreeSet<_> = granted.map(|request| request.holding.organization).collect();
+    db::organization::lock_organizations(tx, model.tenant, &places).await?;
     let ids: Vec<AccountId> = requests.iter().map(|request| request.account).collect();
     let accounts = db::account::lock_accounts(tx, model.tenant, &ids).await?;
+    super::is_current(tx, model).await?;
     let concerns_owners = requests.iter().any(|request| invariant::is_owner_assignment(model, &request.holding));
     let mut owners = Owners::Unread;
     let owners = if concerns_owners { owners.read(tx, model).await?.clone() } else { Vec::new() };

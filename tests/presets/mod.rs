@@ -7,4 +7,5 @@ mod house;
 mod idaas;
 mod org_admin;
 mod owner_member;
+mod reach;
 mod upgrade;
