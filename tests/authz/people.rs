@@ -95,6 +95,7 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
         tenant: model.tenant,
         account,
         connection: None,
+        surface: rolegate::domain::connection::Audience::Admin,
         session_index: None,
         name_id: None,
         expires_at: occasion.now.plus_secs(3600),

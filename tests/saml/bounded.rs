@@ -24,7 +24,7 @@ async fn connection(gateway: &Gateway, slug: &str) -> ConnectionId {
 }
 
 const OTHER: &str =
-    "[[connections]]\nslug = \"acme-other\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\nidp_initiated = true\n";
+    "[[connections]]\nslug = \"acme-other\"\naudience = \"self_service\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\nidp_initiated = true\n";
 
 #[tokio::test]
 async fn a_flood_of_one_connection_is_told_to_wait_and_others_sign_in() {
