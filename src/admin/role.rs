@@ -18,8 +18,9 @@ use crate::{
         role::Role,
     },
     policy::{
-        access::{Denied, Grant, authorize},
-        action::{CreateRoles, DeleteRoles, GrantAssignments, ReadRoles, UpdateRoles},
+        access::{Denied, Grant},
+        action::{CreateRoles, DeleteRoles, ReadRoles, UpdateRoles},
+        assigning::authorize_auto_assign,
         places::Places,
         role_change::{self, Draft, RoleRefusal},
     },
@@ -197,13 +198,13 @@ pub(super) async fn locked(change: &mut ModelChange, id: RoleId, precondition: P
     Ok(row)
 }
 
-/// A role that comes by itself is a grant to people who are not here yet: it takes the right to grant.
+/// A role that comes by itself is a grant to people who are not here yet: it takes the right to grant it, also to change what it gives.
 fn may_auto_assign(actor: &Actor, model: &RoleModel, before: Option<&Role>, after: &Role) -> Result<(), Denied> {
-    let was = |flag: fn(&Role) -> bool| before.is_some_and(flag);
-    let is_new = after.auto_assign_on_join && !was(|role| role.auto_assign_on_join)
-        || after.auto_assign_first_user && !was(|role| role.auto_assign_first_user)
-        || (after.auto_assign_on_join || after.auto_assign_first_user) && before.is_none_or(|role| role.permissions != after.permissions);
-    if is_new { authorize::<GrantAssignments>(actor, model, model.organizations.root()).map(drop) } else { Ok(()) }
+    let given = |role: &Role| (role.permissions.clone(), role.managed_roles.clone(), role.managed_groups.clone());
+    let comes = |role: &Role| (role.auto_assign_on_join, role.auto_assign_first_user);
+    let by_itself = after.auto_assign_on_join || after.auto_assign_first_user;
+    let same = before.is_some_and(|before| comes(before) == comes(after) && given(before) == given(after));
+    if by_itself && !same { authorize_auto_assign(actor, model, after.id).map(drop) } else { Ok(()) }
 }
 
 /// Whoever may look at roles anywhere sees all of them: they belong to the tenant.

@@ -1,7 +1,7 @@
 //! Assignments as they are listed: with the names that people know, and every origin.
 
 use super::{
-    Db, DbError, column,
+    DbError, column,
     engine::Target,
     filter::Bound,
     statement::{Statement, text},
@@ -175,9 +175,9 @@ async fn with_origins(source: Target<'_>, tenant: TenantId, mut rows: Vec<Listed
 }
 
 /// How many accounts hold each role, for the roles that somebody holds.
-pub async fn count_holders(db: &Db, tenant: TenantId) -> Result<Vec<(RoleId, i64)>, DbError> {
+pub async fn count_holders(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<(RoleId, i64)>, DbError> {
     let sql = "select role, count(distinct account) from assignment where tenant = $1 group by role";
-    let rows: Vec<(String, i64)> = db.query(sql).bind(tenant.to_string()).all().await?;
+    let rows: Vec<(String, i64)> = source.into().query(sql).bind(tenant.to_string()).all().await?;
     rows.into_iter().map(|(role, count)| Ok((column::id("assignment.role", &role)?, count))).collect()
 }
 

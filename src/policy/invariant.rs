@@ -68,6 +68,9 @@ pub enum RoleFault {
     OwnerOnly(Permission),
     #[error("{0} is held in a context or resource, and this role is held at organizations")]
     WrongScopeKind(Permission),
+    /// Of a newer version of the preset.
+    #[error("{0} accounts hold it, and it would be a role for others, for other places or another one about owners")]
+    Held(i64),
 }
 
 /// Why an account cannot hold a role at a place, whoever gives it.

@@ -88,6 +88,7 @@ impl RoleRefusal {
                 RoleFault::UnknownPermission(_) => "unknown_permission",
                 RoleFault::OwnerOnly(_) => "owner_only",
                 RoleFault::WrongScopeKind(_) => "wrong_scope_kind",
+                RoleFault::Held(_) => "role_in_use",
             },
             Self::System(_) => "system_role",
             Self::Locked { .. } => "locked_field",
@@ -311,12 +312,16 @@ fn title(model: &RoleModel, id: RoleId, name: &str) -> Result<Title, RoleRefusal
 
 /// "X Copy", then "X Copy 2", and so on.
 fn copy_name(model: &RoleModel, role: &Role) -> Result<Title, RoleRefusal> {
-    let suffix = &model.settings.clone_suffix;
+    free_name(model, &role.name, &model.settings.clone_suffix).map_err(RoleRefusal::Name)
+}
+
+/// The name with the suffix, and a number where that is taken.
+pub(super) fn free_name(model: &RoleModel, name: &Title, suffix: &str) -> Result<Title, NameError> {
     // One more than there are roles: some number is free.
     let numbers = (1..=model.roles().count() + 1).map(|n| if n == 1 { String::new() } else { format!(" {n}") });
-    let mut names = numbers.map(|number| format!("{}{suffix}{number}", role.name));
+    let mut names = numbers.map(|number| format!("{name}{suffix}{number}"));
     let free = names.find(|name| model.role_named(name).is_none());
-    Title::parse("the name", &free.unwrap_or_default()).map_err(RoleRefusal::Name)
+    Title::parse("the name", &free.unwrap_or_default())
 }
 
 fn write(model: &RoleModel, mut role: Role, draft: &Draft) -> Result<Role, RoleRefusal> {

@@ -1,11 +1,21 @@
 //! Rights over people and groups end where they are held, whatever the request names.
 
 use axum::http::Method;
+use rolegate::{
+    domain::{
+        actor::Actor,
+        assignment::{Holding, Reach},
+    },
+    provision::{
+        ProvisionError,
+        assign::{self, Outcome, Request, Wish},
+    },
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::house::{CONNECTION, House, Person, created, held, outcome};
-use crate::common::{engines::Engine, together::join_all};
+use crate::common::{engines::Engine, installation::Answer, together::join_all};
 
 async fn owner(house: &House) -> Person<'_> {
     house.person("boss", Some("acme"), &[held("Super Administrator", "acme")]).await
@@ -134,4 +144,77 @@ async fn more_changes_at_once_than_the_database_has_connections(#[values(Engine:
     for answer in join_all(sent).await {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_was_decided_by_roles_that_changed_meanwhile_is_decided_again(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::open(engine, "idaas").await;
+    let mut boss = owner(&house).await;
+    let somebody = house.person("somebody", Some("acme-eu"), &[]).await;
+    let before = house.model().await;
+    role(&mut boss, "New", &["user_management:read"], "all").await;
+    let now = house.model().await;
+    let holding = Holding {
+        role: house.role("Auditor").await,
+        organization: house.organization("acme-eu").await,
+        resource_scope: None,
+        reach: Reach::Subtree,
+    };
+    let request = Request { account: somebody.id, holding, wish: Wish::Grant { may_delegate: false } };
+    let mut occasion = house.gateway.app.occasion(Actor::HostOperator, "test");
+    let mut tx = house.gateway.app.db.begin().await.unwrap();
+    let stale = assign::decide(&mut tx, &before, &mut occasion, &[request]).await;
+    assert!(matches!(stale, Err(ProvisionError::Again)), "{stale:?}");
+    let fresh = assign::decide(&mut tx, &now, &mut occasion, &[request]).await.unwrap();
+    assert!(matches!(fresh.outcomes[..], [Outcome::Granted(_)]));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_context_goes_or_something_is_held_in_it_never_both(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::open(engine, "owner-member").await;
+    let mut boss = house.person("boss", Some("acme"), &[held("Organization Owner", "acme")]).await;
+    let somebody = house.person("somebody", Some("acme-eu"), &[]).await;
+    let (role, at) = (house.role("Sign-In administrator").await, house.organization("acme-eu").await);
+    let token = boss.browser.csrf_token().await;
+    let headers = [("content-type", "application/json"), ("x-csrf-token", token.as_str())];
+    for round in 0..8 {
+        let context = house.context("acme-eu", format!("c{round}").leak()).await;
+        let grant = json!({ "account": somebody.id, "role": role, "organization": at, "resource_scope": context }).to_string();
+        let scope = format!("/api/v1/organizations/acme-eu/scopes/{context}");
+        let (mut giver, mut taker) = (boss.browser.clone(), boss.browser.clone());
+        let give = giver.send(Method::POST, "/api/v1/assignments", &headers, grant.into_bytes());
+        let take = taker.send(Method::DELETE, &scope, &headers, Vec::new());
+        let both: [std::pin::Pin<Box<dyn Future<Output = Answer>>>; 2] = [Box::pin(give), Box::pin(take)];
+        let outcomes: Vec<_> = join_all(both).await.iter().map(outcome).collect();
+        let granted = outcomes == [(201, String::new()), (409, "scope_in_use".into())];
+        let deleted = outcomes == [(422, "unknown_scope".into()), (204, String::new())];
+        assert!(granted || deleted, "{outcomes:?}");
+    }
+    let lost = "select count(*) from assignment a where a.resource_scope <> ''
+        and not exists (select 1 from resource_scope s where s.tenant = a.tenant and s.id = a.resource_scope)";
+    assert_eq!(house.gateway.count(lost).await, 0);
+}
+
+#[rstest]
+#[tokio::test]
+async fn more_holders_than_one_replacement_moves_are_counted_and_stay(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::open(engine, "idaas").await;
+    let mut boss = owner(&house).await;
+    role(&mut boss, "Many", &["user_management:read"], "all").await;
+    let mut tx = house.gateway.app.db.begin().await.unwrap();
+    let sql = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 5001)
+        insert into account (tenant, id, user_name, user_name_key, kind, status, has_local_credential, from_file, created_at_ms, changed_at_ms)
+        select $1, '01900000-0000-7000-8000-' || substr('000000000000' || cast(i as text), length(cast(i as text)) + 1),
+            'p' || cast(i as text), 'p' || cast(i as text), 'human', 'active', true, false, 0, 0 from n";
+    tx.query(sql).bind(house.tenant.to_string()).run().await.unwrap();
+    let sql = "insert into assignment (tenant, id, account, role, organization, resource_scope, reach, created_at_ms)
+        select tenant, id, id, $2, $3, '', 'subtree', 0 from account where tenant = $1 and id like '01900000-0000-7000-8000-%'";
+    let (many, at) = (house.role("Many").await, house.organization("acme").await);
+    tx.query(sql).bind(house.tenant.to_string()).bind(many.to_string()).bind(at.to_string()).run().await.unwrap();
+    tx.commit().await.unwrap();
+    let answer = boss.post(&format!("/api/v1/roles/{many}/replacement"), &json!({ "by": house.role("Auditor").await })).await;
+    assert_eq!(outcome(&answer), (409, "too_many_holders".into()));
+    assert!(answer.text().contains("5001") && answer.text().contains("5000"), "{}", answer.text());
 }

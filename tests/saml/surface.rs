@@ -132,7 +132,8 @@ async fn hold_in_a_context(gateway: &Gateway) {
     let mut occasion = gateway.app.occasion(Actor::HostOperator, "test");
     let (id, scope): (AssignmentId, _) = (occasion.ids.make(), occasion.ids.make());
     let name = rolegate::domain::name::Title::parse("name", "Guests").unwrap();
-    let scope = rolegate::domain::organization::ResourceScope { id: scope, organization: connection.organization, kind: "sign_in".into(), name };
+    let scope =
+        rolegate::domain::organization::ResourceScope { id: scope, organization: connection.organization, kind: "sign_in".into(), name };
     let role = model.role_named("Sign-In administrator").unwrap().id;
     let holding = Holding { role, organization: scope.organization, resource_scope: Some(scope.id), reach: Reach::Organization };
     let mut tx = gateway.app.db.begin().await.unwrap();

@@ -131,7 +131,7 @@ pub fn routes() -> Routes {
             .takes::<ReplacementRequest>()
             .answers::<ShownReplacement>(StatusCode::OK, "What would be done, or was")
             .refuses(StatusCode::FORBIDDEN, &["system_role"])
-            .refuses(StatusCode::CONFLICT, &["role_in_use"])
+            .refuses(StatusCode::CONFLICT, &["role_in_use", "too_many_holders"])
             .refuses(StatusCode::PRECONDITION_FAILED, &["plan_stale"]),
         replace,
     )
