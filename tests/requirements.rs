@@ -24,7 +24,7 @@ const NOT_YET: &[usize] = &[
 ];
 
 /// Rules of which some part is shown by no test. This list only shrinks.
-const OPEN: &[usize] = &[11, 17, 27, 33, 48, 61, 95, 104, 129, 130, 150, 152, 162, 182, 183];
+const OPEN: &[usize] = &[61];
 
 struct Row {
     number: usize,

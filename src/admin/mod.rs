@@ -33,6 +33,7 @@ pub mod plan;
 pub mod preset_upgrade;
 pub mod provisioning_log;
 pub mod recover;
+pub mod report;
 pub mod rewrap;
 pub mod role;
 pub mod role_use;

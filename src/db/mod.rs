@@ -41,6 +41,7 @@ pub mod organization_settings;
 pub mod people;
 pub mod pick;
 pub mod provisioning_log;
+pub mod report;
 pub mod role;
 pub mod role_version;
 pub mod seal;

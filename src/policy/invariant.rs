@@ -66,7 +66,7 @@ pub enum RoleFault {
     UnknownPermission(Permission),
     #[error("{0} is an owner's alone and cannot be put into a role")]
     OwnerOnly(Permission),
-    #[error("{0} is held in a context or resource, and this role is held at organizations")]
+    #[error("{0} is held on a resource, and this role is held at organizations")]
     WrongScopeKind(Permission),
     /// Of a newer version of the preset.
     #[error("{0} accounts hold it, and it would be a role for others, for other places or another one about owners")]
@@ -220,7 +220,8 @@ pub fn check_role(role: &Role, catalogue: &Catalogue, settings: &Settings) -> Re
             if owners && !role.owner_class {
                 return Err(RoleFault::OwnerOnly(permission.clone()));
             }
-            if entity.scope_kind != "organization" && role.scope_kind.is_none() {
+            // What is done in contexts, a role held at an organization does in all of them; what is done to a resource is its holder's.
+            if entity.scope_kind == "resource" && role.scope_kind.is_none() {
                 return Err(RoleFault::WrongScopeKind(permission.clone()));
             }
         }

@@ -187,11 +187,12 @@ pub fn may_edit(role: &Role) -> Result<(), RoleRefusal> {
 /// When the actor holds the role, and it would name or manage more.
 pub fn may_widen(actor: &Actor, model: &RoleModel, before: &Role, after: &Role) -> Result<(), RoleRefusal> {
     let Actor::Account(account) = actor else { return Ok(()) };
-    let roles = || account.assignments.iter().map(|held| held.holding.role);
-    let is_owner = roles().filter_map(|id| model.role(id)).any(|role| role.owner_class);
+    // A role is the tenant's: who owns a part of it and holds the role elsewhere would widen that too.
+    let is_owner = invariant::is_owner(model, &account.assignments);
     let same_whom = before.managed_roles == after.managed_roles && before.managed_groups == after.managed_groups;
     let widened = !same_whom || !after.permissions.iter().all(|permission| includes(model, before, permission));
-    if !is_owner && widened && roles().any(|id| id == before.id) { Err(RoleRefusal::OwnRole) } else { Ok(()) }
+    let holds_it = account.assignments.iter().any(|held| held.holding.role == before.id);
+    if !is_owner && widened && holds_it { Err(RoleRefusal::OwnRole) } else { Ok(()) }
 }
 
 /// Whether the role names all that the permission names, now and when the catalogue grows.

@@ -8,4 +8,5 @@ mod idaas;
 mod org_admin;
 mod owner_member;
 mod reach;
+mod rules;
 mod upgrade;

@@ -54,6 +54,7 @@ mod paging;
 mod precondition;
 mod preset;
 mod provisioning_log;
+mod reports;
 mod roles;
 mod scopes;
 mod sessions;
@@ -90,6 +91,7 @@ pub fn routes() -> Routes {
         .merge(accounts::routes())
         .merge(groups::routes())
         .merge(preset::routes())
+        .merge(reports::routes())
         .merge(tokens::routes())
         .merge(app_tokens::routes())
 }
