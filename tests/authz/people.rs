@@ -30,7 +30,7 @@ pub fn tenant(slug: &str, preset: &str) -> String {
 slug = "{slug}"
 name = "{slug}"
 preset = "{preset}"
-settings = {{ min_owners = 1 }}
+settings = {{ min_owners = 1, service_accounts = true }}
 
 [[owners]]
 email = "owner@{slug}.example"
@@ -38,6 +38,7 @@ name = "First Owner"
 
 [[connections]]
 slug = "{slug}-okta"
+audience = "self_service"
 [connections.scim]
 enabled = true
 [connections.saml]
