@@ -36,6 +36,7 @@ pub mod recover;
 pub mod report;
 pub mod rewrap;
 pub mod role;
+pub mod role_set;
 pub mod role_use;
 pub mod scope;
 pub mod session;

@@ -43,6 +43,7 @@ pub mod pick;
 pub mod provisioning_log;
 pub mod report;
 pub mod role;
+pub mod role_set;
 pub mod role_version;
 pub mod seal;
 pub mod session;

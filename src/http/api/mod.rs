@@ -55,6 +55,7 @@ mod precondition;
 mod preset;
 mod provisioning_log;
 mod reports;
+mod role_sets;
 mod roles;
 mod scopes;
 mod sessions;
@@ -86,6 +87,7 @@ pub fn routes() -> Routes {
         .merge(scopes::routes())
         .merge(connection_uses::routes())
         .merge(roles::routes())
+        .merge(role_sets::routes())
         .merge(catalogue::routes())
         .merge(assignments::routes())
         .merge(accounts::routes())
