@@ -149,16 +149,16 @@ struct GivenSet {
 
 async fn give(ChangingCaller(caller): ChangingCaller, Path(id): Path<RoleSetId>, body: Body) -> Result<Json<BulkResult>, Problem> {
     places::<GrantAssignments>(&caller.actor, &caller.model)?;
-    let set = role_set::find(caller.db(), caller.tenant, id).await?;
+    let row = role_set::find(caller.db(), caller.tenant, id).await?;
     let sent: GivenSet = body.read()?;
     let reach = sent.reach.unwrap_or(caller.model.settings.default_reach);
     let request = |account: AccountId, role: RoleId| {
         let holding = Holding { role, organization: sent.organization, resource_scope: None, reach };
         Request { account, holding, wish: Wish::Grant { may_delegate: false } }
     };
-    let requests: Vec<Request> = sent.accounts.iter().flat_map(|account| set.roles.iter().map(|role| request(*account, *role))).collect();
+    let requests: Vec<Request> = sent.accounts.iter().flat_map(|account| row.roles.iter().map(|role| request(*account, *role))).collect();
     if requests.is_empty() || requests.len() > LINES {
-        let detail = format!("{} accounts with {} roles each: 1 to {LINES} grants are made at once.", sent.accounts.len(), set.roles.len());
+        let detail = format!("{} accounts with {} roles each: 1 to {LINES} grants are made at once.", sent.accounts.len(), row.roles.len());
         return Err(Problem::invalid("too_many", detail).at("accounts"));
     }
     let mode = if sent.preview { Mode::Preview } else { Mode::Atomic };
