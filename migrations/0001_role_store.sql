@@ -312,6 +312,7 @@ create table session (
     csrf_hash keytext not null,
     account keytext not null,
     connection keytext,                         -- null: a local sign-in
+    surface text not null,                      -- admin | self_service: what the sign-in was for
     session_index text,
     created_at_ms bigint not null,
     expires_at_ms bigint not null,

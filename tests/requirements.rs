@@ -24,7 +24,7 @@ const NOT_YET: &[usize] = &[
 ];
 
 /// Rules of which some part is shown by no test. This list only shrinks.
-const OPEN: &[usize] = &[11, 17, 27, 33, 48, 61, 95, 97, 104, 125, 129, 130, 131, 150, 152, 162, 182, 183];
+const OPEN: &[usize] = &[];
 
 struct Row {
     number: usize,

@@ -22,6 +22,10 @@ pub const MAX_TTL_SECS: i64 = 366 * 86_400;
 pub enum AppTokenError {
     #[error("there is no such token")]
     NotFound,
+    #[error(
+        "this tenant has no service accounts: let a person or a machine sign in by SAML and make a token of their own, or switch on service_accounts in the tenant's settings"
+    )]
+    ServiceAccountsOff,
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -49,6 +53,10 @@ pub async fn create(
         last_used_at: None,
     };
     let mut tx = db.begin().await?;
+    let settings = db::tenant::find_tenant(&mut tx, tenant).await?.map(|tenant| tenant.settings);
+    if !settings.is_some_and(|settings| settings.service_accounts) {
+        return Err(AppTokenError::ServiceAccountsOff);
+    }
     db::app_token::insert_app_token(&mut tx, &row, &keys::hash(secret.expose())).await?;
     record(&mut tx, occasion, "app_token.created", &row).await?;
     tx.commit().await?;

@@ -241,9 +241,10 @@ impl Work<'_> {
                 sure(db::tenant::update_tenant(self.tx, row).await?)?;
                 self.note("tenant.changed", "tenant", &tenant, json!({ "what": what }));
             }
-            Change::WriteCatalogue { entities } => {
+            Change::WriteCatalogue { entities, removed } => {
                 db::role::insert_entities(self.tx, tenant, entities).await?;
-                self.note("catalogue.upgraded", "tenant", &tenant, json!({ "entities": entities.len() }));
+                db::role::delete_entities(self.tx, tenant, removed).await?;
+                self.note("catalogue.upgraded", "tenant", &tenant, json!({ "entities": entities.len(), "removed": removed }));
             }
             Change::CreateRole { role, from_file } => {
                 sure(db::role::insert_roles(self.tx, tenant, std::slice::from_ref(role), *from_file, now).await?)?;

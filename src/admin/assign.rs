@@ -1,11 +1,12 @@
 //! Granting and withdrawing by people: one, or up to a thousand at a time, with a preview that is the same work, not committed.
 
 use crate::{
-    db::{self, Db, DbError},
+    db::Db,
     domain::{actor::Occasion, id::TenantId},
     provision::{
         ProvisionError, PublishedCache,
         assign::{self, Outcome, Request},
+        current_model,
     },
 };
 
@@ -60,9 +61,7 @@ async fn once(
     mode: Mode,
 ) -> Result<Done, ProvisionError> {
     let mut tx = db.begin().await?;
-    let version = db::tenant::find_model_version(&mut tx, tenant).await?;
-    let version = version.ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))?;
-    let model = cache.model(&mut tx, tenant, version).await?;
+    let model = current_model(&mut tx, cache, tenant).await?;
     let decided = assign::decide(&mut tx, &model, occasion, requests).await?;
     let keeps = match mode {
         Mode::Each => true,

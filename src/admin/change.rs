@@ -34,6 +34,8 @@ pub enum Change {
     },
     WriteCatalogue {
         entities: Vec<Entity>,
+        /// Their keys.
+        removed: Vec<String>,
     },
     CreateRole {
         role: Role,
@@ -126,7 +128,9 @@ impl fmt::Display for Change {
                 entities.len()
             ),
             Self::UpdateTenant { tenant, what } => write!(f, "~ tenant {}: {}", tenant.slug, what.join("; ")),
-            Self::WriteCatalogue { entities } => write!(f, "~ permission catalogue: {} entities", entities.len()),
+            Self::WriteCatalogue { entities, removed } => {
+                write!(f, "~ permission catalogue: {} entities are new or other ones, {} are gone", entities.len(), removed.len())
+            }
             Self::CreateRole { role, .. } => write!(f, "+ role {:?}: {}", role.name.as_str(), permissions(role)),
             Self::UpdateRole { role, what } => write!(f, "~ role {:?}: {}", role.name.as_str(), what.join("; ")),
             Self::CreateOrganization { organization } => write!(f, "+ organization {} ({})", organization.slug, organization.name),

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         assignment::Origin,
         id::{AccountId, ConnectionId, OrganizationId, RoleId},
+        model::RoleModel,
         name::Slug,
     },
     policy::mapping::Mapping,
@@ -30,6 +31,9 @@ pub struct Current {
     pub file_owners: Vec<AccountId>,
     /// Who holds a role that a file made; some of them, to be named.
     pub holders: BTreeMap<RoleId, Vec<String>>,
+    /// How many accounts hold each role.
+    pub held: BTreeMap<RoleId, i64>,
+    pub model: RoleModel,
     /// Organizations in which somebody is at home, a member, or holds something.
     pub peopled: Vec<OrganizationId>,
     pub attribute_schema: Option<CustomSchema>,
@@ -59,6 +63,8 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
     for (role, name) in db::listing::list_holders(&mut *tx, id, &file_roles).await? {
         holders.entry(role).or_default().push(name);
     }
+    let held = db::assignment_list::count_holders(&mut *tx, id).await?.into_iter().collect();
+    let model = db::model::load_model(&mut *tx, id).await?;
     let peopled = db::listing::list_peopled(&mut *tx, id).await?;
     let attribute_schema = db::custom_schema::find_custom_schema(&mut *tx, id).await?;
     Ok(Some(Current {
@@ -71,6 +77,8 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
         file_accounts,
         file_owners,
         holders,
+        held,
+        model,
         peopled,
         attribute_schema,
     }))

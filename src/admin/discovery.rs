@@ -1,24 +1,33 @@
 //! Which identity provider somebody signs in with, by the domain of their e-mail address: that of the organization for which the domain is
-//! verified, through the connection that it has switched on.
+//! verified, through a connection that is its own or enabled for it.
+
+use std::collections::BTreeSet;
 
 use url::Host;
 
 use crate::{
     db::{self, Db, DbError},
-    domain::name::{Email, Slug},
+    domain::{
+        connection::Audience,
+        name::{Email, Slug},
+    },
 };
 
-/// The connection where the sign-in begins. `None` whether the address is none, its domain is unknown, or nothing is switched on there:
-/// who asks is not told which.
-pub async fn find_start(db: &Db, email: &str) -> Result<Option<Slug>, DbError> {
+/// The connection where the sign-in begins: one for what is asked for before one for the other, the organization's own before one that
+/// was enabled for it, the oldest of several. `None` whether the address is none, its domain is unknown, or nothing is switched on there: who asks is not told
+/// which.
+pub async fn find_start(db: &Db, email: &str, surface: Audience) -> Result<Option<Slug>, DbError> {
     let Some(domain) = domain_of(email) else { return Ok(None) };
     let Some(row) = db::domain::find_verified(db, &domain).await? else { return Ok(None) };
+    let used = db::connection_use::list_used(db, row.tenant, row.organization).await?;
+    let used: BTreeSet<_> = used.into_iter().map(|used| used.connection).collect();
     let connections = db::connection::list_connections(db, row.tenant).await?;
-    let mut open = connections.into_iter().map(|row| row.connection).filter(|connection| {
+    let open = connections.into_iter().map(|row| row.connection).filter(|connection| {
         let begins_here = connection.saml.sso_url.is_some() || connection.saml.sso_post_url.is_some();
-        connection.organization == row.organization && connection.enabled && connection.saml.enabled && begins_here
+        used.contains(&connection.id) && connection.enabled && connection.saml.enabled && begins_here
     });
-    Ok(open.next().map(|connection| connection.slug))
+    let best = open.min_by_key(|connection| (connection.audience != surface, connection.organization != row.organization));
+    Ok(best.map(|connection| connection.slug))
 }
 
 /// As domains are kept: lower case, in their ASCII form.

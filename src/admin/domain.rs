@@ -5,8 +5,11 @@ use serde_json::json;
 
 use super::organization::{Store, tell};
 use crate::{
-    db::{self, DbError, domain::DomainRow},
-    domain::{actor::Occasion, domain_name::DomainName},
+    db::{self, DbError, Tx, domain::DomainRow},
+    domain::{
+        actor::{Actor, Occasion},
+        domain_name::DomainName,
+    },
     policy::{
         access::Grant,
         action::{ReadOrganizations, UpdateOrganizations},
@@ -27,7 +30,9 @@ pub enum DomainError {
         others(.found)
     )]
     NoRecord { name: String, expected: String, found: Vec<String> },
-    #[error("the domain is verified for another organization: it has to be given up there first")]
+    #[error(
+        "the domain is verified for another organization, whose record is still published: remove that one, or give the domain up there"
+    )]
     Taken,
     #[error(transparent)]
     Db(#[from] DbError),
@@ -103,6 +108,7 @@ pub async fn verify(
     if !texts.iter().any(|text| text.trim() == expected) {
         return Err(DomainError::NoRecord { name: domain.challenge_name(), expected, found: texts });
     }
+    pass_on(&mut tx, occasion, domain, &texts).await?;
     match db::domain::verify_domain(&mut tx, store.tenant, grant.at(), domain.as_str(), occasion.now).await {
         Ok(true) => {}
         Ok(false) | Err(DbError::Taken(_)) => return Err(DomainError::Taken),
@@ -111,6 +117,20 @@ pub async fn verify(
     tell(&mut tx, store.tenant, occasion, "organization.domain_verified", grant.at(), json!({ "domain": row.domain })).await?;
     tx.commit().await?;
     Ok(DomainRow { verified_at: Some(occasion.now), ..row })
+}
+
+/// Domains change hands: for whom it was verified, but whose record is there no more, it is verified no more.
+async fn pass_on(tx: &mut Tx, occasion: &Occasion, domain: &DomainName, texts: &[String]) -> Result<(), DomainError> {
+    let Some(before) = db::domain::find_verified(&mut *tx, domain.as_str()).await? else { return Ok(()) };
+    let expected = expected_text(&before);
+    if texts.iter().any(|text| text.trim() == expected) {
+        return Err(DomainError::Taken);
+    }
+    db::domain::unverify_domain(tx, &before).await?;
+    // It may be another tenant's, which is told that, and not by whom.
+    let mut occasion = Occasion { actor: Actor::System, ..occasion.clone() };
+    let detail = json!({ "domain": before.domain, "reason": "its record is gone, and somebody else has published theirs" });
+    Ok(tell(tx, before.tenant, &mut occasion, "organization.domain_lost", before.organization, detail).await?)
 }
 
 /// Gives up a domain, verified or not.

@@ -1,22 +1,24 @@
 //! Members of an organization, and whose home it is: by hand, by people with the right over the account.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::organization::Store;
 use crate::{
-    db::{self, Db, DbError, Tx, membership::MemberRow},
+    db::{self, DbError, Tx, membership::MemberRow},
     domain::{
         actor::{Actor, Occasion},
-        id::{AccountId, OrganizationId},
+        assignment::Assignment,
+        id::{AccountId, GroupId, OrganizationId},
         model::RoleModel,
     },
     policy::{
-        access::{Denied, Grant, Target, authorize_over},
+        access::{Denied, Grant, Target, authorize_over, authorize_over_account},
         action::{ReadAccounts, UpdateAccounts},
+        invariant,
         places::places,
     },
     provision::{
-        ProvisionError,
+        ProvisionError, current_model,
         membership::{self, Standing},
     },
 };
@@ -28,6 +30,8 @@ pub enum MemberError {
     NotFound,
     #[error(transparent)]
     Denied(#[from] Denied),
+    #[error("nobody but an owner changes the home of their own account: ask another administrator")]
+    OwnHome,
     #[error("the organization is the account's home: give it another home first")]
     IsHome,
     #[error(transparent)]
@@ -52,43 +56,86 @@ pub async fn list(
 
 /// Makes somebody a member, or changes what they are there. Whether anything was written is said beside the row.
 pub async fn put(
-    model: &RoleModel,
-    db: &Db,
+    store: Store<'_>,
     occasion: &mut Occasion,
     organization: OrganizationId,
     account: AccountId,
     standing: Standing,
 ) -> Result<(MemberRow, bool), MemberError> {
-    let mut tx = begin(model, db, &occasion.actor, organization, account).await?;
-    let (row, changed) = membership::settle(&mut tx, model, occasion, account, organization, standing).await?;
+    let Opened { mut tx, model, person } = begin(store, &occasion.actor, organization, account).await?;
+    let home = match standing.home {
+        Some(true) => Some(organization),
+        Some(false) if person.home == Some(organization) => None,
+        Some(false) | None => person.home,
+    };
+    if home != person.home {
+        person.may_move(&model, &occasion.actor, home)?;
+    }
+    let (row, changed) = membership::settle(&mut tx, &model, occasion, account, organization, standing).await?;
     tx.commit().await?;
     Ok((row, changed))
 }
 
 pub async fn remove(
-    model: &RoleModel,
-    db: &Db,
+    store: Store<'_>,
     occasion: &mut Occasion,
     organization: OrganizationId,
     account: AccountId,
 ) -> Result<(), MemberError> {
-    let mut tx = begin(model, db, &occasion.actor, organization, account).await?;
-    let member = db::membership::find_member(&mut tx, model.tenant, organization, account).await?.ok_or(MemberError::NotFound)?;
+    let Opened { mut tx, model, .. } = begin(store, &occasion.actor, organization, account).await?;
+    let member = db::membership::find_member(&mut tx, store.tenant, organization, account).await?.ok_or(MemberError::NotFound)?;
     if member.home {
         return Err(MemberError::IsHome);
     }
-    membership::leave(&mut tx, model, occasion, account, organization).await?;
+    membership::leave(&mut tx, &model, occasion, account, organization).await?;
     Ok(tx.commit().await?)
 }
 
+/// An account that may be changed at the organization, in a transaction.
+struct Opened {
+    tx: Tx,
+    model: Arc<RoleModel>,
+    person: Person,
+}
+
+/// An account under its lock, with what the right to change it depends on.
+struct Person {
+    id: AccountId,
+    home: Option<OrganizationId>,
+    assignments: Vec<Assignment>,
+    groups: BTreeSet<GroupId>,
+    /// The actor's.
+    own_groups: BTreeSet<GroupId>,
+}
+
+impl Person {
+    fn target(&self) -> Target<'_> {
+        Target { assignments: &self.assignments, groups: &self.groups }
+    }
+
+    /// Whose home an account is at has it: whoever moves one takes it from there, and gives it to others. The right is asked at both
+    /// ends, over all that it holds.
+    fn may_move(&self, model: &RoleModel, actor: &Actor, to: Option<OrganizationId>) -> Result<(), MemberError> {
+        if invariant::is_own_matter(model, actor, &[self.id]) {
+            return Err(MemberError::OwnHome);
+        }
+        for home in [self.home, to] {
+            authorize_over_account::<UpdateAccounts>(actor, model, home, &self.target(), &self.own_groups)?;
+        }
+        Ok(())
+    }
+}
+
 /// With the account locked, by somebody who sees it and has the right over it at the organization.
-async fn begin(model: &RoleModel, db: &Db, actor: &Actor, organization: OrganizationId, account: AccountId) -> Result<Tx, MemberError> {
-    let tenant = model.tenant;
-    let mut tx = db.begin().await?;
+async fn begin(store: Store<'_>, actor: &Actor, organization: OrganizationId, account: AccountId) -> Result<Opened, MemberError> {
+    let tenant = store.tenant;
+    let mut tx = store.db.begin().await?;
     let row = db::account::lock_accounts(&mut tx, tenant, &[account]).await?.remove(&account).ok_or(MemberError::NotFound)?;
-    let seen = places::<ReadAccounts>(actor, model).map_err(|_| MemberError::NotFound)?;
+    let model = current_model(&mut tx, store.published, tenant).await?;
+    let seen = places::<ReadAccounts>(actor, &model).map_err(|_| MemberError::NotFound)?;
     let memberships = db::membership::list_organizations(&mut tx, tenant, account).await?;
-    if !seen.reaches(row.account.home_organization) && !memberships.iter().any(|at| seen.contains(*at)) {
+    let home = row.account.home_organization;
+    if !seen.reaches(home) && !memberships.iter().any(|at| seen.contains(*at)) {
         return Err(MemberError::NotFound);
     }
     let assignments = db::assignment::held(&mut tx, tenant, &[account]).await?.remove(&account).unwrap_or_default();
@@ -96,8 +143,7 @@ async fn begin(model: &RoleModel, db: &Db, actor: &Actor, organization: Organiza
     let asked: Vec<AccountId> = [account].into_iter().chain(own).collect();
     let mut groups = db::group::memberships(&mut tx, tenant, &asked).await?;
     let own_groups = own.and_then(|own| groups.get(&own).cloned()).unwrap_or_default();
-    let target_groups: BTreeSet<_> = groups.remove(&account).unwrap_or_default();
-    let target = Target { assignments: &assignments, groups: &target_groups };
-    authorize_over::<UpdateAccounts>(actor, model, organization, &target, &own_groups)?;
-    Ok(tx)
+    let person = Person { id: account, home, assignments, groups: groups.remove(&account).unwrap_or_default(), own_groups };
+    authorize_over::<UpdateAccounts>(actor, &model, organization, &person.target(), &person.own_groups)?;
+    Ok(Opened { tx, model, person })
 }

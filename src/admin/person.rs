@@ -16,13 +16,13 @@ use crate::{
         model::RoleModel,
     },
     policy::{
-        access::{Denied, Grant, Target, authorize_over},
+        access::{Denied, Grant, Target, authorize, authorize_over_account},
         action::{Action, ConfigureSignIn, DeleteAccounts, DisableAccounts, GrantOwners, ReadAccounts, VerifyAccounts},
         invariant,
         places::{Places, places},
     },
     provision::{
-        Precondition, PublishedCache,
+        Precondition, PublishedCache, current_model,
         person::{self, Locked, PersonError},
     },
 };
@@ -67,9 +67,14 @@ pub async fn list_lacking(
 }
 
 /// One account that somebody sees.
-pub async fn find(places: &Places, db: &Db, tenant: TenantId, id: AccountId) -> Result<Option<PersonRow>, DbError> {
+pub async fn find(
+    places: &Places,
+    source: impl Into<db::Target<'_>>,
+    tenant: TenantId,
+    id: AccountId,
+) -> Result<Option<PersonRow>, DbError> {
     let asked = Asked { places, condition: None, lacking: None, ids: Some(&[id]) };
-    Ok(db::people::list_people(db, tenant, &asked, None, 1).await?.pop())
+    Ok(db::people::list_people(source, tenant, &asked, None, 1).await?.pop())
 }
 
 /// What every change of an account needs.
@@ -138,8 +143,12 @@ impl Desk<'_> {
             return Err(PersonError::NotFound);
         }
         let Opened { mut tx, model, locked, .. } = self.open::<ConfigureSignIn>(occasion, id, Precondition::None).await?;
+        // Whoever links signs in as the account: what it holds elsewhere is given away with it.
+        for held in &locked.held {
+            authorize::<ConfigureSignIn>(&occasion.actor, &model, held.holding.organization)?;
+        }
         if invariant::is_owner(&model, &locked.held) {
-            crate::policy::access::authorize::<GrantOwners>(&occasion.actor, &model, model.organizations.root())?;
+            authorize::<GrantOwners>(&occasion.actor, &model, model.organizations.root())?;
         }
         let linked = person::link(&mut tx, &model, occasion, locked, connection, subject).await?;
         if linked {
@@ -151,15 +160,14 @@ impl Desk<'_> {
     /// Locks the account and asks for the right to do `A` to it, at its home, else at the root. Whom one does not see, there is not.
     async fn open<A: Action>(&self, occasion: &Occasion, id: AccountId, precondition: Precondition) -> Result<Opened<A>, PersonError> {
         let mut tx = self.db.begin().await?;
-        let version = db::tenant::find_model_version(&mut tx, self.tenant).await?;
-        let version = version.ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))?;
-        let model = self.cache.model(&mut tx, self.tenant, version).await?;
+        db::account::lock_accounts(&mut tx, self.tenant, &[id]).await?;
+        let model = current_model(&mut tx, self.cache, self.tenant).await?;
         let seen = places::<ReadAccounts>(&occasion.actor, &model).or_else(|_| places::<A>(&occasion.actor, &model))?;
-        find(&seen, self.db, self.tenant, id).await?.ok_or(PersonError::NotFound)?;
+        find(&seen, &mut tx, self.tenant, id).await?.ok_or(PersonError::NotFound)?;
         let locked = person::lock(&mut tx, &model, occasion, id, precondition).await?;
-        let at = locked.row.account.home_organization.unwrap_or_else(|| model.organizations.root());
+        let home = locked.row.account.home_organization;
         let target = Target { assignments: &locked.held, groups: &locked.groups };
-        let grant = authorize_over::<A>(&occasion.actor, &model, at, &target, &locked.own_groups)?;
+        let grant = authorize_over_account::<A>(&occasion.actor, &model, home, &target, &locked.own_groups)?;
         Ok(Opened { tx, model, locked, _grant: grant })
     }
 }

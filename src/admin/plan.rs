@@ -139,7 +139,7 @@ impl Planner<'_> {
             }
         }
         if current.tenant.preset_version < preset.version {
-            self.upgrade(preset);
+            self.upgrade(preset, current)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::{
     policy::{
         access::Grant,
         action::UpdateSecuritySettings,
+        invariant::RoleFault,
         preset::Preset,
         upgrade::{self, Refusal, Step},
     },
@@ -27,10 +28,23 @@ pub enum UpgradeError {
     Db(#[from] DbError),
 }
 
-fn refused(refusals: &[Refusal]) -> String {
-    let one = |refusal: &Refusal| format!("the role {:?} could not stand: {}", refusal.role.name.as_str(), refusal.fault);
-    let reasons: Vec<String> = refusals.iter().map(one).collect();
-    format!("{}; edit or delete the role first", reasons.join("; "))
+/// In words.
+#[must_use]
+pub fn refused(refusals: &[Refusal]) -> String {
+    let one =
+        |refusal: &Refusal| format!("the role {:?} could not stand: {}: {}", refusal.role.name.as_str(), refusal.fault, cure(refusal));
+    refusals.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// What lets the tenant through.
+#[must_use]
+pub fn cure(refusal: &Refusal) -> &'static str {
+    match refusal.fault {
+        RoleFault::Held(_) => "revoke it, or move its holders to another role first",
+        RoleFault::NoPermission | RoleFault::UnknownPermission(_) | RoleFault::OwnerOnly(_) | RoleFault::WrongScopeKind(_) => {
+            "edit or delete the role first"
+        }
+    }
 }
 
 /// What an upgrade comes to, or came to.
@@ -71,7 +85,8 @@ pub async fn upgrade<'p>(
     if preset.version <= row.preset_version {
         return if planned.is_some() { Err(UpgradeError::PlanStale) } else { Ok(upgraded) };
     }
-    let comparison = upgrade::compare(&change.model, preset, || occasion.ids.make());
+    let holders = db::assignment_list::count_holders(&mut change.tx, tenant).await?.into_iter().collect();
+    let comparison = upgrade::compare(&change.model, preset, &holders, || occasion.ids.make());
     let plan = token(&row, preset, &comparison.steps, &comparison.refusals);
     upgraded.steps.clone_from(&comparison.steps);
     upgraded.refusals.clone_from(&comparison.refusals);

@@ -18,8 +18,9 @@ use crate::{
         role::Role,
     },
     policy::{
-        access::{Denied, Grant, authorize},
-        action::{CreateRoles, DeleteRoles, GrantAssignments, ReadRoles, UpdateRoles},
+        access::{Denied, Grant},
+        action::{CreateRoles, DeleteRoles, ReadRoles, UpdateRoles},
+        assigning::authorize_auto_assign,
         places::Places,
         role_change::{self, Draft, RoleRefusal},
     },
@@ -36,6 +37,11 @@ pub enum RoleError {
     Denied(#[from] Denied),
     #[error("{0}")]
     InUse(Box<Usage>),
+    #[error(
+        "{0} assignments hold the role, and one replacement moves up to {most}: revoke or regrant some of them first",
+        most = role_use::MOVED
+    )]
+    TooManyHolders(i64),
     #[error("what would be done is no longer what was planned; plan again")]
     PlanStale,
     #[error(transparent)]
@@ -137,7 +143,7 @@ pub async fn edit(
     role_change::may_widen(grant.actor(), &change.model, &row.role, &role)?;
     may_auto_assign(grant.actor(), &change.model, Some(&row.role), &role)?;
     let fields = role_change::changed(&row.role, &role);
-    let holders = db::assignment_list::count_holders(db, tenant).await?.into_iter().find(|(held, _)| *held == id).map_or(0, |(_, n)| n);
+    let holders = db::assignment_list::count_holders_of(&mut change.tx, tenant, id).await?;
     if fields.is_empty() {
         return Ok(Shown { row, holders });
     }
@@ -164,16 +170,16 @@ pub async fn delete(
     let mut change = ModelChange::begin(db, tenant).await?;
     let row = locked(&mut change, id, precondition).await?;
     role_change::may_edit(&row.role)?;
-    remove(&mut change, db, &row.role).await?;
+    remove(&mut change, &row.role).await?;
     Ok(change.commit(occasion).await?)
 }
 
 /// Inside a change: the role goes, or it is said what holds it.
-pub(super) async fn remove(change: &mut ModelChange, db: &Db, role: &Role) -> Result<(), RoleError> {
+pub(super) async fn remove(change: &mut ModelChange, role: &Role) -> Result<(), RoleError> {
     let named = role_use::find_mappings(&mut change.tx, &change.model, role.id).await?;
     let tenant = change.model.tenant;
     if !named.is_empty() || !db::role::delete_role(&mut change.tx, tenant, role.id).await? {
-        let usage = role_use::read(db, &change.model, role, named).await?;
+        let usage = role_use::read(change, role, named).await?;
         return Err(RoleError::InUse(Box::new(usage)));
     }
     change.note("role.deleted", "role", &role.id, json!({ "name": role.name }));
@@ -192,13 +198,13 @@ pub(super) async fn locked(change: &mut ModelChange, id: RoleId, precondition: P
     Ok(row)
 }
 
-/// A role that comes by itself is a grant to people who are not here yet: it takes the right to grant.
+/// A role that comes by itself is a grant to people who are not here yet: it takes the right to grant it, also to change what it gives.
 fn may_auto_assign(actor: &Actor, model: &RoleModel, before: Option<&Role>, after: &Role) -> Result<(), Denied> {
-    let was = |flag: fn(&Role) -> bool| before.is_some_and(flag);
-    let is_new = after.auto_assign_on_join && !was(|role| role.auto_assign_on_join)
-        || after.auto_assign_first_user && !was(|role| role.auto_assign_first_user)
-        || (after.auto_assign_on_join || after.auto_assign_first_user) && before.is_none_or(|role| role.permissions != after.permissions);
-    if is_new { authorize::<GrantAssignments>(actor, model, model.organizations.root()).map(drop) } else { Ok(()) }
+    let given = |role: &Role| (role.permissions.clone(), role.managed_roles.clone(), role.managed_groups.clone());
+    let comes = |role: &Role| (role.auto_assign_on_join, role.auto_assign_first_user);
+    let by_itself = after.auto_assign_on_join || after.auto_assign_first_user;
+    let same = before.is_some_and(|before| comes(before) == comes(after) && given(before) == given(after));
+    if by_itself && !same { authorize_auto_assign(actor, model, after.id).map(drop) } else { Ok(()) }
 }
 
 /// Whoever may look at roles anywhere sees all of them: they belong to the tenant.

@@ -111,17 +111,18 @@ pub async fn find_mappings(tx: &mut Tx, model: &RoleModel, role: RoleId) -> Resu
     Ok(found)
 }
 
-pub(super) async fn read(db: &Db, model: &RoleModel, role: &Role, named: Mappings) -> Result<Usage, DbError> {
-    let rows = holders(db, model.tenant, role.id, NAMED).await?;
-    let assignments = db::assignment_list::count_assignments(db, model.tenant, role.id).await?;
+pub(super) async fn read(change: &mut ModelChange, role: &Role, named: Mappings) -> Result<Usage, DbError> {
+    let tenant = change.model.tenant;
+    let rows = holders(&mut change.tx, tenant, role.id, NAMED).await?;
+    let assignments = db::assignment_list::count_assignments(&mut change.tx, tenant, role.id).await?;
     let holder = |row: ListedAssignment| Holder { account: row.account, user_name: row.user_name, organization: row.organization_slug };
     let holders = rows.into_iter().map(holder).collect();
     Ok(Usage { role: role.name.to_string(), assignments, holders, defaults: named.defaults, rules: named.rules })
 }
 
-async fn holders(db: &Db, tenant: TenantId, role: RoleId, limit: i64) -> Result<Vec<ListedAssignment>, DbError> {
+async fn holders(tx: &mut Tx, tenant: TenantId, role: RoleId, limit: i64) -> Result<Vec<ListedAssignment>, DbError> {
     let asked = db::assignment_list::Asked { places: Some(&Places::Everywhere), role: Some(role), ..db::assignment_list::Asked::default() };
-    db::assignment_list::list_assignments(db, tenant, &asked, None, limit).await
+    db::assignment_list::list_assignments(tx, tenant, &asked, None, limit).await
 }
 
 /// Holders move to another role, and the role goes.
@@ -159,9 +160,13 @@ pub async fn replace(
     }
     let named = find_mappings(&mut change.tx, &change.model, id).await?;
     if !named.is_empty() {
-        return Err(RoleError::InUse(Box::new(read(db, &change.model, &row.role, named).await?)));
+        return Err(RoleError::InUse(Box::new(read(&mut change, &row.role, named).await?)));
     }
-    let held = holders(db, tenant, id, MOVED).await?;
+    let assignments = db::assignment_list::count_assignments(&mut change.tx, tenant, id).await?;
+    if assignments > MOVED {
+        return Err(RoleError::TooManyHolders(assignments));
+    }
+    let held = holders(&mut change.tx, tenant, id, MOVED).await?;
     let requests: Vec<Request> = held.iter().flat_map(|held| requests(held, id, by)).collect();
     let decided = assign::decide(&mut change.tx, &change.model, occasion, &requests).await?;
     let refused = decided.refused();
@@ -174,10 +179,10 @@ pub async fn replace(
         return Err(RoleError::PlanStale);
     }
     if refused > 0 {
-        return Err(RoleError::InUse(Box::new(read(db, &change.model, &row.role, named).await?)));
+        return Err(RoleError::InUse(Box::new(read(&mut change, &row.role, named).await?)));
     }
     decided.write(&mut change.tx, &change.model, occasion).await?;
-    remove(&mut change, db, &row.role).await?;
+    remove(&mut change, &row.role).await?;
     change.commit(occasion).await?;
     Ok(Replacement { plan, moves, applied: true })
 }

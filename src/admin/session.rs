@@ -15,6 +15,7 @@ use crate::{
         account::SignInStatus,
         actor::{AccountActor, Actor, Occasion},
         assignment::Assignment,
+        connection::Audience,
         id::{AccountId, ConnectionId, GroupId, SessionId, TenantId, kind},
         identity::NameIdentifier,
         model::Settings,
@@ -22,7 +23,10 @@ use crate::{
         time::Timestamp,
     },
     keys,
-    policy::{access::Grant, action::RevokeSessions},
+    policy::{
+        access::{Grant, enters_console},
+        action::RevokeSessions,
+    },
 };
 
 /// How long a session lasts that was begun by a link.
@@ -36,6 +40,8 @@ pub struct SignedIn {
     pub account: AccountId,
     /// `None` after a local sign-in.
     pub connection: Option<ConnectionId>,
+    /// What it was for.
+    pub surface: Audience,
     pub session_index: Option<String>,
     /// As the identity provider named the person.
     pub name_id: Option<NameIdentifier>,
@@ -54,6 +60,7 @@ pub async fn open(tx: &mut Tx, occasion: &mut Occasion, signed_in: SignedIn, sec
         tenant: signed_in.tenant,
         account: signed_in.account,
         connection: signed_in.connection,
+        surface: signed_in.surface,
         session_index: signed_in.session_index,
         name_id: signed_in.name_id,
         rights,
@@ -182,7 +189,7 @@ pub async fn end(db: &Db, tenant: TenantId, session: &SessionRow) -> Result<bool
 }
 
 /// Uses up a link and opens a session for its account; `None` when the link is unknown, used or expired, or its account may not sign in
-/// without an identity provider. A link is used up in either case.
+/// without an identity provider or holds no role with which to. A link is used up in either case.
 pub async fn sign_in_by_link(
     db: &Db,
     occasion: &mut Occasion,
@@ -195,16 +202,29 @@ pub async fn sign_in_by_link(
     };
     let accounts = db::account::lock_accounts(&mut tx, tenant, &[account]).await?;
     let row = accounts.get(&account).ok_or_else(|| DbError::corrupt("a sign-in link", "its account is not there"))?;
-    let admitted = row.has_local_credential && row.account.status == SignInStatus::Active;
+    let may_sign_in = row.has_local_credential && row.account.status == SignInStatus::Active;
+    let admitted = may_sign_in && {
+        let held = db::assignment::held(&mut tx, tenant, &[account]).await?.remove(&account).unwrap_or_default();
+        enters_console(&db::model::load_model(&mut tx, tenant).await?, &held)
+    };
     let session = occasion.ids.make::<kind::Session>();
-    occasion.actor =
-        Actor::Account(AccountActor { account, kind: row.account.kind, session, assignments: Vec::new(), only: None, at_sign_in: None });
+    let surface = Audience::Admin;
+    occasion.actor = Actor::Account(AccountActor {
+        account,
+        kind: row.account.kind,
+        session,
+        surface,
+        assignments: Vec::new(),
+        only: None,
+        at_sign_in: None,
+    });
     let mut expires_at = occasion.now.plus_secs(LOCAL_TTL_SECS);
     let action = if admitted { "sign_in.by_link" } else { "sign_in.link_refused" };
     let entry = Entry { action, target_kind: "account", target_id: account.to_string(), detail: json!({}) };
     db::audit::append(&mut tx, tenant, occasion, &[entry]).await?;
     if admitted {
-        let signed_in = SignedIn { id: session, tenant, account, connection: None, session_index: None, name_id: None, expires_at };
+        let signed_in =
+            SignedIn { id: session, tenant, account, connection: None, surface, session_index: None, name_id: None, expires_at };
         expires_at = open(&mut tx, occasion, signed_in, secret).await?;
     }
     tx.commit().await?;

@@ -279,6 +279,24 @@ grant = [{ role = "Organization Context Manager", organization = "acme" }]
     }
 
     #[test]
+    fn scim_is_off_until_somebody_switches_it_on_where_the_preset_says_so() {
+        let enabled = |preset: &str, settings: &str, scim: &str| {
+            let tenant = SMALL.replace("idaas", preset);
+            let first = "[[connections]]\nslug = 'first'\n";
+            let file = format!("{tenant}settings = {{ {settings} }}\n{first}[[connections]]\nslug = 'okta'\n{scim}");
+            let file = parse(&file).unwrap();
+            assert!(!file.connections[0].scim.enabled, "nothing is said of SCIM");
+            file.connections[1].scim.enabled
+        };
+        let table = "[connections.scim]\ndialect = 'strict'\n";
+        assert!(!enabled("owner-member", "", table));
+        assert!(enabled("owner-member", "", "[connections.scim]\nenabled = true\n"));
+        assert!(enabled("owner-member", "scim_inbound = true", table));
+        assert!(enabled("idaas", "", table) && !enabled("idaas", "scim_inbound = false", table));
+        assert!(!enabled("idaas", "", "[connections.scim]\nenabled = false\n") && !enabled("idaas", "", ""));
+    }
+
+    #[test]
     fn a_schema_is_read_as_the_api_reads_it() {
         let schema = |rest: &str| {
             let urn = "urn:example:params:scim:schemas:extension:acme:2.0:User";

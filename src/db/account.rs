@@ -274,22 +274,35 @@ pub struct OwnerRow {
 }
 
 pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) -> Result<Vec<OwnerRow>, DbError> {
-    let rows: Vec<(String, String, bool, bool)> = tx
+    let rows: Vec<(String,)> = tx
         .query(
-            "select distinct a.id, a.status, a.has_local_credential, a.has_local_credential or exists (
-                 select 1 from identity i join connection c on c.tenant = i.tenant and c.id = i.connection and c.enabled
-                 where i.tenant = a.tenant and i.account = a.id and i.active and i.scim_state <> 'deleted')
-             from assignment s join role r on r.tenant = s.tenant and r.id = s.role and r.owner_class join account a on a.tenant = s.tenant and a.id = s.account
-             where s.tenant = $1 and s.organization = $2 and s.resource_scope = '' order by a.id",
+            "select distinct s.account
+             from assignment s join role r on r.tenant = s.tenant and r.id = s.role and r.owner_class
+             where s.tenant = $1 and s.organization = $2 and s.resource_scope = '' order by s.account",
         )
         .bind(tenant.to_string())
         .bind(root.to_string())
         .all()
         .await?;
-    rows.into_iter()
-        .map(|(id, status, has_local_credential, has_way_in)| {
+    let ids = rows.iter().map(|(id,)| column::id("account.id", id)).collect::<Result<Vec<_>, _>>()?;
+    Ok(as_owners(tx, tenant, &ids).await?.into_values().collect())
+}
+
+/// These accounts as owners, which they may not be yet: whether they could come in.
+pub async fn as_owners(tx: &mut Tx, tenant: TenantId, ids: &[AccountId]) -> Result<BTreeMap<AccountId, OwnerRow>, DbError> {
+    let mut found = BTreeMap::new();
+    for chunk in ids.chunks(super::SET_LIMIT) {
+        let sql = "select a.id, a.status, a.has_local_credential, a.has_local_credential or exists (
+                 select 1 from identity i join connection c on c.tenant = i.tenant and c.id = i.connection and c.enabled
+                 where i.tenant = a.tenant and i.account = a.id and i.active and i.scim_state <> 'deleted')
+             from account a where a.tenant = $1 and a.id in ({$2})";
+        let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string());
+        let query = chunk.iter().fold(query, |query, id| query.bind(id.to_string()));
+        for (id, status, has_local_credential, has_way_in) in query.all::<(String, String, bool, bool)>().await? {
+            let account = column::id("account.id", &id)?;
             let active = column::word::<SignInStatus>("account.status", &status)? == SignInStatus::Active;
-            Ok(OwnerRow { account: column::id("account.id", &id)?, usable: active && has_way_in, has_local_credential })
-        })
-        .collect()
+            found.insert(account, OwnerRow { account, usable: active && has_way_in, has_local_credential });
+        }
+    }
+    Ok(found)
 }

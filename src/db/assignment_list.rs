@@ -1,7 +1,8 @@
 //! Assignments as they are listed: with the names that people know, and every origin.
 
 use super::{
-    Db, DbError, column,
+    DbError, column,
+    engine::Target,
     filter::Bound,
     statement::{Statement, text},
 };
@@ -111,7 +112,7 @@ pub struct Asked<'a> {
 
 /// A page in the order of ids, after `after`.
 pub async fn list_assignments(
-    db: &Db,
+    source: impl Into<Target<'_>>,
     tenant: TenantId,
     asked: &Asked<'_>,
     after: Option<AssignmentId>,
@@ -147,11 +148,12 @@ pub async fn list_assignments(
         statement.push(" and a.organization = ?", [text(&organization)]);
     }
     statement.push(" order by a.id limit ?", [Bound::Integer(limit)]);
-    let rows = statement.all::<Row>(db).await?.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
-    with_origins(db, tenant, rows).await
+    let mut source = source.into();
+    let rows = statement.all::<Row>(source.again()).await?.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
+    with_origins(source, tenant, rows).await
 }
 
-async fn with_origins(db: &Db, tenant: TenantId, mut rows: Vec<ListedAssignment>) -> Result<Vec<ListedAssignment>, DbError> {
+async fn with_origins(source: Target<'_>, tenant: TenantId, mut rows: Vec<ListedAssignment>) -> Result<Vec<ListedAssignment>, DbError> {
     if rows.is_empty() {
         return Ok(rows);
     }
@@ -163,7 +165,7 @@ async fn with_origins(db: &Db, tenant: TenantId, mut rows: Vec<ListedAssignment>
     );
     statement.push_set(rows.iter().map(|row| row.id.to_string()));
     statement.push(" order by o.assignment, o.since_ms, o.kind, o.connection, o.rule", []);
-    for origin in statement.all::<OriginColumns>(db).await? {
+    for origin in statement.all::<OriginColumns>(source).await? {
         let (id, origin) = origin.read()?;
         if let Ok(at) = rows.binary_search_by_key(&id, |row| row.id) {
             rows[at].origins.push(origin);
@@ -173,15 +175,22 @@ async fn with_origins(db: &Db, tenant: TenantId, mut rows: Vec<ListedAssignment>
 }
 
 /// How many accounts hold each role, for the roles that somebody holds.
-pub async fn count_holders(db: &Db, tenant: TenantId) -> Result<Vec<(RoleId, i64)>, DbError> {
+pub async fn count_holders(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<(RoleId, i64)>, DbError> {
     let sql = "select role, count(distinct account) from assignment where tenant = $1 group by role";
-    let rows: Vec<(String, i64)> = db.query(sql).bind(tenant.to_string()).all().await?;
+    let rows: Vec<(String, i64)> = source.into().query(sql).bind(tenant.to_string()).all().await?;
     rows.into_iter().map(|(role, count)| Ok((column::id("assignment.role", &role)?, count))).collect()
 }
 
+/// How many accounts hold this role.
+pub async fn count_holders_of(source: impl Into<Target<'_>>, tenant: TenantId, role: RoleId) -> Result<i64, DbError> {
+    let sql = "select count(distinct account) from assignment where tenant = $1 and role = $2";
+    let row: Option<(i64,)> = source.into().query(sql).bind(tenant.to_string()).bind(role.to_string()).optional().await?;
+    Ok(row.map_or(0, |(count,)| count))
+}
+
 /// How many assignments a role has.
-pub async fn count_assignments(db: &Db, tenant: TenantId, role: RoleId) -> Result<i64, DbError> {
+pub async fn count_assignments(source: impl Into<Target<'_>>, tenant: TenantId, role: RoleId) -> Result<i64, DbError> {
     let sql = "select count(*) from assignment where tenant = $1 and role = $2";
-    let row: Option<(i64,)> = db.query(sql).bind(tenant.to_string()).bind(role.to_string()).optional().await?;
+    let row: Option<(i64,)> = source.into().query(sql).bind(tenant.to_string()).bind(role.to_string()).optional().await?;
     Ok(row.map_or(0, |(count,)| count))
 }

@@ -96,6 +96,13 @@ pub async fn find_verified(source: impl Into<Target<'_>>, domain: &str) -> Resul
     source.into().query(sql).bind(domain.to_owned()).optional().await?.map(Row::read).transpose()
 }
 
+/// It is verified no more; the claim stays.
+pub async fn unverify_domain(tx: &mut Tx, row: &DomainRow) -> Result<(), DbError> {
+    let sql = "update organization_domain set verified_at_ms = null where tenant = $1 and organization = $2 and domain = $3";
+    let query = tx.query(sql).bind(row.tenant.to_string()).bind(row.organization.to_string()).bind(row.domain.as_str());
+    query.run().await.map(drop)
+}
+
 /// Marks it as verified. False when it is not there, or is verified for another organization of the installation. Of two that are
 /// verified at once the second gets [`DbError::Taken`], and its transaction can only be given up.
 pub async fn verify_domain(

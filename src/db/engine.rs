@@ -263,7 +263,7 @@ impl<'t> From<&'t Db> for Target<'t> {
     }
 }
 
-impl Target<'_> {
+impl<'t> Target<'t> {
     /// The same place for one statement more.
     pub fn again(&mut self) -> Target<'_> {
         match self {
@@ -285,6 +285,10 @@ impl Target<'_> {
             Self::Tx(tx) => tx.query_set(sql, rows),
             Self::Pool(db) => db.query_set(sql, rows),
         }
+    }
+
+    pub(super) fn query_built(self, sql: String) -> Query<'t> {
+        Query::new(self, AssertSqlSafe(sql).into_sql_str())
     }
 }
 

@@ -401,11 +401,5 @@ pub async fn direct_groups(
 
 /// Every group that an account is in, directly or through others, of all connections.
 pub async fn list_group_ids(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<BTreeSet<GroupId>, DbError> {
-    let sql = "with recursive upward (id) as (
-            select directory_group from group_member where tenant = $1 and member = $2
-            union select m.directory_group from upward cross join group_member m where m.tenant = $1 and m.member = upward.id
-        )
-        select id from upward";
-    let rows: Vec<(String,)> = source.into().query(sql).bind(tenant.to_string()).bind(account.to_string()).all().await?;
-    rows.iter().map(|(id,)| column::id("group_member.directory_group", id)).collect()
+    Ok(memberships(source, tenant, &[account]).await?.remove(&account).unwrap_or_default())
 }

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "organizations as people keep them", include_str!("../../migrations/0006_organizations.sql")),
     (7, "what the administration API needs", include_str!("../../migrations/0007_admin_api.sql")),
     (8, "a tenant's schema from its file", include_str!("../../migrations/0008_attribute_schema_from_file.sql")),
+    (9, "roles that are given together", include_str!("../../migrations/0009_role_sets.sql")),
 ];
 
 impl Db {

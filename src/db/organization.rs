@@ -1,5 +1,7 @@
 //! Organizations and the scopes below them.
 
+use std::collections::BTreeSet;
+
 use super::{
     column,
     engine::{DbError, SET_LIMIT, Target, Tx},
@@ -119,6 +121,17 @@ pub async fn lock_organization(tx: &mut Tx, tenant: TenantId, id: OrganizationId
     let sql = "select version from organization where tenant = $1 and id = $2";
     let row: Option<(i64,)> = tx.lock(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
     Ok(row.map(|(version,)| version))
+}
+
+/// Locks these of the tenant's organizations, in the order of their ids.
+pub async fn lock_organizations(tx: &mut Tx, tenant: TenantId, ids: &BTreeSet<OrganizationId>) -> Result<(), DbError> {
+    let ids: Vec<OrganizationId> = ids.iter().copied().collect();
+    for chunk in ids.chunks(SET_LIMIT) {
+        let sql = "select id from organization where tenant = $1 and id in ({$2}) order by id";
+        let query = tx.lock_set(sql, chunk.len()).bind(tenant.to_string());
+        chunk.iter().fold(query, |query, id| query.bind(id.to_string())).all::<(String,)>().await?;
+    }
+    Ok(())
 }
 
 #[derive(sqlx::FromRow)]

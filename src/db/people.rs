@@ -2,6 +2,7 @@
 
 use super::{
     Db, DbError, column,
+    engine::Target,
     filter::{Bound, Condition},
     statement::{Statement, text},
 };
@@ -95,7 +96,7 @@ pub struct Lacking<'a> {
 
 /// A page in the order of ids, after `after`.
 pub async fn list_people(
-    db: &Db,
+    source: impl Into<Target<'_>>,
     tenant: TenantId,
     asked: &Asked<'_>,
     after: Option<AccountId>,
@@ -132,7 +133,7 @@ pub async fn list_people(
         statement.push(" and ", []).push_condition(condition);
     }
     statement.push(" order by r.id limit ?", [Bound::Integer(limit)]);
-    statement.all::<Row>(db).await?.into_iter().map(Row::read).collect()
+    statement.all::<Row>(source).await?.into_iter().map(Row::read).collect()
 }
 
 /// One account, whoever may see it; `None` when the tenant has none of this id.

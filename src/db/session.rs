@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
+        connection::Audience,
         id::{AccountId, ConnectionId, SessionId, TenantId},
         identity::NameIdentifier,
         time::Timestamp,
@@ -22,6 +23,8 @@ pub struct SessionRow {
     pub account: AccountId,
     /// `None` after a local sign-in.
     pub connection: Option<ConnectionId>,
+    /// What the sign-in was for.
+    pub surface: Audience,
     /// SAML SessionIndex, by which the identity provider may end it.
     pub session_index: Option<String>,
     /// As the identity provider named the person.
@@ -40,6 +43,7 @@ struct Row {
     tenant: String,
     account: String,
     connection: Option<String>,
+    surface: String,
     session_index: Option<String>,
     name_id: Option<String>,
     rights: Option<String>,
@@ -56,6 +60,7 @@ impl Row {
             tenant: column::id("a session's tenant", &self.tenant)?,
             account: column::id("a session's account", &self.account)?,
             connection: column::optional_id("a session's connection", self.connection.as_deref())?,
+            surface: column::word("a session's surface", &self.surface)?,
             session_index: self.session_index,
             name_id: self.name_id.as_deref().map(|text| column::document("a session's NameID", text)).transpose()?,
             rights: self.rights.as_deref().map(|text| column::document("a session's rights", text)).transpose()?,
@@ -70,8 +75,8 @@ impl Row {
 /// `hash` is of the cookie's value, which is stored nowhere.
 pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Result<(), DbError> {
     let sql = "insert into session (tenant, id, hash, csrf_hash, account, connection, session_index, created_at_ms, expires_at_ms,
-            last_seen_at_ms, subject, name_id, rights)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+            last_seen_at_ms, subject, name_id, rights, surface)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     tx.query(sql)
         .bind(session.tenant.to_string())
         .bind(session.id.to_string())
@@ -86,6 +91,7 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
         .bind(session.name_id.as_ref().map(|name| name.value.as_str()))
         .bind(session.name_id.as_ref().map(column::to_document))
         .bind(session.rights.as_ref().map(column::to_document))
+        .bind(column::to_word(session.surface))
         .run()
         .await?;
     Ok(())
@@ -93,7 +99,8 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
 
 /// The session that is alive now; the cookie says neither tenant nor account.
 pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
-    let sql = "select id, tenant, account, connection, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
+    let sql =
+        "select id, tenant, account, connection, surface, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
             csrf_hash
         from session where hash = $1 and expires_at_ms > $2";
     source.into().query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?.map(Row::read).transpose()
@@ -112,7 +119,8 @@ pub async fn list_sessions(
     account: AccountId,
     now: Timestamp,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql = "select id, tenant, account, connection, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
+    let sql =
+        "select id, tenant, account, connection, surface, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
             csrf_hash
         from session where tenant = $1 and account = $2 and expires_at_ms > $3 order by id desc limit 1000";
     let mut source = source.into();
@@ -127,7 +135,8 @@ pub async fn list_sessions_of_subject(
     connection: ConnectionId,
     subject: &str,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql = "select id, tenant, account, connection, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
+    let sql =
+        "select id, tenant, account, connection, surface, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
             csrf_hash
         from session where tenant = $1 and connection = $2 and subject = $3 order by id limit 1000";
     let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(subject.to_owned());

@@ -1,8 +1,8 @@
 //! A statement that is put together from constant pieces, as lists with optional conditions need it. Values are bound, never written.
 
 use super::{
-    Db, DbError,
-    engine::Record,
+    DbError,
+    engine::{Record, Target},
     filter::{Bound, Condition},
 };
 
@@ -60,9 +60,9 @@ impl Statement {
         self
     }
 
-    pub(super) async fn all<R: Record>(self, db: &Db) -> Result<Vec<R>, DbError> {
+    pub(super) async fn all<R: Record>(self, source: impl Into<Target<'_>>) -> Result<Vec<R>, DbError> {
         let Self { sql, parts, .. } = self;
-        let mut query = db.query_built(sql);
+        let mut query = source.into().query_built(sql);
         for part in &parts {
             query = match part {
                 Part::Value(Bound::Text(text)) => query.bind(text.clone()),

@@ -6,6 +6,7 @@ use super::{
     account::AccountKind,
     assignment::Assignment,
     capability::Capability,
+    connection::Audience,
     id::{AccountId, AppTokenId, ConnectionId, IdSource, OrganizationId, SessionId, TokenId},
     model::RoleModel,
     time::Timestamp,
@@ -54,6 +55,8 @@ pub struct AccountActor {
     pub account: AccountId,
     pub kind: AccountKind,
     pub session: SessionId,
+    /// What the session was begun for: of self-service, it administers nothing.
+    pub surface: Audience,
     /// Live assignments of the account, of every organization.
     pub assignments: Vec<Assignment>,
     /// What a token was made for; `None`: all that the account may do.

@@ -100,6 +100,7 @@ pub mod kind {
     pub enum OauthSecret {}
     pub enum ApiToken {}
     pub enum AppToken {}
+    pub enum RoleSet {}
     pub enum Session {}
     pub enum Event {}
 }
@@ -125,6 +126,7 @@ pub type OauthSecretId = Id<kind::OauthSecret>;
 pub type ApiTokenId = Id<kind::ApiToken>;
 /// Of a token that an application reads with.
 pub type AppTokenId = Id<kind::AppToken>;
+pub type RoleSetId = Id<kind::RoleSet>;
 pub type SessionId = Id<kind::Session>;
 /// An audit or outbox row.
 pub type EventId = Id<kind::Event>;

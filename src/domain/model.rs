@@ -62,6 +62,9 @@ pub struct Settings {
     /// Origin kinds that people may not edit.
     #[serde(default)]
     pub externally_managed: Vec<String>,
+    /// Applications may have tokens of their own, which belong to nobody.
+    #[serde(default = "yes")]
+    pub service_accounts: bool,
     /// The kinds of contexts and resources that a role can be held in.
     #[serde(default)]
     pub scope_kinds: Vec<ScopeKind>,
@@ -77,6 +80,10 @@ pub struct Settings {
 pub const MAX_SESSION_TTL_SECS: i64 = 30 * 86_400;
 /// A shorter one would end between two clicks: uses of a session are written at most once a minute.
 const MIN_SESSION_SECS: i64 = 300;
+
+fn yes() -> bool {
+    true
+}
 
 fn default_session_ttl_secs() -> i64 {
     12 * 3600

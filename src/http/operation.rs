@@ -91,7 +91,7 @@ impl Operation {
     fn new(method: Method, path: &'static str, summary: &'static str) -> Self {
         let refusals = BTreeMap::from([
             (401, BTreeSet::from(["unauthenticated"])),
-            (403, BTreeSet::from(["not_in_token", "network_not_allowed"])),
+            (403, BTreeSet::from(["not_in_token", "network_not_allowed", "self_service"])),
             (500, BTreeSet::from(["internal"])),
             (503, BTreeSet::from(["unavailable"])),
         ]);

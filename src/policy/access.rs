@@ -10,18 +10,19 @@ use crate::domain::{
     assignment::Assignment,
     capability::Capability,
     catalogue::Permission,
+    connection::Audience,
     id::{AccountId, GroupId, OrganizationId},
     model::RoleModel,
 };
 
 use super::{
-    action::{self, Action, ReadAssignments},
-    managed::manages,
+    action::{self, Action, ReadAssignments, SignInToConsole},
+    managed::{Extent, manages},
     permission::{Verdict, acts_at, is_listed, judge},
 };
 
 pub use super::{
-    managed::Target,
+    managed::{Target, manages_group},
     permission::{holds, permissions},
 };
 
@@ -77,6 +78,8 @@ pub enum Denied {
     NotAPerson { capability: Capability, actor: &'static str },
     #[error("this token was not made for {}: make one that is, or use the session", action::name(*.capability))]
     NotInToken { capability: Capability },
+    #[error("{} is not for self-service: sign in through a connection for administrators", action::name(*.capability))]
+    SelfService { capability: Capability },
     #[error("an application's token looks at accounts, assignments, roles, organizations, groups and events; {} is not for it", action::name(*.capability))]
     ReadOnly { capability: Capability },
     #[error("{} at organization {at} is beyond this token: it was made for another part of the tenant", action::name(*.capability))]
@@ -97,6 +100,7 @@ impl Denied {
             | Self::SelfAssignment { capability }
             | Self::NotAPerson { capability, .. }
             | Self::NotInToken { capability }
+            | Self::SelfService { capability }
             | Self::ReadOnly { capability }
             | Self::BeyondToken { capability, .. }
             | Self::SinceSignIn { capability } => *capability,
@@ -115,6 +119,7 @@ impl Denied {
             Self::SelfAssignment { .. } => "self_assignment",
             Self::NotAPerson { .. } => "not_a_person",
             Self::NotInToken { .. } => "not_in_token",
+            Self::SelfService { .. } => "self_service",
             Self::ReadOnly { .. } => "read_only",
             Self::BeyondToken { .. } => "beyond_token",
             Self::SinceSignIn { .. } => "sign_in_again",
@@ -151,6 +156,33 @@ pub fn authorize_over<A: Action>(
     target: &Target,
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<A>, Denied> {
+    authorize_over_extent(actor, model, at, Extent::At(at), target, own_groups)
+}
+
+/// Whether the actor may do `A` to the whole of this account: at its home, without one at the root, by a role that manages all that
+/// the account holds anywhere.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_over_account<A: Action>(
+    actor: &Actor,
+    model: &RoleModel,
+    home: Option<OrganizationId>,
+    target: &Target,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<Grant<A>, Denied> {
+    let at = home.unwrap_or_else(|| model.organizations.root());
+    authorize_over_extent(actor, model, at, Extent::Whole, target, own_groups)
+}
+
+fn authorize_over_extent<A: Action>(
+    actor: &Actor,
+    model: &RoleModel,
+    at: OrganizationId,
+    extent: Extent,
+    target: &Target,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<Grant<A>, Denied> {
     let grant = authorize::<A>(actor, model, at)?;
     now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| {
         let reaches = match actor {
@@ -160,7 +192,7 @@ pub fn authorize_over<A: Action>(
             Actor::Account(account) => {
                 let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
                 let mut opening = acting.filter(|assignment| opens(model, assignment, A::CAPABILITY) == Verdict::Allowed);
-                opening.any(|assignment| manages(model, assignment.holding.role, at, target, own_groups))
+                opening.any(|assignment| manages(model, assignment, extent, target, own_groups))
             }
         };
         if reaches { Ok(()) } else { Err(Denied::OutOfReach { capability: A::CAPABILITY }) }
@@ -259,8 +291,19 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
     }
 }
 
-/// A token does what it was made for and nothing else, whatever its account may do.
+/// Whether holding this lets somebody into the console: some role opens it at an organization. What is held on a context or a resource
+/// does not.
+#[must_use]
+pub fn enters_console(model: &RoleModel, held: &[Assignment]) -> bool {
+    let mut at_organizations = held.iter().filter(|assignment| assignment.holding.resource_scope.is_none());
+    at_organizations.any(|assignment| opens(model, assignment, SignInToConsole::CAPABILITY) == Verdict::Allowed)
+}
+
+/// A session of self-service administers nothing, and a token does what it was made for and nothing else, whatever their account may do.
 pub(super) fn within_token(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
+    if account.surface == Audience::SelfService {
+        return Err(Denied::SelfService { capability });
+    }
     match &account.only {
         Some(only) if !only.contains(&capability) => Err(Denied::NotInToken { capability }),
         Some(_) | None => Ok(()),

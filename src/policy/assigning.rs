@@ -9,7 +9,7 @@ use crate::domain::{
     actor::{AccountActor, Actor},
     assignment::{Assignment, Holding, Reach},
     capability::Capability,
-    id::{AccountId, GroupId, OrganizationId},
+    id::{AccountId, GroupId, OrganizationId, RoleId},
     model::RoleModel,
     role::ManagedRoles,
 };
@@ -17,14 +17,15 @@ use crate::domain::{
 use super::{
     access::{Denied, Grant, Target, now_and_at_sign_in, opens, permit, within_token},
     action::{Action, GrantAssignments, RevokeAssignments},
-    managed::manages,
+    managed::{Extent, manages},
     permission::{Verdict, acts_at},
 };
 
 /// The account whose roles change, as it is now.
 #[derive(Debug, Clone, Copy)]
 pub struct Assignee<'a> {
-    pub account: AccountId,
+    /// `None`: whoever comes.
+    pub account: Option<AccountId>,
     pub home: Option<OrganizationId>,
     pub target: Target<'a>,
 }
@@ -54,13 +55,25 @@ pub fn authorize_revoke(
     from: &Assignee,
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<RevokeAssignments>, Denied> {
-    if actor.account_id() == Some(from.account) {
+    if from.account.is_some() && actor.account_id() == from.account {
         if let Actor::Account(account) = actor {
             within_token(account, RevokeAssignments::CAPABILITY)?;
         }
         return Ok(Grant::new(actor, holding.organization));
     }
     may_change::<RevokeAssignments>(actor, model, holding, from, own_groups)
+}
+
+/// Whether the actor may let the role come by itself, to people who are not here yet: who may grant it anywhere to somebody who holds
+/// nothing.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_auto_assign(actor: &Actor, model: &RoleModel, role: RoleId) -> Result<Grant<GrantAssignments>, Denied> {
+    let nobodys = BTreeSet::new();
+    let newcomer = Assignee { account: None, home: None, target: Target { assignments: &[], groups: &nobodys } };
+    let holding = Holding { role, organization: model.organizations.root(), resource_scope: None, reach: Reach::Subtree };
+    authorize_grant(actor, model, &holding, &newcomer, &nobodys)
 }
 
 fn may_change<A: Action>(
@@ -90,7 +103,7 @@ fn may_change_by<A: Action>(
         Actor::Account(account) => account,
     };
     within_token(account, A::CAPABILITY)?;
-    if account.account == other.account {
+    if Some(account.account) == other.account {
         return Err(Denied::SelfAssignment { capability: A::CAPABILITY });
     }
     if model.role(holding.role).is_some_and(|role| role.owner_class) {
@@ -107,7 +120,7 @@ fn may_change_by<A: Action>(
     let mut acting = account.assignments.iter().filter(within_reach);
     let permitted = acting.any(|held| {
         opens(model, held, A::CAPABILITY) == Verdict::Allowed
-            && manages(model, held.holding.role, at, &other.target, own_groups)
+            && manages(model, held, Extent::At(at), &other.target, own_groups)
             && manages_role(model, held, holding)
     });
     if permitted || delegates(model, account, holding, other, own_groups) {
@@ -136,7 +149,7 @@ fn delegates(model: &RoleModel, account: &AccountActor, holding: &Holding, other
     };
     model.settings.delegation
         && account.assignments.iter().filter(passes_on).any(|held| {
-            manages(model, held.holding.role, holding.organization, &other.target, own_groups) && manages_role(model, held, holding)
+            manages(model, held, Extent::At(holding.organization), &other.target, own_groups) && manages_role(model, held, holding)
         })
 }
 
@@ -164,7 +177,7 @@ mod tests {
 
     fn grants(model: &RoleModel, actor: &Actor, held: &Holding, to: u128, home: Option<u128>) -> Result<(), &'static str> {
         let target = Target { assignments: &[], groups: &BTreeSet::new() };
-        let to = Assignee { account: id(to), home: home.map(id), target };
+        let to = Assignee { account: Some(id(to)), home: home.map(id), target };
         authorize_grant(actor, model, held, &to, &BTreeSet::new()).map(|_| ()).map_err(|denied| denied.code())
     }
 
@@ -232,7 +245,8 @@ mod tests {
         let model = partners();
         let revokes = |actor: &Actor, from: u128, held: &Holding| {
             let target = Target { assignments: &[], groups: &BTreeSet::new() };
-            authorize_revoke(actor, &model, held, &Assignee { account: id(from), home: Some(id(EU)), target }, &BTreeSet::new()).is_ok()
+            authorize_revoke(actor, &model, held, &Assignee { account: Some(id(from)), home: Some(id(EU)), target }, &BTreeSet::new())
+                .is_ok()
         };
         let held = holding(id(900), EU);
         assert!(revokes(&partner(false), 40, &held), "one's own");

@@ -130,7 +130,15 @@ pub fn by_hand(holdings: impl IntoIterator<Item = Holding>) -> Vec<Assignment> {
 
 pub fn person(assignments: Vec<Assignment>) -> Actor {
     let (account, session): (AccountId, SessionId) = (id(40), id(41));
-    Actor::Account(AccountActor { account, kind: AccountKind::Human, session, assignments, only: None, at_sign_in: None })
+    Actor::Account(AccountActor {
+        account,
+        kind: AccountKind::Human,
+        session,
+        surface: Audience::Admin,
+        assignments,
+        only: None,
+        at_sign_in: None,
+    })
 }
 
 pub fn connection(at: u128) -> Connection {

@@ -6,9 +6,10 @@
 
 use crate::domain::{
     account::AccountKind,
+    actor::Actor,
     assignment::{Assignment, Holding, Origin},
     catalogue::{Catalogue, Permission},
-    id::OrganizationId,
+    id::{AccountId, OrganizationId},
     model::{RoleModel, Settings},
     role::Role,
 };
@@ -65,8 +66,11 @@ pub enum RoleFault {
     UnknownPermission(Permission),
     #[error("{0} is an owner's alone and cannot be put into a role")]
     OwnerOnly(Permission),
-    #[error("{0} is held in a context or resource, and this role is held at organizations")]
+    #[error("{0} is held on a resource, and this role is held at organizations")]
     WrongScopeKind(Permission),
+    /// Of a newer version of the preset.
+    #[error("{0} accounts hold it, and it would be a role for others, for other places or another one about owners")]
+    Held(i64),
 }
 
 /// Why an account cannot hold a role at a place, whoever gives it.
@@ -125,6 +129,13 @@ pub fn is_owner_assignment(model: &RoleModel, holding: &Holding) -> bool {
 #[must_use]
 pub fn is_owner(model: &RoleModel, current: &[Assignment]) -> bool {
     current.iter().any(|assignment| is_owner_assignment(model, &assignment.holding))
+}
+
+/// Whether the actor is one of the accounts and no owner: what others decide of whom somebody is, nobody decides of themselves.
+#[must_use]
+pub fn is_own_matter(model: &RoleModel, actor: &Actor, accounts: &[AccountId]) -> bool {
+    let Actor::Account(account) = actor else { return false };
+    accounts.contains(&account.account) && !is_owner(model, &account.assignments)
 }
 
 /// Whether the plan gives or takes an owner assignment: only then is the owner floor locked and read.
@@ -209,7 +220,8 @@ pub fn check_role(role: &Role, catalogue: &Catalogue, settings: &Settings) -> Re
             if owners && !role.owner_class {
                 return Err(RoleFault::OwnerOnly(permission.clone()));
             }
-            if entity.scope_kind != "organization" && role.scope_kind.is_none() {
+            // What is done in contexts, a role held at an organization does in all of them; what is done to a resource is its holder's.
+            if entity.scope_kind == "resource" && role.scope_kind.is_none() {
                 return Err(RoleFault::WrongScopeKind(permission.clone()));
             }
         }

@@ -5,13 +5,18 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
+    actor::Actor,
     assignment::Assignment,
-    id::{GroupId, OrganizationId, RoleId},
+    id::{GroupId, OrganizationId},
     model::RoleModel,
-    role::{ManagedGroups, ManagedRoles},
+    role::{ManagedGroups, ManagedRoles, Role},
 };
 
-use super::permission::acts_at;
+use super::{
+    access::{Denied, authorize, now_and_at_sign_in, opens},
+    action::{Action, UpdateGroups},
+    permission::{Verdict, acts_at},
+};
 
 /// Stands for an account without any role.
 const NONE: &str = "@none";
@@ -24,33 +29,83 @@ pub struct Target<'a> {
     pub groups: &'a BTreeSet<GroupId>,
 }
 
-/// Whether a holder of the role manages the account at the organization. `own_groups` are the holder's, read now: who leaves
+/// How much of an account a change concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What it is at one organization.
+    At(OrganizationId),
+    /// All of it: who is blocked at home is blocked wherever they hold something.
+    Whole,
+}
+
+/// Whether the holder of this manages the account, as far as the change goes. `own_groups` are the holder's, read now: who leaves
 /// a group no longer manages it.
-pub(super) fn manages(model: &RoleModel, role: RoleId, at: OrganizationId, target: &Target, own_groups: &BTreeSet<GroupId>) -> bool {
-    let Some(role) = model.role(role) else { return false };
+pub(super) fn manages(model: &RoleModel, held: &Assignment, extent: Extent, target: &Target, own_groups: &BTreeSet<GroupId>) -> bool {
+    let Some(role) = model.role(held.holding.role) else { return false };
+    if extent == Extent::Whole && !reaches_owner(model, held, role, target) {
+        return false;
+    }
     if role.owner_class {
         return true;
     }
-    let acting = target.assignments.iter().filter(|assignment| acts_at(model, assignment, at, assignment.holding.resource_scope));
-    let held: BTreeSet<String> = acting.map(|assignment| assignment.holding.role.to_string()).collect();
+    let concerned = target.assignments.iter().filter(|assignment| match extent {
+        Extent::At(at) => acts_at(model, assignment, at, assignment.holding.resource_scope),
+        Extent::Whole => true,
+    });
+    let held: BTreeSet<String> = concerned.map(|assignment| assignment.holding.role.to_string()).collect();
     let roles = match &role.managed_roles {
         ManagedRoles::All => true,
         ManagedRoles::Only(managed) if held.is_empty() => managed.iter().any(|key| key == NONE),
         ManagedRoles::Only(managed) => held.iter().all(|role| managed.contains(role)),
     };
-    let groups = match &role.managed_groups {
+    roles && target.groups.iter().all(|group| reaches_group(&role.managed_groups, *group, own_groups))
+}
+
+/// Who shuts an owner out takes an owner's role from a place: that is for an owner there, whatever else a role manages.
+fn reaches_owner(model: &RoleModel, held: &Assignment, role: &Role, target: &Target) -> bool {
+    let is_owners = |other: &&Assignment| model.role(other.holding.role).is_some_and(|role| role.owner_class);
+    let mut owners = target.assignments.iter().filter(is_owners).map(|other| &other.holding);
+    owners.all(|other| role.owner_class && acts_at(model, held, other.organization, other.resource_scope))
+}
+
+/// Whether the actor may change the group itself, at its organization: who is in it decides whom others manage.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn manages_group(
+    model: &RoleModel,
+    actor: &Actor,
+    at: OrganizationId,
+    group: GroupId,
+    own_groups: &BTreeSet<GroupId>,
+) -> Result<(), Denied> {
+    authorize::<UpdateGroups>(actor, model, at)?;
+    let capability = UpdateGroups::CAPABILITY;
+    now_and_at_sign_in(actor, model, capability, |actor, model| {
+        let Actor::Account(account) = actor else { return Ok(()) };
+        let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
+        let mut opening = acting.filter(|assignment| opens(model, assignment, capability) == Verdict::Allowed);
+        let reaches = opening.any(|assignment| {
+            let role = model.role(assignment.holding.role);
+            role.is_some_and(|role| role.owner_class || reaches_group(&role.managed_groups, group, own_groups))
+        });
+        if reaches { Ok(()) } else { Err(Denied::OutOfReach { capability }) }
+    })
+}
+
+fn reaches_group(managed: &ManagedGroups, group: GroupId, own_groups: &BTreeSet<GroupId>) -> bool {
+    match managed {
         ManagedGroups::All => true,
-        ManagedGroups::Own => target.groups.is_subset(own_groups),
-        ManagedGroups::Only(managed) => target.groups.iter().all(|group| managed.contains(&group.to_string())),
-    };
-    roles && groups
+        ManagedGroups::Own => own_groups.contains(&group),
+        ManagedGroups::Only(managed) => managed.contains(&group.to_string()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        domain::{actor::Actor, role::Role},
+        domain::actor::Actor,
         policy::{
             access::authorize_over,
             action::{DisableAccounts, ReadAccounts, RevokeAssignments},

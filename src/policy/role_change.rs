@@ -88,6 +88,7 @@ impl RoleRefusal {
                 RoleFault::UnknownPermission(_) => "unknown_permission",
                 RoleFault::OwnerOnly(_) => "owner_only",
                 RoleFault::WrongScopeKind(_) => "wrong_scope_kind",
+                RoleFault::Held(_) => "role_in_use",
             },
             Self::System(_) => "system_role",
             Self::Locked { .. } => "locked_field",
@@ -186,11 +187,12 @@ pub fn may_edit(role: &Role) -> Result<(), RoleRefusal> {
 /// When the actor holds the role, and it would name or manage more.
 pub fn may_widen(actor: &Actor, model: &RoleModel, before: &Role, after: &Role) -> Result<(), RoleRefusal> {
     let Actor::Account(account) = actor else { return Ok(()) };
-    let roles = || account.assignments.iter().map(|held| held.holding.role);
-    let is_owner = roles().filter_map(|id| model.role(id)).any(|role| role.owner_class);
+    // A role is the tenant's: who owns a part of it and holds the role elsewhere would widen that too.
+    let is_owner = invariant::is_owner(model, &account.assignments);
     let same_whom = before.managed_roles == after.managed_roles && before.managed_groups == after.managed_groups;
     let widened = !same_whom || !after.permissions.iter().all(|permission| includes(model, before, permission));
-    if !is_owner && widened && roles().any(|id| id == before.id) { Err(RoleRefusal::OwnRole) } else { Ok(()) }
+    let holds_it = account.assignments.iter().any(|held| held.holding.role == before.id);
+    if !is_owner && widened && holds_it { Err(RoleRefusal::OwnRole) } else { Ok(()) }
 }
 
 /// Whether the role names all that the permission names, now and when the catalogue grows.
@@ -311,12 +313,16 @@ fn title(model: &RoleModel, id: RoleId, name: &str) -> Result<Title, RoleRefusal
 
 /// "X Copy", then "X Copy 2", and so on.
 fn copy_name(model: &RoleModel, role: &Role) -> Result<Title, RoleRefusal> {
-    let suffix = &model.settings.clone_suffix;
+    free_name(model, &role.name, &model.settings.clone_suffix).map_err(RoleRefusal::Name)
+}
+
+/// The name with the suffix, and a number where that is taken.
+pub(super) fn free_name(model: &RoleModel, name: &Title, suffix: &str) -> Result<Title, NameError> {
     // One more than there are roles: some number is free.
     let numbers = (1..=model.roles().count() + 1).map(|n| if n == 1 { String::new() } else { format!(" {n}") });
-    let mut names = numbers.map(|number| format!("{}{suffix}{number}", role.name));
+    let mut names = numbers.map(|number| format!("{name}{suffix}{number}"));
     let free = names.find(|name| model.role_named(name).is_none());
-    Title::parse("the name", &free.unwrap_or_default()).map_err(RoleRefusal::Name)
+    Title::parse("the name", &free.unwrap_or_default())
 }
 
 fn write(model: &RoleModel, mut role: Role, draft: &Draft) -> Result<Role, RoleRefusal> {

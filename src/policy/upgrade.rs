@@ -3,7 +3,7 @@
 //! The catalogue, the system roles and what ties settings to the catalogue follow; roles that people may edit and everything else that
 //! a tenant may set stay as they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -17,6 +17,7 @@ use crate::domain::{
 use super::{
     invariant::{self, RoleFault},
     preset::Preset,
+    role_change,
 };
 
 /// What an upgrade comes to.
@@ -50,9 +51,9 @@ pub struct Refusal {
     pub fault: RoleFault,
 }
 
-/// Compares a tenant with its preset; new ids are the caller's.
+/// Compares a tenant with its preset; `holders` are accounts by the role that they hold, new ids are the caller's.
 #[must_use]
-pub fn compare(model: &RoleModel, preset: &Preset, mut new_id: impl FnMut() -> RoleId) -> Upgrade {
+pub fn compare(model: &RoleModel, preset: &Preset, holders: &BTreeMap<RoleId, i64>, mut new_id: impl FnMut() -> RoleId) -> Upgrade {
     let of_preset = |key: &str| model.roles().find(|role| role.key.as_deref() == Some(key)).map(|role| role.id);
     let ids: Vec<RoleId> = preset.roles.iter().map(|role| of_preset(&role.key).unwrap_or_else(&mut new_id)).collect();
     let mut next = ids.into_iter();
@@ -69,7 +70,7 @@ pub fn compare(model: &RoleModel, preset: &Preset, mut new_id: impl FnMut() -> R
     upgrade.compare_settings(&model.settings);
     upgrade.compare_entities(&model.catalogue, &instance.catalogue);
     for role in instance.roles {
-        upgrade.compare_role(model, role);
+        upgrade.compare_role(model, holders, role);
     }
     upgrade.check_others(model, &instance.catalogue);
     upgrade
@@ -128,20 +129,23 @@ impl Upgrade {
         }
     }
 
-    fn compare_role(&mut self, model: &RoleModel, role: Role) {
-        match model.role(role.id) {
-            None if model.role_named(role.name.as_str()).is_some_and(|other| other.key.is_none()) => {
-                // A name that people gave meanwhile: the preset's role comes under a name that is free.
-                let name = crate::domain::name::Title::parse("name", &format!("{} (preset)", role.name));
-                let role = Role { name: name.unwrap_or_else(|_| role.name.clone()), ..role };
-                self.step("role", "added", role.name.as_str(), vec!["its name was taken by a role of this tenant".to_owned()]);
-                self.new_roles.push(role);
-            }
+    fn compare_role(&mut self, model: &RoleModel, holders: &BTreeMap<RoleId, i64>, role: Role) {
+        let known = model.role(role.id);
+        let taken = model.role_named(role.name.as_str()).is_some_and(|other| other.id != role.id);
+        // A name that is in use meanwhile: the preset's role comes under one that is free.
+        let name = if taken { role_change::free_name(model, &role.name, " (preset)").unwrap_or(role.name) } else { role.name };
+        let role = Role { name, ..role };
+        match known {
             None => {
-                self.step("role", "added", role.name.as_str(), Vec::new());
+                let what = taken.then(|| "its name was taken by a role of this tenant".to_owned());
+                self.step("role", "added", role.name.as_str(), what.into_iter().collect());
                 self.new_roles.push(role);
             }
             Some(known) if role.system && *known != role => {
+                let held = holders.get(&role.id).copied().unwrap_or_default();
+                if held > 0 && for_whom(known) != for_whom(&role) {
+                    self.refusals.push(Refusal { role: known.clone(), fault: RoleFault::Held(held) });
+                }
                 self.step("role", "changed", role.name.as_str(), role_differences(known, &role));
                 self.changed_roles.push(role);
             }
@@ -167,6 +171,11 @@ impl Upgrade {
     }
 }
 
+/// What was asked of its holders when they were given the role, and whether it makes them owners.
+fn for_whom(role: &Role) -> (bool, bool, bool, Option<&str>) {
+    (role.owner_class, role.root_only, role.machine_only, role.scope_kind.as_deref())
+}
+
 fn entity_differences(before: &Entity, after: &Entity) -> Vec<String> {
     let gone = before.actions.iter().filter(|action| !after.actions.contains(action)).map(|action| format!("-{action}"));
     let new = after.actions.iter().filter(|action| !before.actions.contains(action)).map(|action| format!("+{action}"));
@@ -177,7 +186,7 @@ fn entity_differences(before: &Entity, after: &Entity) -> Vec<String> {
 fn role_differences(before: &Role, after: &Role) -> Vec<String> {
     let gone = before.permissions.difference(&after.permissions).map(|pair| format!("-{pair}"));
     let new = after.permissions.difference(&before.permissions).map(|pair| format!("+{pair}"));
-    let fields = super::role_change::changed(before, after).into_iter().filter(|field| *field != "permissions").map(str::to_owned);
+    let fields = role_change::changed(before, after).into_iter().filter(|field| *field != "permissions").map(str::to_owned);
     gone.chain(new).chain(fields).collect()
 }
 
@@ -198,7 +207,7 @@ mod tests {
 
     fn upgraded(preset: &Preset, roles: Vec<Role>) -> Upgrade {
         let mut next = 800;
-        compare(&tenant("idaas", roles), preset, || {
+        compare(&tenant("idaas", roles), preset, &BTreeMap::new(), || {
             next += 1;
             id(next)
         })
@@ -247,6 +256,23 @@ mod tests {
     }
 
     #[test]
+    fn a_role_that_is_held_stays_one_that_its_holders_may_hold() {
+        let model = tenant("idaas", vec![]);
+        for field in ["owner_class", "root_only", "machine_only"] {
+            let preset = newer(|file| {
+                let roles = file["roles"].as_array_mut().unwrap();
+                let role = roles.iter_mut().find(|role| role["key"] == "auditor").unwrap();
+                role[field] = json!(true);
+            });
+            let auditor = crate::policy::fixture::role_id(&model, "Auditor");
+            let with = |holders| compare(&model, &preset, &BTreeMap::from([(auditor, holders)]), || id(800)).refusals;
+            let refusals = with(3);
+            assert_eq!((refusals.len(), &refusals[0].fault), (1, &RoleFault::Held(3)), "{field}");
+            assert!(with(0).is_empty());
+        }
+    }
+
+    #[test]
     fn a_new_role_of_the_preset_takes_no_name_from_people() {
         let preset = newer(|file| {
             let mut role = file["roles"][1].clone();
@@ -257,5 +283,7 @@ mod tests {
         assert_eq!(upgraded(&preset, vec![]).new_roles[0].name.as_str(), "Marketing");
         let taken = upgraded(&preset, vec![custom_role(900, "MARKETING", &["user_management:read"])]);
         assert_eq!(taken.new_roles[0].name.as_str(), "Marketing (preset)");
+        let both = ["MARKETING", "Marketing (Preset)"].map(|name| custom_role(name.len() as u128, name, &["user_management:read"]));
+        assert_eq!(upgraded(&preset, both.to_vec()).new_roles[0].name.as_str(), "Marketing (preset) 2");
     }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{
     ProvisionError,
+    owner_floor::may_leave,
     reconcile::{Effects, Owners, release_others},
     record::Record,
 };
@@ -18,7 +19,6 @@ use crate::{
         account::{AccountRow, OwnerRow},
     },
     domain::{
-        account::SignInStatus,
         actor::{Actor, Occasion},
         assignment::{Assignment, Holding, Origin, OriginRow},
         capability::Capability,
@@ -164,11 +164,17 @@ impl Decided {
 
 /// Locks and reads what the requests touch, and decides one after the other. Nothing is written yet.
 pub async fn decide(tx: &mut Tx, model: &RoleModel, occasion: &mut Occasion, requests: &[Request]) -> Result<Decided, ProvisionError> {
+    // No row refers to a context or resource: its organization's is held, as for its deletion.
+    let granted = requests.iter().filter(|request| request.holding.resource_scope.is_some() && request.wish != Wish::Revoke);
+    let places: BTreeSet<_> = granted.map(|request| request.holding.organization).collect();
+    db::organization::lock_organizations(tx, model.tenant, &places).await?;
     let ids: Vec<AccountId> = requests.iter().map(|request| request.account).collect();
     let accounts = db::account::lock_accounts(tx, model.tenant, &ids).await?;
+    super::is_current(tx, model).await?;
     let concerns_owners = requests.iter().any(|request| invariant::is_owner_assignment(model, &request.holding));
     let mut owners = Owners::Unread;
     let owners = if concerns_owners { owners.read(tx, model).await?.clone() } else { Vec::new() };
+    let as_owners = if concerns_owners { db::account::as_owners(tx, model.tenant, &ids).await? } else { BTreeMap::new() };
     // Under the floor's lock: another transaction may have released what was retained here.
     let held = db::assignment::held(tx, model.tenant, &accounts.keys().copied().collect::<Vec<_>>()).await?;
     let actor = occasion.actor.account_id();
@@ -183,7 +189,7 @@ pub async fn decide(tx: &mut Tx, model: &RoleModel, occasion: &mut Occasion, req
             (id, Subject { row, groups: groups.remove(&id).unwrap_or_default(), held: held.get(&id).cloned().unwrap_or_default() })
         })
         .collect();
-    let mut desk = Desk { model, people, owners, own_groups, mappings, brought: None, revoked: Vec::new() };
+    let mut desk = Desk { model, people, owners, as_owners, own_groups, mappings, brought: None, revoked: Vec::new() };
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         outcomes.push(desk.decide(occasion, request).unwrap_or_else(Outcome::Refused));
@@ -257,6 +263,8 @@ struct Desk<'a> {
     model: &'a RoleModel,
     people: BTreeMap<AccountId, Subject>,
     owners: Vec<OwnerRow>,
+    /// Whoever is asked for, as the owner that they would be.
+    as_owners: BTreeMap<AccountId, OwnerRow>,
     /// The actor's.
     own_groups: BTreeSet<GroupId>,
     mappings: Mappings,
@@ -280,7 +288,7 @@ impl Desk<'_> {
         let nobodys = BTreeSet::new();
         let target = Target { assignments: &live, groups: subject.map_or(&nobodys, |subject| &subject.groups) };
         let home = subject.and_then(|subject| subject.row.account.home_organization);
-        let assignee = Assignee { account: request.account, home, target };
+        let assignee = Assignee { account: Some(request.account), home, target };
         if let Some(unknown) = unknown(self.model, &request.holding) {
             // An actor who may nowhere do this learns no more than that.
             let capability = if request.wish == Wish::Revoke { Capability::AssignmentsRevoke } else { Capability::AssignmentsGrant };
@@ -308,11 +316,9 @@ impl Desk<'_> {
             (Some(_), Some(_)) => return Err(AssignRefusal::OtherDelegation),
             _ => {}
         }
-        let usable = subject.row.account.status == SignInStatus::Active;
-        let has_local_credential = subject.row.has_local_credential;
         if invariant::is_owner_assignment(self.model, &holding) {
             self.owners.retain(|owner| owner.account != account);
-            self.owners.push(OwnerRow { account, usable, has_local_credential });
+            self.owners.extend(self.as_owners.get(&account));
             self.brought = Some(account);
         }
         let origin = Origin::Manual { by: occasion.actor.account_id() };
@@ -367,21 +373,6 @@ impl Desk<'_> {
         self.owners.retain(|owner| owner.account != account);
         Ok(())
     }
-}
-
-/// Whether a person may take the account from among the owners: enough stay, one at least, and one who needs no identity provider.
-pub(super) fn may_leave(owners: &[OwnerRow], account: AccountId, min_owners: i64) -> Result<(), AssignRefusal> {
-    let count = |n: usize| i64::try_from(n).expect("a tenant has fewer owners than that");
-    let before = count(owners.iter().filter(|owner| owner.usable).count());
-    let leaves = owners.iter().any(|owner| owner.account == account && owner.usable);
-    invariant::person_may_leave(before - i64::from(leaves), min_owners, before)?;
-    if owners.iter().all(|owner| owner.account == account) {
-        // Nobody of them can sign in, but somebody may again: the last owner assignment is not a person's to take either.
-        return Err(OwnerFloor { after: 0, floor: min_owners.max(1) }.into());
-    }
-    let local = |owner: &&OwnerRow| owner.has_local_credential && owner.usable;
-    let is_last = owners.iter().filter(local).any(|owner| owner.account == account) && owners.iter().filter(local).count() == 1;
-    if is_last { Err(LastLocalOwner.into()) } else { Ok(()) }
 }
 
 fn unknown(model: &RoleModel, holding: &Holding) -> Option<Ineligible> {

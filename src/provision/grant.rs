@@ -5,13 +5,13 @@ use serde_json::json;
 
 use super::{
     ProvisionError,
+    owner_floor::stays_above,
     reconcile::{Effects, Owners, release_others},
     record::Record,
 };
 use crate::{
     db::{self, Tx},
     domain::{
-        account::SignInStatus,
         actor::Occasion,
         assignment::{Holding, Origin},
         id::AccountId,
@@ -19,7 +19,7 @@ use crate::{
     },
     policy::{
         diff::{self, Plan},
-        invariant::{self, OwnerFloor},
+        invariant,
     },
 };
 
@@ -55,11 +55,7 @@ pub async fn grant(
         current = db::assignment::held(tx, model.tenant, &[account]).await?.remove(&account).unwrap_or_default();
         plan.remove = invariant::release_retention(&current).remove;
         rows.retain(|owner| owner.account != account);
-        rows.push(db::account::OwnerRow {
-            account,
-            usable: row.account.status == SignInStatus::Active,
-            has_local_credential: row.has_local_credential,
-        });
+        rows.extend(db::account::as_owners(tx, model.tenant, &[account]).await?.into_values());
         release_others(tx, model, account, rows, &mut effects).await?;
     }
     effects.add_delegable(occasion, account, &current, plan, may_delegate);
@@ -79,7 +75,9 @@ pub async fn revoke(
     whose: impl Fn(&Origin) -> bool,
 ) -> Result<bool, ProvisionError> {
     let accounts = db::account::lock_accounts(tx, model.tenant, &[account]).await?;
-    let row = accounts.get(&account).ok_or(ProvisionError::NotFound)?;
+    if !accounts.contains_key(&account) {
+        return Err(ProvisionError::NotFound);
+    }
     let current = db::assignment::held(tx, model.tenant, &[account]).await?.remove(&account).unwrap_or_default();
     let remove: Vec<_> = current
         .iter()
@@ -96,15 +94,9 @@ pub async fn revoke(
         if db::assignment::held(tx, model.tenant, &[account]).await?.remove(&account).unwrap_or_default() != current {
             return Err(ProvisionError::Again);
         }
-        let count = |n: usize| i64::try_from(n).expect("a tenant has fewer owners than that");
-        let before = count(rows.iter().filter(|owner| owner.usable).count());
         let stays = diff::apply(&plan, &current).iter().any(|(holding, _)| invariant::is_owner_assignment(model, holding));
-        let leaves =
-            !stays && row.account.status == SignInStatus::Active && rows.iter().any(|owner| owner.account == account && owner.usable);
-        invariant::person_may_leave(before - i64::from(leaves), model.settings.min_owners, before)?;
-        if !stays && rows.iter().all(|owner| owner.account == account) {
-            // Nobody of them can sign in, but somebody may again: the last owner assignment is not a person's to take either.
-            return Err(OwnerFloor { after: 0, floor: model.settings.min_owners.max(1) }.into());
+        if !stays {
+            stays_above(rows, account, model.settings.min_owners)?;
         }
     }
     let mut effects = Effects::default();

@@ -6,16 +6,18 @@ use serde_json::json;
 
 use super::{Precondition, ProvisionError, record::Record};
 use crate::{
-    db::{self, DbError, Tx, local_group::LocalGroup},
+    db::{self, DbError, Tx, local_group::LocalGroup, people::Asked},
     domain::{
-        actor::Occasion,
+        actor::{Actor, Occasion},
         id::{AccountId, GroupId, OrganizationId},
         model::RoleModel,
         name::Title,
     },
     policy::{
-        access::{Denied, Target, authorize, authorize_over},
-        action::UpdateGroups,
+        access::{Denied, Target, authorize, authorize_over, manages_group},
+        action::{ReadAccounts, UpdateGroups},
+        invariant,
+        places::places,
     },
 };
 
@@ -32,6 +34,8 @@ pub enum GroupError {
     Stale,
     #[error("these are no accounts of this tenant: {}", .0.join(", "))]
     UnknownAccounts(Vec<String>),
+    #[error("nobody but an owner changes the groups that they are in themselves: ask another administrator")]
+    OwnAccount,
     #[error("the account {account}: {denied}")]
     MemberDenied { account: AccountId, denied: Denied },
     #[error(transparent)]
@@ -111,8 +115,13 @@ pub async fn change_members(
 ) -> Result<(), GroupError> {
     let group = lock(tx, model, occasion, id, Precondition::None).await?;
     let ids: Vec<AccountId> = add.iter().chain(remove).copied().collect();
+    if invariant::is_own_matter(model, &occasion.actor, &ids) {
+        return Err(GroupError::OwnAccount);
+    }
     let accounts = db::account::lock_accounts(tx, model.tenant, &ids).await?;
-    let unknown: BTreeSet<String> = ids.iter().filter(|id| !accounts.contains_key(id)).map(ToString::to_string).collect();
+    super::is_current(tx, model).await?;
+    let visible = visible(tx, model, &occasion.actor, &ids).await?;
+    let unknown: BTreeSet<String> = ids.iter().filter(|id| !visible.contains(id)).map(ToString::to_string).collect();
     if !unknown.is_empty() {
         return Err(GroupError::UnknownAccounts(unknown.into_iter().collect()));
     }
@@ -137,7 +146,19 @@ pub async fn change_members(
     note(tx, model, occasion, "group.changed", id, json!({ "members_added": added, "members_removed": removed })).await
 }
 
-/// The group, locked, where the actor may change groups.
+/// Those of the accounts that the actor sees. Whom one does not see, there is not.
+async fn visible(tx: &mut Tx, model: &RoleModel, actor: &Actor, ids: &[AccountId]) -> Result<BTreeSet<AccountId>, GroupError> {
+    let seen = places::<ReadAccounts>(actor, model).or_else(|_| places::<UpdateGroups>(actor, model))?;
+    let mut found = BTreeSet::new();
+    for chunk in ids.chunks(db::SET_LIMIT) {
+        let asked = Asked { places: &seen, condition: None, lacking: None, ids: Some(chunk) };
+        let most = i64::try_from(chunk.len()).expect("a chunk is small");
+        found.extend(db::people::list_people(&mut *tx, model.tenant, &asked, None, most).await?.into_iter().map(|row| row.id));
+    }
+    Ok(found)
+}
+
+/// The group, locked, where the actor may change this group.
 async fn lock(
     tx: &mut Tx,
     model: &RoleModel,
@@ -146,7 +167,11 @@ async fn lock(
     precondition: Precondition,
 ) -> Result<LocalGroup, GroupError> {
     let group = db::local_group::lock_local_group(tx, model.tenant, id).await?.ok_or(GroupError::NotFound)?;
-    authorize::<UpdateGroups>(&occasion.actor, model, group.organization)?;
+    let own_groups = match occasion.actor.account_id() {
+        Some(own) => db::group::list_group_ids(&mut *tx, model.tenant, own).await?,
+        None => BTreeSet::new(),
+    };
+    manages_group(model, &occasion.actor, group.organization, id, &own_groups)?;
     precondition.check(group.version)?;
     Ok(group)
 }

@@ -13,6 +13,7 @@ pub mod keep;
 pub mod local_group;
 pub mod membership;
 mod newcomer;
+mod owner_floor;
 pub mod person;
 pub mod published;
 mod reconcile;
@@ -23,9 +24,14 @@ pub mod sign_in;
 pub mod user;
 pub mod withdraw;
 
+use std::sync::Arc;
+
 use crate::{
-    db::DbError,
-    domain::id::AccountId,
+    db::{self, DbError, Tx},
+    domain::{
+        id::{AccountId, TenantId},
+        model::RoleModel,
+    },
     policy::invariant::{Ineligible, OwnerFloor},
     scim::error::ScimError,
 };
@@ -68,6 +74,21 @@ impl From<DbError> for ProvisionError {
             error => Self::Db(error),
         }
     }
+}
+
+/// The model as of now, for what has locked already what it decides about.
+pub async fn current_model(tx: &mut Tx, cache: &PublishedCache, tenant: TenantId) -> Result<Arc<RoleModel>, DbError> {
+    let version = db::tenant::find_model_version(&mut *tx, tenant).await?;
+    cache.model(tx, tenant, version.ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))?).await
+}
+
+/// Whether the model with which a decision began still holds, once what it is about is locked.
+///
+/// # Errors
+/// [`ProvisionError::Again`] when it does not.
+pub(crate) async fn is_current(tx: &mut Tx, model: &RoleModel) -> Result<(), ProvisionError> {
+    let version = db::tenant::find_model_version(tx, model.tenant).await?;
+    if version == Some(model.version) { Ok(()) } else { Err(ProvisionError::Again) }
 }
 
 /// What must be true of the version of a resource before it may be changed (RFC 7644 section 3.14).

@@ -4,11 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{
-    Precondition, ProvisionError,
-    assign::{self, AssignRefusal},
-    record::Record,
-};
+use super::{Precondition, ProvisionError, assign::AssignRefusal, owner_floor::may_leave, record::Record};
 use crate::{
     db::{
         self, DbError, Tx,
@@ -244,5 +240,5 @@ async fn may_go(tx: &mut Tx, model: &RoleModel, locked: &Locked) -> Result<(), P
     }
     db::tenant::lock_owner_floor(tx, model.tenant).await?;
     let owners = db::account::list_owners(tx, model.tenant, model.organizations.root()).await?;
-    Ok(assign::may_leave(&owners, locked.row.account.id, model.settings.min_owners)?)
+    Ok(may_leave(&owners, locked.row.account.id, model.settings.min_owners)?)
 }

@@ -22,11 +22,12 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        connection::{Jit, MissingGroups},
+        connection::{Audience, Jit, MissingGroups},
         id::AccountId,
         identity::Identity,
         name::fold,
     },
+    policy::access::enters_console,
     scim::resource::User,
 };
 
@@ -73,6 +74,10 @@ pub enum Refused {
     OwnerRenamed,
     #[error("the response says nothing of groups, and the connection refuses that (missing_groups = \"refuse_sign_in\")")]
     GroupsMissing,
+    #[error(
+        "no role of the account opens the console: a rule or an administrator has to give it one; for people who administer nothing there are connections with audience = \"self_service\""
+    )]
+    NoRole,
     #[error("refused by a rule: {0}")]
     ByRule(String),
 }
@@ -154,6 +159,10 @@ async fn meet_known(
     let [mut person] = people;
     account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
     let refused = outcome.and_then(|outcome| outcome.denied).map(|denial| Refused::ByRule(denial.message)).or(refused);
+    let refused = match refused {
+        None if !finds_entry(tx, published, id).await? => Some(Refused::NoRole),
+        refused => refused,
+    };
     if refused.is_some() {
         // MAPPING.md: a refusal commits the facts and what follows from them, and ends the sessions.
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
@@ -204,7 +213,22 @@ async fn meet_stranger(
     db::identity::mark_mapped(tx, tenant, published.connection.id, &[id], published.mapping.version).await?;
     write_homes(tx, tenant, occasion.now, std::iter::once(&person).zip(&outcome)).await?;
     record.write(tx, tenant, occasion).await?;
-    Ok(if status == SignInStatus::Pending { SignIn::Refused(Refused::Pending) } else { SignIn::Admitted { account: id, created: true } })
+    Ok(if status == SignInStatus::Pending {
+        SignIn::Refused(Refused::Pending)
+    } else if finds_entry(tx, published, id).await? {
+        SignIn::Admitted { account: id, created: true }
+    } else {
+        SignIn::Refused(Refused::NoRole)
+    })
+}
+
+/// Whether there is something for the account behind the connection: administrators need a role that opens the console.
+async fn finds_entry(tx: &mut Tx, published: &Published, account: AccountId) -> Result<bool, DbError> {
+    if published.connection.audience == Audience::SelfService {
+        return Ok(true);
+    }
+    let held = db::assignment::held(tx, published.tenant(), &[account]).await?.remove(&account).unwrap_or_default();
+    Ok(enters_console(&published.model, &held))
 }
 
 fn lacks_groups(published: &Published, claim: &Claim) -> bool {

@@ -30,7 +30,7 @@ pub fn tenant(slug: &str, preset: &str) -> String {
 slug = "{slug}"
 name = "{slug}"
 preset = "{preset}"
-settings = {{ min_owners = 1 }}
+settings = {{ min_owners = 1, service_accounts = true }}
 
 [[owners]]
 email = "owner@{slug}.example"
@@ -38,6 +38,7 @@ name = "First Owner"
 
 [[connections]]
 slug = "{slug}-okta"
+audience = "self_service"
 [connections.scim]
 enabled = true
 [connections.saml]
@@ -95,6 +96,7 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
         tenant: model.tenant,
         account,
         connection: None,
+        surface: rolegate::domain::connection::Audience::Admin,
         session_index: None,
         name_id: None,
         expires_at: occasion.now.plus_secs(3600),

@@ -131,3 +131,36 @@ async fn what_nobody_can_own_is_not_claimed_and_a_silent_server_is_no_answer() {
     assert_eq!(auditor.get_json(EU).await.status, StatusCode::OK);
     refused(&auditor.post_json(EU, &json!({ "domain": "x.example" })).await, StatusCode::FORBIDDEN, "not_permitted");
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_domain_that_changes_hands_follows_its_record_also_from_another_tenant(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let zone = Zone::serve().await;
+    let gateway = house(engine, "idaas").await.asking(Dns::at(zone.address));
+    let mut seller = somebody(&gateway, Some("Super Administrator")).await;
+    let claim = json!({ "domain": "shop.example" });
+    let old = seller.post_json(EU, &claim).await.json()["record"]["value"].as_str().unwrap().to_owned();
+    zone.publish("_rolegate-challenge.shop.example", &[&old]);
+    assert_eq!(seller.post_json(&format!("{EU}/shop.example/verify"), &json!({})).await.status, StatusCode::OK);
+
+    let buyers = gateway.apply(&crate::authz::people::tenant("buyers", "idaas")).await.tenant;
+    let model = crate::authz::people::model(&gateway, buyers).await;
+    let mut buyer = crate::authz::people::holder(&gateway, &model, Some("Super Administrator")).await;
+    let domains = "/api/v1/organizations/buyers/domains";
+    let new = buyer.post_json(domains, &claim).await.json()["record"]["value"].as_str().unwrap().to_owned();
+    let verify = format!("{domains}/shop.example/verify");
+    refused(&buyer.post_json(&verify, &json!({})).await, StatusCode::CONFLICT, "record_missing");
+    zone.publish("_rolegate-challenge.shop.example", &[&old, &new]);
+    refused(&buyer.post_json(&verify, &json!({})).await, StatusCode::CONFLICT, "domain_taken");
+    assert_eq!(seller.get_json(EU).await.json()["domains"][0]["verified"], true);
+
+    zone.publish("_rolegate-challenge.shop.example", &[&new]);
+    assert_eq!(buyer.post_json(&verify, &json!({})).await.json()["verified"], true);
+    assert_eq!(seller.get_json(EU).await.json()["domains"][0]["verified"], false);
+    let told = "select count(*) from audit a join tenant t on t.id = a.tenant
+        where t.slug = 'acme' and a.action = 'organization.domain_lost' and a.actor_kind = 'system'";
+    assert_eq!(gateway.count(told).await, 1);
+    refused(&seller.post_json(&format!("{EU}/shop.example/verify"), &json!({})).await, StatusCode::CONFLICT, "record_missing");
+}

@@ -216,7 +216,7 @@ async fn accounts_are_found_by_what_they_are_and_hold(#[values(Engine::Sqlite, E
 async fn an_owner_links_a_second_identity(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let house = House::open(engine, "idaas").await;
     let mut boss = boss(&house).await;
-    let ann = house.person("ann", Some("acme-eu"), &[]).await;
+    let ann = house.person("ann", Some("acme-eu"), &[held("Auditor", "acme-eu")]).await;
     let path = format!("/api/v1/accounts/{}/identities", ann.id);
     let link = json!({ "connection": "acme-okta", "subject": "ann@idp.example" });
     assert_eq!(boss.post(&path, &link).await.status, 200);

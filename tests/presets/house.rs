@@ -112,6 +112,7 @@ impl House {
             tenant: self.tenant,
             account: id,
             connection: None,
+            surface: rolegate::domain::connection::Audience::Admin,
             session_index: None,
             name_id: None,
             expires_at: occasion.now.plus_secs(3600),

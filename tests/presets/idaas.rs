@@ -141,3 +141,31 @@ async fn who_manages_their_own_groups_loses_one_on_leaving_it(#[values(Engine::S
     assert_eq!(boss.post(&members, &json!({ "remove": [admin.id] })).await.status, 200);
     assert_eq!(outcome(&admin.post(&disable.replace("disable", "enable"), &json!({})).await), (403, "out_of_reach".into()));
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_role_comes_by_itself_only_from_whom_it_could_be_granted(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::open(engine, "idaas").await;
+    let mut boss = owner(&house).await;
+    let auditor = house.role("Auditor").await;
+    let powers = json!(["roles_management:*", "user_role_management:*"]);
+    created(&boss.post("/api/v1/roles", &json!({ "name": "Roles", "permissions": powers, "managed_roles": [auditor, "@none"] })).await);
+    created(&boss.post("/api/v1/roles", &json!({ "name": "All roles", "permissions": powers })).await);
+    let welcome = created(&boss.post("/api/v1/roles", &json!({ "name": "Welcome", "permissions": ["user_management:read"] })).await);
+    let path = format!("/api/v1/roles/{}", welcome["id"].as_str().unwrap());
+    let mut some = house.person("some", Some("acme"), &[held("Roles", "acme")]).await;
+    let mut all = house.person("all", Some("acme"), &[held("All roles", "acme")]).await;
+    let newcomer = house.person("newcomer", Some("acme-eu"), &[]).await;
+    assert_eq!(outcome(&some.grant(&house, "Welcome", newcomer.id, "acme").await), (403, "out_of_reach".into()));
+    let comes = json!({ "auto_assign_on_join": true });
+    assert_eq!(outcome(&some.patch(&path, &comes).await), (403, "out_of_reach".into()));
+    let own = json!({ "name": "Mine", "permissions": ["user_management:read"], "auto_assign_first_user": true });
+    assert_eq!(outcome(&some.post("/api/v1/roles", &own).await), (403, "out_of_reach".into()));
+    assert_eq!(all.patch(&path, &comes).await.status, 200);
+    // What it gives from now on is given as much.
+    for wider in [json!({ "permissions": ["user_management:*"] }), json!({ "managed_roles": [auditor] })] {
+        assert_eq!(outcome(&some.patch(&path, &wider).await), (403, "out_of_reach".into()));
+    }
+    assert_eq!(some.patch(&path, &json!({ "description": "Hello" })).await.status, 200);
+    assert_eq!(some.patch(&path, &json!({ "auto_assign_on_join": false })).await.status, 200);
+}

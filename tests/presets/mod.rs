@@ -7,4 +7,6 @@ mod house;
 mod idaas;
 mod org_admin;
 mod owner_member;
+mod reach;
+mod rules;
 mod upgrade;

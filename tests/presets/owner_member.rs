@@ -104,3 +104,21 @@ async fn a_role_of_contexts_is_held_in_one_and_acts_only_there(#[values(Engine::
     let of_organizations = json!({ "account": member.id, "role": house.role(MEMBER).await, "organization": at, "resource_scope": context });
     assert_eq!(outcome(&owner.post("/api/v1/assignments", &of_organizations).await), (422, "wrong_scope_kind".into()));
 }
+
+#[rstest]
+#[tokio::test]
+async fn who_has_no_way_in_is_no_owner_to_count_on(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::with(engine, "owner-member", "min_owners = 2", "").await;
+    let mut boss = house.person("boss", Some("acme"), &[held(OWNER, "acme")]).await;
+    let locked_out = house.person("locked out", Some("acme"), &[]).await;
+    let mut tx = house.gateway.app.db.begin().await.unwrap();
+    tx.query("update account set has_local_credential = false where id = $1").bind(locked_out.id.to_string()).run().await.unwrap();
+    tx.commit().await.unwrap();
+    let other = house.account(&mut boss, "owner@acme.example").await["account"]["id"].clone();
+    let (role, at) = (house.role(OWNER).await, house.organization("acme").await);
+    let line = |op: &str, account: &serde_json::Value| json!({ "op": op, "account": account, "role": role, "organization": at });
+    let body = json!({ "lines": [line("grant", &json!(locked_out.id)), line("revoke", &other)] });
+    let done = boss.post("/api/v1/assignments/bulk", &body).await.json();
+    let told: Vec<_> = done["lines"].as_array().unwrap().iter().map(|line| (line["outcome"].clone(), line["code"].clone())).collect();
+    assert_eq!(told, [(json!("granted"), json!(null)), (json!("refused"), json!("owner_floor"))], "{done}");
+}

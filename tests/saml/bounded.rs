@@ -23,8 +23,7 @@ async fn connection(gateway: &Gateway, slug: &str) -> ConnectionId {
     rolegate::db::connection::find_connection_by_slug(&gateway.app.db, slug).await.unwrap().unwrap().connection.id
 }
 
-const OTHER: &str =
-    "[[connections]]\nslug = \"acme-other\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\nidp_initiated = true\n";
+const OTHER: &str = "[[connections]]\nslug = \"acme-other\"\naudience = \"self_service\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\nidp_initiated = true\n";
 
 #[tokio::test]
 async fn a_flood_of_one_connection_is_told_to_wait_and_others_sign_in() {

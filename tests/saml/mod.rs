@@ -22,4 +22,5 @@ mod replay;
 mod requests;
 mod rotation;
 mod session;
+mod surface;
 mod test_sign_in;

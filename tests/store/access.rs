@@ -27,6 +27,7 @@ fn session(world: &World, id: SessionId) -> SessionRow {
         tenant: world.tenant,
         account: world.account,
         connection: Some(world.connection),
+        surface: rolegate::domain::connection::Audience::SelfService,
         session_index: Some("_index".into()),
         created_at: NOW,
         expires_at: NOW.plus_secs(100),

@@ -80,6 +80,7 @@ pub fn tenant(ids: &mut IdSource, slug: &str) -> Tenant {
             min_owners: 2,
             role_change_effect: RoleChangeEffect::NextLogin,
             default_reach: Reach::Subtree,
+            service_accounts: true,
             scim_inbound: true,
             delegation: false,
             gate: None,

@@ -4,40 +4,44 @@ use serde_json::{Value, json};
 
 use super::{Change, PlanError, Planner, differences, mapping};
 use crate::{
-    admin::{current::Current, tenant_file::RoleEntry},
+    admin::{current::Current, preset_upgrade, tenant_file::RoleEntry},
     domain::{
         catalogue::Catalogue,
         id::RoleId,
         role::{ManagedGroups, ManagedRoles, Role},
     },
-    policy::{invariant, preset::Preset},
+    policy::{
+        invariant,
+        preset::Preset,
+        upgrade::{self, Upgrade},
+    },
 };
 
 impl Planner<'_> {
-    /// A newer version of the preset: its catalogue, its system roles and its new roles. Roles that people may edit stay as they are.
-    pub(super) fn upgrade(&mut self, preset: &Preset) {
-        let known: Vec<Option<RoleId>> = preset
-            .roles
-            .iter()
-            .map(|role| self.roles.iter().find(|known| known.key.as_deref() == Some(role.key.as_str())).map(|known| known.id))
-            .collect();
-        let mut next = known.iter();
-        let instance = preset.instantiate(|| next.next().copied().flatten().unwrap_or_else(|| self.ids.make()));
-        self.changes.push(Change::WriteCatalogue { entities: instance.catalogue.iter().cloned().collect() });
-        for role in instance.roles {
-            match self.roles.iter_mut().find(|known| known.id == role.id) {
-                None => {
-                    self.roles.push(role.clone());
-                    self.changes.push(Change::CreateRole { role, from_file: false });
-                }
-                Some(known) if role.system && *known != role => {
-                    let what = differences(&role_document(known), &role_document(&role));
-                    known.clone_from(&role);
-                    self.changes.push(Change::UpdateRole { role, what });
-                }
-                Some(_) => {}
+    /// A newer version of the preset, as an owner would take it over; what this file says of its own roles is looked at by itself.
+    pub(super) fn upgrade(&mut self, preset: &Preset, current: &Current) -> Result<(), PlanError> {
+        let Upgrade { entities, removed_entities, new_roles, changed_roles, refusals, .. } =
+            upgrade::compare(&current.model, preset, &current.held, || self.ids.make());
+        let of_files = |role: &Role| current.roles.iter().any(|row| row.from_file && row.role.id == role.id);
+        let refusals: Vec<_> = refusals.into_iter().filter(|refusal| !of_files(&refusal.role)).collect();
+        if !refusals.is_empty() {
+            return Err(PlanError::Stays(format!("the preset has a newer version, but {}", preset_upgrade::refused(&refusals))));
+        }
+        if !entities.is_empty() || !removed_entities.is_empty() {
+            self.changes.push(Change::WriteCatalogue { entities, removed: removed_entities });
+        }
+        for role in new_roles {
+            self.roles.push(role.clone());
+            self.changes.push(Change::CreateRole { role, from_file: false });
+        }
+        for role in changed_roles.into_iter().filter(|role| !of_files(role)) {
+            if let Some(known) = self.roles.iter_mut().find(|known| known.id == role.id) {
+                let what = differences(&role_document(known), &role_document(&role));
+                known.clone_from(&role);
+                self.changes.push(Change::UpdateRole { role, what });
             }
         }
+        Ok(())
     }
 
     fn catalogue(&self) -> Catalogue {

@@ -71,7 +71,8 @@ impl Reader<'_> {
         let organizations = raw.organizations.iter().map(|raw| self.organization(raw)).collect::<Outcome<Vec<_>>>()?;
         let owners = raw.owners.iter().map(|raw| self.owner(raw)).collect::<Outcome<Vec<_>>>()?;
         let roles = raw.roles.into_iter().map(|raw| self.role(raw, &tenant)).collect::<Outcome<Vec<_>>>()?;
-        let connections = raw.connections.into_iter().map(|raw| self.connection(raw, &tenant)).collect::<Outcome<Vec<_>>>()?;
+        let mut connections = raw.connections.into_iter().map(|raw| self.connection(raw, &tenant)).collect::<Outcome<Vec<_>>>()?;
+        self.switch_scim(&mut connections, tenant.settings.scim_inbound);
 
         let attribute_schema = raw.attribute_schema.as_ref().map(|raw| self.attribute_schema(raw)).transpose()?;
 
@@ -221,6 +222,17 @@ impl Reader<'_> {
             unmatched,
             rules,
         })
+    }
+
+    /// A table `scim` that does not say `enabled` means what the tenant's settings say.
+    fn switch_scim(&self, connections: &mut [ConnectionEntry], inbound: bool) {
+        let file: toml::Table = self.text.parse().expect("it was read before");
+        let tables = file.get("connections").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for (entry, table) in connections.iter_mut().zip(tables) {
+            if table.get("scim").is_some_and(|scim| scim.get("enabled").is_none()) {
+                entry.scim.enabled = inbound;
+            }
+        }
     }
 
     fn saml(&self, raw: raw::Saml) -> Outcome<SamlSettings> {

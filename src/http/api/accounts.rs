@@ -57,7 +57,7 @@ const HELD: i64 = 100_000;
 pub fn routes() -> Routes {
     Routes::chapter(
         "Accounts",
-        "People and machines of the tenant. Changing one takes the right to, at its home organization, and that every role and group of the account is one that the caller's role manages.",
+        "People and machines of the tenant. Changing one takes the right to, at its home organization, that every role the account holds anywhere and every group it is in is one that the caller's role manages, and of an owner of some place, that the caller is one there.",
     )
     .document(
         Operation::get(PATH, "List accounts")

@@ -22,7 +22,7 @@ use crate::{
     },
     http::{
         caller::api::{Caller, ChangingCaller},
-        error::Problem,
+        error::{Kind, Problem},
         operation::Operation,
         routes::Routes,
     },
@@ -41,6 +41,7 @@ pub fn routes() -> Routes {
             .needs::<ManageAppTokens>()
             .takes::<NewToken>()
             .answers::<MadeToken>(StatusCode::CREATED, "The only answer with the token")
+            .refuses(StatusCode::FORBIDDEN, &["service_accounts_off"])
             .refuses(StatusCode::BAD_REQUEST, &["name", "ttl_days"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["organization"]),
         create,
@@ -65,6 +66,7 @@ impl From<AppTokenError> for Problem {
     fn from(error: AppTokenError) -> Self {
         match error {
             AppTokenError::NotFound => Self::not_found(),
+            AppTokenError::ServiceAccountsOff => Self::new(Kind::Forbidden, "service_accounts_off", format!("{error}.")),
             AppTokenError::Db(error) => error.into(),
         }
     }

@@ -261,7 +261,7 @@ impl NewAssignment {
     }
 }
 
-async fn change(caller: &Caller, requests: &[Request], mode: Mode) -> Result<assign::Done, Problem> {
+pub(super) async fn change(caller: &Caller, requests: &[Request], mode: Mode) -> Result<assign::Done, Problem> {
     let done = assign::change(caller.db(), &caller.app.published, &mut caller.occasion(), caller.tenant, requests, mode).await?;
     if done.written {
         caller.committed();
@@ -344,7 +344,7 @@ impl Line {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct BulkResult {
+pub(super) struct BulkResult {
     /// Whether anything was written.
     written: bool,
     granted: usize,
@@ -353,6 +353,16 @@ struct BulkResult {
     refused: usize,
     /// In the order of the lines.
     lines: Vec<LineResult>,
+}
+
+impl BulkResult {
+    pub(super) fn of(done: &assign::Done) -> Self {
+        let lines: Vec<LineResult> = done.outcomes.iter().enumerate().map(|(at, outcome)| LineResult::of(at, outcome)).collect();
+        let count = |word: &str| lines.iter().filter(|line| line.outcome == word).count();
+        let written = done.written && lines.iter().any(|line| matches!(line.outcome, "granted" | "revoked"));
+        let (granted, revoked, unchanged, refused) = (count("granted"), count("revoked"), count("unchanged"), count("refused"));
+        Self { written, granted, revoked, unchanged, refused, lines }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -432,12 +442,7 @@ async fn bulk(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Json
         (false, true) => Mode::Atomic,
         (false, false) => Mode::Each,
     };
-    let done = change(&caller, &requests, mode).await?;
-    let lines: Vec<LineResult> = done.outcomes.iter().enumerate().map(|(at, outcome)| LineResult::of(at, outcome)).collect();
-    let count = |word: &str| lines.iter().filter(|line| line.outcome == word).count();
-    let written = done.written && lines.iter().any(|line| matches!(line.outcome, "granted" | "revoked"));
-    let (granted, revoked, unchanged, refused) = (count("granted"), count("revoked"), count("unchanged"), count("refused"));
-    Ok(Json(BulkResult { written, granted, revoked, unchanged, refused, lines }))
+    Ok(Json(BulkResult::of(&change(&caller, &requests, mode).await?)))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -22,7 +22,7 @@ use crate::{
     },
     http::{
         caller::api::{Caller, ChangingCaller},
-        error::Problem,
+        error::{Kind, Problem},
         operation::Operation,
         routes::Routes,
     },
@@ -30,7 +30,10 @@ use crate::{
         action::{ReadGroups, UpdateGroups},
         places::places,
     },
-    provision::local_group::{self, GroupError},
+    provision::{
+        current_model,
+        local_group::{self, GroupError},
+    },
 };
 
 const PATH: &str = "/api/v1/groups";
@@ -67,6 +70,7 @@ pub fn routes() -> Routes {
             .takes::<GroupName>()
             .versioned()
             .answers::<ShownGroup>(StatusCode::OK, "As it is now")
+            .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
             .refuses(StatusCode::CONFLICT, &["group_name_taken", "externally_managed"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["name"]),
         rename,
@@ -76,6 +80,7 @@ pub fn routes() -> Routes {
             .needs::<UpdateGroups>()
             .versioned()
             .answers_nothing("It is gone")
+            .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
             .refuses(StatusCode::CONFLICT, &["externally_managed"]),
         delete,
     )
@@ -89,12 +94,12 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::post(MEMBERS, "Add and remove members of a local group")
-            .about("Accounts whose roles and groups the caller's role manages; all of them or none.")
+            .about("Accounts that the caller sees and whose roles and groups the caller's role manages, as it has to manage the group; all of them or none. Nobody but an owner adds or removes themselves.")
             .needs::<UpdateGroups>()
             .takes::<MemberChange>()
             .answers::<ShownGroup>(StatusCode::OK, "As it is now")
             .refuses(StatusCode::BAD_REQUEST, &["too_many"])
-            .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
+            .refuses(StatusCode::FORBIDDEN, &["out_of_reach", "own_account"])
             .refuses(StatusCode::CONFLICT, &["externally_managed"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["tenant_mismatch"]),
         change_members,
@@ -107,6 +112,7 @@ impl From<GroupError> for Problem {
             GroupError::NotFound => Self::not_found(),
             GroupError::Denied(denied) => denied.into(),
             GroupError::MemberDenied { denied, account } => Self::from(denied).at(account.to_string()),
+            GroupError::OwnAccount => Self::new(Kind::Forbidden, "own_account", format!("{error}.")),
             GroupError::NameTaken => Self::conflict("group_name_taken", format!("{error}.")).at("name"),
             GroupError::Stale => Self::stale(),
             GroupError::UnknownAccounts(_) => Self::unprocessable("tenant_mismatch", format!("{error}.")),
@@ -151,8 +157,7 @@ fn answer(caller: &Caller, status: StatusCode, row: ListedGroup) -> Response {
 
 async fn begin(caller: &Caller) -> Result<(Tx, std::sync::Arc<RoleModel>), Problem> {
     let mut tx = caller.db().begin().await?;
-    let version = db::tenant::find_model_version(&mut tx, caller.tenant).await?.ok_or_else(Problem::not_found)?;
-    let model = caller.app.published.model(&mut tx, caller.tenant, version).await?;
+    let model = current_model(&mut tx, &caller.app.published, caller.tenant).await?;
     Ok((tx, model))
 }
 

@@ -20,7 +20,7 @@ use crate::{
     domain::id::AccountId,
     http::{
         caller::api::{Caller, ChangingCaller},
-        error::Problem,
+        error::{Kind, Problem},
         operation::Operation,
         routes::Routes,
     },
@@ -46,11 +46,11 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::put(ONE, "Make somebody a member, or change what they are there")
-            .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization.")
+            .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization; for another home also at the one before it, or at the root where there is none. Nobody but an owner changes their own.")
             .needs::<UpdateAccounts>()
             .takes::<Put>()
             .answers::<Shown>(StatusCode::OK, "The member")
-            .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
+            .refuses(StatusCode::FORBIDDEN, &["out_of_reach", "own_account"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_eligible"]),
         put,
     )
@@ -70,6 +70,7 @@ impl From<MemberError> for Problem {
         match error {
             MemberError::NotFound | MemberError::Provision(ProvisionError::NotFound) => Self::not_found(),
             MemberError::Denied(denied) => denied.into(),
+            MemberError::OwnHome => Self::new(Kind::Forbidden, "own_account", format!("{error}.")),
             MemberError::IsHome => Self::conflict("home_organization", format!("{error}.")),
             MemberError::Provision(ProvisionError::Ineligible(why)) => {
                 let detail = format!("The account holds a role that it could not hold from this home: {why}. Revoke it first.");
@@ -105,14 +106,14 @@ async fn put(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(Str
     let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
     let sent: Put = body.read_or_default()?;
     let standing = Standing { status: sent.status, home: sent.home };
-    let (row, _) = member::put(&caller.model, caller.db(), &mut caller.occasion(), grant.at(), id, standing).await?;
+    let (row, _) = member::put(store(&caller), &mut caller.occasion(), grant.at(), id, standing).await?;
     caller.committed();
     Ok(Json(Shown::from(row)).into_response())
 }
 
 async fn remove(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, AccountId)>) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
-    member::remove(&caller.model, caller.db(), &mut caller.occasion(), grant.at(), id).await?;
+    member::remove(store(&caller), &mut caller.occasion(), grant.at(), id).await?;
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }

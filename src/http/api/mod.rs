@@ -54,6 +54,8 @@ mod paging;
 mod precondition;
 mod preset;
 mod provisioning_log;
+mod reports;
+mod role_sets;
 mod roles;
 mod scopes;
 mod sessions;
@@ -85,11 +87,13 @@ pub fn routes() -> Routes {
         .merge(scopes::routes())
         .merge(connection_uses::routes())
         .merge(roles::routes())
+        .merge(role_sets::routes())
         .merge(catalogue::routes())
         .merge(assignments::routes())
         .merge(accounts::routes())
         .merge(groups::routes())
         .merge(preset::routes())
+        .merge(reports::routes())
         .merge(tokens::routes())
         .merge(app_tokens::routes())
 }

@@ -13,7 +13,12 @@ use crate::{
         operation::Operation,
         routes::Routes,
     },
-    policy::{action::UpdateSecuritySettings, preset::Preset, upgrade::Step},
+    policy::{
+        action::UpdateSecuritySettings,
+        invariant::RoleFault,
+        preset::Preset,
+        upgrade::{Refusal, Step},
+    },
 };
 
 const PATH: &str = "/api/v1/preset/upgrade";
@@ -35,7 +40,7 @@ pub fn routes() -> Routes {
             .needs::<UpdateSecuritySettings>()
             .takes::<UpgradeRequest>()
             .answers::<UpgradePlan>(StatusCode::OK, "It is done")
-            .refuses(StatusCode::CONFLICT, &["role_needs_permission"])
+            .refuses(StatusCode::CONFLICT, &["role_needs_permission", "role_in_use"])
             .refuses(StatusCode::PRECONDITION_FAILED, &["plan_stale"]),
         upgrade,
     )
@@ -46,8 +51,19 @@ impl From<UpgradeError> for Problem {
         match error {
             UpgradeError::UnknownPreset(_) => Self::internal(&error),
             UpgradeError::PlanStale => Self::new(Kind::PreconditionFailed, "plan_stale", format!("{error}.")).at("plan"),
-            UpgradeError::Refused(_) => Self::conflict("role_needs_permission", format!("{error}.")),
+            UpgradeError::Refused(ref refusals) => {
+                Self::conflict(refusals.first().map_or("role_needs_permission", code), format!("{error}."))
+            }
             UpgradeError::Db(error) => error.into(),
+        }
+    }
+}
+
+fn code(refusal: &Refusal) -> &'static str {
+    match refusal.fault {
+        RoleFault::Held(_) => "role_in_use",
+        RoleFault::NoPermission | RoleFault::UnknownPermission(_) | RoleFault::OwnerOnly(_) | RoleFault::WrongScopeKind(_) => {
+            "role_needs_permission"
         }
     }
 }
@@ -112,10 +128,10 @@ struct UpgradeRefusal {
 impl UpgradePlan {
     fn of(done: Upgraded) -> Self {
         let step = |step: Step| UpgradeStep { kind: step.kind, change: step.change, name: step.name, what: step.what };
-        let refusal = |refusal: crate::policy::upgrade::Refusal| UpgradeRefusal {
+        let refusal = |refusal: Refusal| UpgradeRefusal {
             role: refusal.role.name.to_string(),
-            code: "role_needs_permission",
-            detail: format!("{}: edit or delete the role first.", refusal.fault),
+            code: code(&refusal),
+            detail: format!("{}: {}.", refusal.fault, preset_upgrade::cure(&refusal)),
         };
         Self {
             preset: done.preset,

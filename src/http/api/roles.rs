@@ -131,7 +131,7 @@ pub fn routes() -> Routes {
             .takes::<ReplacementRequest>()
             .answers::<ShownReplacement>(StatusCode::OK, "What would be done, or was")
             .refuses(StatusCode::FORBIDDEN, &["system_role"])
-            .refuses(StatusCode::CONFLICT, &["role_in_use"])
+            .refuses(StatusCode::CONFLICT, &["role_in_use", "too_many_holders"])
             .refuses(StatusCode::PRECONDITION_FAILED, &["plan_stale"]),
         replace,
     )
@@ -184,6 +184,7 @@ impl From<RoleError> for Problem {
             RoleError::Refused(refusal) => refusal.into(),
             RoleError::Denied(denied) => denied.into(),
             RoleError::InUse(usage) => Self::conflict("role_in_use", format!("{usage}.")).with(&*usage),
+            RoleError::TooManyHolders(_) => Self::conflict("too_many_holders", format!("{error}.")),
             RoleError::PlanStale => Self::new(Kind::PreconditionFailed, "plan_stale", format!("{error}.")).at("plan"),
             RoleError::Provision(error) => error.into(),
             RoleError::Db(error) => error.into(),

@@ -20,7 +20,7 @@ use crate::{
         routes::Routes,
     },
     policy::{
-        access::{Grant, Target, authorize_over},
+        access::{Grant, Target, authorize_over_account},
         action::RevokeSessions,
     },
 };
@@ -108,9 +108,9 @@ async fn reach(caller: &Caller, account: AccountId) -> Result<(Holder, Grant<Rev
         return Err(Problem::not_found());
     };
     let own_groups = db::group::list_group_ids(caller.db(), caller.tenant, caller.person()?.account).await?;
-    let at = holder.row.account.home_organization.unwrap_or(root);
+    let home = holder.row.account.home_organization;
     let target = Target { assignments: &holder.assignments, groups: &holder.groups };
-    let grant = authorize_over(&caller.actor, &caller.model, at, &target, &own_groups);
+    let grant = authorize_over_account(&caller.actor, &caller.model, home, &target, &own_groups);
     let grant = grant.map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))?;
     Ok((holder, grant))
 }

@@ -33,7 +33,7 @@ use crate::{
         routes::Routes,
     },
     policy::{
-        access::{Grant, Target, authorize_over},
+        access::{Grant, Target, authorize_over_account},
         action::{Action, ReadTokens, RevokeTokens},
     },
 };
@@ -158,9 +158,9 @@ async fn over<A: Action>(caller: &Caller, account: AccountId) -> Result<Grant<A>
         return Err(Problem::not_found());
     };
     let own_groups = db::group::list_group_ids(caller.db(), caller.tenant, caller.person()?.account).await?;
-    let at = holder.row.account.home_organization.unwrap_or(root);
+    let home = holder.row.account.home_organization;
     let target = Target { assignments: &holder.assignments, groups: &holder.groups };
-    Ok(authorize_over(&caller.actor, &caller.model, at, &target, &own_groups)?)
+    Ok(authorize_over_account(&caller.actor, &caller.model, home, &target, &own_groups)?)
 }
 
 #[derive(Serialize, ToSchema)]

@@ -104,7 +104,15 @@ impl SessionCaller {
             return Ok(None);
         }
         let address = client::address(parts, &app.config.trusted_proxies);
-        let actor = AccountActor { account, kind: row.account.kind, session: session.id, assignments, only: None, at_sign_in };
+        let actor = AccountActor {
+            account,
+            kind: row.account.kind,
+            session: session.id,
+            surface: session.surface,
+            assignments,
+            only: None,
+            at_sign_in,
+        };
         let actor = Actor::Account(actor);
         Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), address, home, secret }))
     }

@@ -118,6 +118,7 @@ async fn attempt_once(
                 tenant: connection.tenant,
                 account,
                 connection: Some(connection.id),
+                surface: connection.audience,
                 session_index: assertion.session_index.clone(),
                 name_id: assertion.name_identifier(),
                 expires_at,

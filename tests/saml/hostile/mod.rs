@@ -202,7 +202,9 @@ pub const CURVED: &str = "acme-curved";
 pub const NEIGHBOUR: &str = "other-okta";
 
 fn connection(slug: &str, settings: &str) -> String {
-    format!("[[connections]]\nslug = \"{slug}\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\n{settings}\n")
+    format!(
+        "[[connections]]\nslug = \"{slug}\"\naudience = \"self_service\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\n{settings}\n"
+    )
 }
 
 fn metadata_of(slug: &str) -> rolegate::saml::IdpMetadata {
