@@ -43,6 +43,10 @@ impl Places {
         }
     }
 
+    fn is_nowhere(&self) -> bool {
+        matches!(self, Self::Only(places) if places.is_empty())
+    }
+
     /// Those of both.
     #[must_use]
     fn within(self, other: Self) -> Self {
@@ -64,15 +68,21 @@ pub fn places<A: Action>(actor: &Actor, model: &RoleModel) -> Result<Places, Den
             within_token(account, A::CAPABILITY)?;
             let now = places_of(&account.assignments, model, A::CAPABILITY);
             match &account.at_sign_in {
-                Some(then) => now.within(places_of(&then.assignments, &then.model, A::CAPABILITY)),
-                None => now,
+                Some(then) if !now.is_nowhere() => {
+                    let both = now.within(places_of(&then.assignments, &then.model, A::CAPABILITY));
+                    if both.is_nowhere() {
+                        return Err(Denied::SinceSignIn { capability: A::CAPABILITY });
+                    }
+                    both
+                }
+                Some(_) | None => now,
             }
         }
         Actor::Application { organization, .. } if A::CAPABILITY.is_for_applications() => below(model, *organization),
         Actor::HostOperator => Places::Everywhere,
         Actor::Application { .. } | Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => Places::Only(BTreeSet::new()),
     };
-    if found == Places::Only(BTreeSet::new()) {
+    if found.is_nowhere() {
         return Err(refused().unwrap_or(Denied::RootOnly { capability: A::CAPABILITY }));
     }
     Ok(found)
@@ -179,6 +189,7 @@ mod tests {
         assert_eq!(with(&[EU], Some(&[ROOT]), None), Ok(set(&[EU, EU_WEST])));
         assert_eq!(with(&[ROOT], Some(&[ROOT]), None), Ok(Places::Everywhere));
         assert_eq!(with(&[ROOT], Some(&[]), None), Err("sign_in_again"));
+        assert_eq!(with(&[US], Some(&[EU]), None), Err("sign_in_again"));
     }
 
     #[test]
