@@ -193,12 +193,18 @@ pub fn usable_permissions(account: &AccountActor, model: &RoleModel, at: Organiz
     }
 }
 
-/// Whether the actor may learn what this account may do at the organization: of itself everybody may.
+/// Whether the actor may learn what this account may do at the organization: of itself everybody may, with a token that was made for it.
 ///
 /// # Errors
 /// With the reason, and what would help.
 pub fn authorize_about(actor: &Actor, model: &RoleModel, account: AccountId, at: OrganizationId) -> Result<Grant<ReadAssignments>, Denied> {
-    if actor.account_id() == Some(account) { Ok(Grant::new(actor, at)) } else { authorize(actor, model, at) }
+    match actor {
+        Actor::Account(own) if own.account == account => {
+            within_token(own, ReadAssignments::CAPABILITY)?;
+            Ok(Grant::new(actor, at))
+        }
+        _ => authorize(actor, model, at),
+    }
 }
 
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
@@ -259,8 +265,12 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
     }
 }
 
-/// A token does what it was made for and nothing else, whatever its account may do.
-pub(super) fn within_token(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
+/// A token does what it was made for and nothing else, whatever its account may do. By itself it decides over what is one's own, which
+/// takes no role.
+///
+/// # Errors
+/// When the token was made for other things.
+pub fn within_token(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
     match &account.only {
         Some(only) if !only.contains(&capability) => Err(Denied::NotInToken { capability }),
         Some(_) | None => Ok(()),

@@ -50,7 +50,7 @@ pub struct SessionCaller {
     pub request_id: RequestId,
     /// Where the caller is, as far as the gateway knows.
     pub address: Option<IpAddr>,
-    home: Option<OrganizationId>,
+    pub(super) home: Option<OrganizationId>,
     secret: Secret<String>,
 }
 
