@@ -185,6 +185,7 @@ fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     if operation.takes_idempotency_key() {
         add(400, &["idempotency_key"]);
         add(409, &["idempotency_in_progress", "idempotency_unknown"]);
+        add(408, &["too_slow"]);
         add(413, &["too_large"]);
         add(422, &["idempotency_key_reused"]);
     }

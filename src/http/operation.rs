@@ -139,6 +139,7 @@ impl Operation {
     pub fn takes<T: ToSchema>(mut self) -> Self {
         self.body = Some(self.refer::<T>());
         self.refuses(StatusCode::BAD_REQUEST, &["body"])
+            .refuses(StatusCode::REQUEST_TIMEOUT, &["too_slow"])
             .refuses(StatusCode::PAYLOAD_TOO_LARGE, &["too_large"])
             .refuses(StatusCode::UNSUPPORTED_MEDIA_TYPE, &["unsupported_media_type"])
     }

@@ -1,10 +1,15 @@
 //! Bodies, versions and pages.
 
-use axum::http::{Method, StatusCode, header};
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+};
+use futures_util::stream;
 use rolegate::db::provisioning_log::LogEntry;
 use rolegate::domain::{actor::Actor, id::kind};
 use rstest::rstest;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::{
     authz::people::{holder, model, tenant},
@@ -57,6 +62,39 @@ async fn a_body_that_cannot_be_read_is_a_problem_that_says_where() {
     }
     let odd = owner.get_json("/api/v1/connections/%FF/certificates").await;
     assert_eq!((odd.status, odd.code().as_str()), (StatusCode::NOT_FOUND, "not_found"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn rights_are_those_of_the_moment_in_which_the_body_is_there(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let csrf = owner.csrf_token().await;
+    let (begun, has_begun) = oneshot::channel();
+    let (end, may_end) = oneshot::channel();
+    let body = stream::once(async move {
+        begun.send(()).unwrap();
+        may_end.await.unwrap();
+        Ok::<_, std::convert::Infallible>("{\"name\": \"Okta\"}")
+    });
+    let (name, value) = owner.cookies.iter().next().unwrap();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/api/v1/connections/acme-okta/oauth-clients")
+        .header("cookie", format!("{name}={value}"))
+        .header("content-type", "application/json")
+        .header("x-csrf-token", csrf)
+        .body(Body::from_stream(body))
+        .unwrap();
+    let meanwhile = async {
+        has_begun.await.unwrap();
+        let mut tx = gateway.app.db.begin().await.unwrap();
+        tx.query("delete from session").run().await.unwrap();
+        tx.commit().await.unwrap();
+        end.send(()).unwrap();
+    };
+    let (answer, ()) = tokio::join!(gateway.send(request), meanwhile);
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text());
 }
 
 #[rstest]
