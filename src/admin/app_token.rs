@@ -20,7 +20,7 @@ pub const MAX_TTL_SECS: i64 = 366 * 86_400;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppTokenError {
-    #[error("there is no such token")]
+    #[error("there is no such token, or no such organization any more")]
     NotFound,
     #[error(transparent)]
     Db(#[from] DbError),
@@ -49,6 +49,8 @@ pub async fn create(
         last_used_at: None,
     };
     let mut tx = db.begin().await?;
+    // It may have been deleted meanwhile.
+    db::organization::lock_organization(&mut tx, tenant, grant.at()).await?.ok_or(AppTokenError::NotFound)?;
     db::app_token::insert_app_token(&mut tx, &row, &keys::hash(secret.expose())).await?;
     record(&mut tx, occasion, "app_token.created", &row).await?;
     tx.commit().await?;

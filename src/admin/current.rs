@@ -11,6 +11,7 @@ use crate::{
         assignment::Origin,
         id::{AccountId, ConnectionId, OrganizationId, RoleId},
         name::Slug,
+        time::Timestamp,
     },
     policy::mapping::Mapping,
 };
@@ -30,13 +31,13 @@ pub struct Current {
     pub file_owners: Vec<AccountId>,
     /// Who holds a role that a file made; some of them, to be named.
     pub holders: BTreeMap<RoleId, Vec<String>>,
-    /// Organizations in which somebody is at home, a member, or holds something.
-    pub peopled: Vec<OrganizationId>,
+    /// Organizations that are not empty: somebody is at home, a member or holds something there, or something belongs to them.
+    pub occupied: Vec<OrganizationId>,
     pub attribute_schema: Option<CustomSchema>,
 }
 
 /// `None` when there is no such tenant. The tree is locked: of two files that are applied at once, the second waits.
-pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> {
+pub async fn load(tx: &mut Tx, slug: &Slug, now: Timestamp) -> Result<Option<Current>, DbError> {
     let Some(tenant) = db::tenant::find_tenant_by_slug(&mut *tx, slug.as_str()).await? else { return Ok(None) };
     let id = tenant.id;
     db::organization::lock_tree(tx, id).await?;
@@ -59,7 +60,7 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
     for (role, name) in db::listing::list_holders(&mut *tx, id, &file_roles).await? {
         holders.entry(role).or_default().push(name);
     }
-    let peopled = db::listing::list_peopled(&mut *tx, id).await?;
+    let occupied = db::listing::list_occupied(&mut *tx, id, now).await?;
     let attribute_schema = db::custom_schema::find_custom_schema(&mut *tx, id).await?;
     Ok(Some(Current {
         tenant,
@@ -71,7 +72,7 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
         file_accounts,
         file_owners,
         holders,
-        peopled,
+        occupied,
         attribute_schema,
     }))
 }

@@ -92,8 +92,10 @@ impl Planner<'_> {
         if self.organizations.iter().any(|child| hangs_here(child) && !gone.contains(&child.id)) {
             return stays("others hang below it; move or remove those first");
         }
-        if current.peopled.contains(&id) {
-            return stays("accounts are at home, members or hold roles there; move them first");
+        if current.occupied.contains(&id) {
+            return stays(
+                "something is there: accounts, assignments, contexts, local groups, domains, connections enabled for it or application tokens; move or remove it first",
+            );
         }
         if current.connections.iter().any(|row| row.connection.organization == id) {
             return stays("a connection belongs to it; move that to another organization first");
