@@ -1,4 +1,4 @@
-//! A published version of a connection's rules and default mapping; [`evaluate`] says what an identity should hold by it.
+//! A published version of a connection's rules and default mapping; [`evaluate()`] says what an identity should hold by it.
 
 use serde::{Deserialize, Serialize};
 
