@@ -1,5 +1,7 @@
 //! Roles: looking at them takes `roles.read` anywhere, changing them the right at the root, because they belong to the tenant.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
     http::StatusCode,
@@ -34,7 +36,7 @@ use crate::{
     },
     policy::{
         action::{CreateRoles, DeleteRoles, ReadAccounts, ReadAssignments, ReadRoles, UpdateRoles},
-        places::authorize_for_tenant,
+        places::{Places, authorize_for_tenant, places},
         role_change::{self, Draft, RoleRefusal},
     },
 };
@@ -208,7 +210,7 @@ async fn list(caller: Caller, Query(sent): Query<RoleParameters>) -> Result<Json
     let places = role::may_read(&caller.actor, &caller.model)?;
     let name = format!("roles {}", sent.search.as_deref().unwrap_or_default());
     let page: Page<(String, RoleId)> = Page::read(&caller, &name, &ListParameters::of(sent.limit, sent.cursor), &[])?;
-    let mut rows = role::list(&places, caller.db(), caller.tenant, sent.search.as_deref()).await?;
+    let mut rows = role::list(&places, &held_at(&caller), caller.db(), caller.tenant, sent.search.as_deref()).await?;
     let position = |shown: &Shown| (shown.row.role.name.key(), shown.row.role.id);
     if let Some(after) = &page.after {
         rows.retain(|shown| position(shown) > *after);
@@ -217,9 +219,14 @@ async fn list(caller: Caller, Query(sent): Query<RoleParameters>) -> Result<Json
     Ok(Json(page.finish(&caller, rows, position, |shown| ShownRole::of(&caller, &shown))))
 }
 
+/// Where the caller may look at who holds a role.
+fn held_at(caller: &Caller) -> Places {
+    places::<ReadAssignments>(&caller.actor, &caller.model).unwrap_or_else(|_| Places::Only(BTreeSet::new()))
+}
+
 async fn get(caller: Caller, Path(id): Path<RoleId>) -> Result<Response, Problem> {
     let places = role::may_read(&caller.actor, &caller.model)?;
-    Ok(answer(&caller, StatusCode::OK, &role::get(&places, caller.db(), caller.tenant, id).await?))
+    Ok(answer(&caller, StatusCode::OK, &role::get(&places, &held_at(&caller), caller.db(), caller.tenant, id).await?))
 }
 
 fn answer(caller: &Caller, status: StatusCode, shown: &Shown) -> Response {
@@ -468,7 +475,7 @@ async fn lacking(
     let name = format!("lacking {id} {at}");
     let page: Page<AccountId> = Page::read(&caller, &name, &ListParameters::of(sent.limit, sent.cursor), &[])?;
     let rows = person::list_lacking(&places, caller.db(), &caller.model, (id, at), page.after, page.ask()).await?;
-    Ok(Json(page.finish(&caller, rows, |row| row.id, |row| ShownAccount::of(&caller, row))))
+    Ok(Json(page.finish(&caller, rows, |row| row.id, |row| ShownAccount::of(&caller, &places, row))))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -492,8 +499,8 @@ pub struct ShownRole {
     auto_assign_on_join: bool,
     auto_assign_first_user: bool,
     scope_kind: Option<String>,
-    /// How many accounts hold it.
-    holders: i64,
+    /// How many accounts hold it where the caller may look at assignments; null where that is nowhere.
+    holders: Option<i64>,
     /// A tenant file made it, and will bring it back as it is there.
     from_file: bool,
     /// What it does not do although it names it.
@@ -525,7 +532,7 @@ impl ShownRole {
             auto_assign_on_join: role.auto_assign_on_join,
             auto_assign_first_user: role.auto_assign_first_user,
             scope_kind: role.scope_kind.clone(),
-            holders: shown.holders,
+            holders: places::<ReadAssignments>(&caller.actor, &caller.model).is_ok().then_some(shown.holders),
             from_file: shown.row.from_file,
             notices: role_change::notices(&caller.model, role),
         }
