@@ -388,7 +388,7 @@ impl Work<'_> {
             has_local_credential: true,
             from_file: true,
         };
-        db::account::insert_account(self.tx, tenant, &row, now).await?;
+        db::account::insert_accounts(self.tx, tenant, &[&row], now).await?;
         db::account::join(self.tx, tenant, &[(account, root)], now).await?;
         self.note("account.created", "account", &account, json!({ "by": "file" }));
         self.make_owner(&row).await

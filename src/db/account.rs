@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Db, DbError, Tx, column};
+use super::{Db, DbError, SET_LIMIT, Tx, column};
 use crate::domain::{
     account::{Account, SignInStatus},
     id::{AccountId, ConnectionId, OrganizationId, TenantId},
@@ -68,29 +68,33 @@ impl TryFrom<AccountColumns> for AccountRow {
     }
 }
 
-pub async fn insert_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now: Timestamp) -> Result<(), DbError> {
-    let account = &row.account;
-    tx.query(
-        "insert into account (tenant, id, user_name, user_name_key, email, email_key, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file, created_at_ms, changed_at_ms, standing)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)",
-    )
-    .bind(tenant.to_string())
-    .bind(account.id.to_string())
-    .bind(&account.user_name)
-    .bind(fold(&account.user_name))
-    .bind(account.email.as_deref())
-    .bind(account.email.as_deref().map(fold))
-    .bind(account.display_name.as_deref())
-    .bind(account.kind.as_str())
-    .bind(account.home_organization.map(|id| id.to_string()))
-    .bind(row.profile_connection.map(|id| id.to_string()))
-    .bind(account.status.as_str())
-    .bind(row.has_local_credential)
-    .bind(row.from_file)
-    .bind(now.millis())
-    .bind(row.standing.as_str())
-    .run()
-    .await?;
+pub async fn insert_accounts(tx: &mut Tx, tenant: TenantId, rows: &[&AccountRow], now: Timestamp) -> Result<(), DbError> {
+    let sql = "insert into account (tenant, id, user_name, user_name_key, email, email_key, display_name, kind, home_organization, profile_connection, status, has_local_credential, from_file, created_at_ms, changed_at_ms, standing)
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)}";
+    for chunk in rows.chunks(SET_LIMIT) {
+        let mut query = tx.query_set(sql, chunk.len());
+        for row in chunk {
+            let account = &row.account;
+            query = query
+                .bind(tenant.to_string())
+                .bind(account.id.to_string())
+                .bind(account.user_name.as_str())
+                .bind(fold(&account.user_name))
+                .bind(account.email.as_deref())
+                .bind(account.email.as_deref().map(fold))
+                .bind(account.display_name.as_deref())
+                .bind(account.kind.as_str())
+                .bind(account.home_organization.map(|id| id.to_string()))
+                .bind(row.profile_connection.map(|id| id.to_string()))
+                .bind(account.status.as_str())
+                .bind(row.has_local_credential)
+                .bind(row.from_file)
+                .bind(now.millis())
+                .bind(now.millis())
+                .bind(row.standing.as_str());
+        }
+        query.run().await?;
+    }
     Ok(())
 }
 
@@ -128,7 +132,7 @@ pub async fn lock_accounts(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]
     let mut sorted = accounts.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
-    for chunk in sorted.chunks(super::SET_LIMIT) {
+    for chunk in sorted.chunks(SET_LIMIT) {
         let mut query = tx
             .lock_set(
                 "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, standing, has_local_credential, from_file
@@ -195,7 +199,7 @@ pub async fn join(
     now: Timestamp,
 ) -> Result<Vec<(AccountId, OrganizationId)>, DbError> {
     let mut joined = Vec::new();
-    for chunk in joining.chunks(super::SET_LIMIT) {
+    for chunk in joining.chunks(SET_LIMIT) {
         let sql = "insert into membership (tenant, account, organization, since_ms) values {($1, $2, $3, $4)}
             on conflict do nothing returning account, organization";
         let mut query = tx.query_set(sql, chunk.len());
@@ -218,7 +222,7 @@ pub async fn update_homes(
     kind: &'static str,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    for chunk in accounts.chunks(super::SET_LIMIT) {
+    for chunk in accounts.chunks(SET_LIMIT) {
         let sql = "update account set home_organization = $2, kind = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id in ({$5})";
         let mut query =
             tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(home.map(|id| id.to_string())).bind(kind).bind(now.millis());

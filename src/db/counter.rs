@@ -1,22 +1,34 @@
 //! Totals without a hot row: each change adds to one of sixteen stripes, a reader sums them.
 
+use std::collections::BTreeMap;
+
 use super::engine::{DbError, Target, Tx};
 use crate::domain::id::{ConnectionId, Id, TenantId};
 
-/// Adds to the stripe that what was counted falls on. The last write of a transaction, or nearly: the stripe stays locked until the
-/// commit, and who adds for several things adds in the order of their ids.
+/// Adds `delta` for each of these to the stripes that they fall on. The last write of a transaction, or nearly: the stripes stay locked
+/// until the commit, and are taken in their order.
 pub async fn add<Kind>(
     tx: &mut Tx,
     tenant: TenantId,
     connection: ConnectionId,
     name: &str,
-    stripe_of: Id<Kind>,
+    stripes_of: &[Id<Kind>],
     delta: i64,
 ) -> Result<(), DbError> {
-    let sql = "insert into counter (tenant, connection, name, stripe, value) values ($1, $2, $3, $4, $5)
+    let mut stripes: BTreeMap<i64, i64> = BTreeMap::new();
+    for id in stripes_of {
+        *stripes.entry(stripe(*id)).or_default() += delta;
+    }
+    if stripes.is_empty() {
+        return Ok(());
+    }
+    let sql = "insert into counter (tenant, connection, name, stripe, value) values {($1, $2, $3, $4, $5)}
         on conflict (tenant, connection, name, stripe) do update set value = counter.value + excluded.value";
-    let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(name.to_owned());
-    query.bind(stripe(stripe_of)).bind(delta).run().await?;
+    let mut query = tx.query_set(sql, stripes.len());
+    for (stripe, sum) in stripes {
+        query = query.bind(tenant.to_string()).bind(connection.to_string()).bind(name.to_owned()).bind(stripe).bind(sum);
+    }
+    query.run().await?;
     Ok(())
 }
 

@@ -71,21 +71,28 @@ async fn page<R: Record, Kind>(
     resources: Resources,
     span: Span<Id<Kind>>,
 ) -> Result<Vec<R>, DbError> {
-    let sql = page_sql(condition, resources, span.after.is_some());
+    let sql = page_sql(condition, resources, span.after.is_some(), span.offset > 0);
     let mut query = condition.bind(db.query_built(sql).bind(directory.tenant.to_string()).bind(directory.connection.to_string()));
     if let Some(after) = span.after {
         query = query.bind(after.to_string());
     }
-    query.bind(span.limit).bind(span.offset).all().await
+    let query = query.bind(span.limit);
+    if span.offset > 0 { query.bind(span.offset).all().await } else { query.all().await }
 }
 
 /// The statement behind a page. Its values: tenant, connection, those of the condition, the id to go on from, limit, offset.
+///
+/// What is passed over is passed in an index alone: rows are read for the page only.
 #[must_use]
-pub fn page_sql(condition: &Condition, resources: Resources, after: bool) -> String {
+pub fn page_sql(condition: &Condition, resources: Resources, after: bool, offset: bool) -> String {
     let Source { columns, from, id } = source(resources);
     let (condition, next) = condition.sql(3);
     let (after, next) = if after { (format!(" and {id} > ${next}"), next + 1) } else { (String::new(), next) };
-    format!("select {columns} from {from} and {condition}{after} order by {id} limit ${next} offset ${}", next + 1)
+    let span = format!("from {from} and {condition}{after} order by {id} limit ${next}");
+    if !offset {
+        return format!("select {columns} {span}");
+    }
+    format!("select {columns} from {from} and {id} in (select {id} {span} offset ${}) order by {id}", next + 1)
 }
 
 /// Counted one by one: for filters. The number of all is kept by a counter.

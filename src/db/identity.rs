@@ -23,6 +23,9 @@ pub enum ScimState {
     Deleted,
 }
 
+/// Rows of so many columns in one statement: below SQLite's 32,766 placeholders.
+const IDENTITY_LIMIT: usize = 1_500;
+
 /// The SCIM resource as it was last written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScimFacts {
@@ -130,26 +133,21 @@ impl TryFrom<IdentityColumns> for IdentityRow {
     }
 }
 
-/// Inserts a row; `false` when the user name or the subject is taken at this connection.
-pub async fn insert_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<bool, DbError> {
-    let inserted = bind_facts(
-        tx.query(
-            "insert into identity (tenant, connection, account, subject, active, scim_state, scim_document, scim_user_name_key, scim_external_id, scim_display_name_key, scim_version,
-                 scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version, renamed)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) on conflict do nothing",
-        ),
-        tenant,
-        row,
-        keys,
-    )
-    .run()
-    .await?;
-    if inserted == 1
-        && let Some(keys) = keys
-    {
-        insert_emails(tx, tenant, row, keys).await?;
+/// Inserts rows, each with what its resource is looked up by; `false` when a user name or a subject is taken at its connection: the
+/// transaction can only be given up then.
+pub async fn insert_identities(tx: &mut Tx, tenant: TenantId, rows: &[(&IdentityRow, Option<&ScimKeys>)]) -> Result<bool, DbError> {
+    let sql = "insert into identity (tenant, connection, account, subject, active, scim_state, scim_document, scim_user_name_key, scim_external_id, scim_display_name_key, scim_version,
+            scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version, renamed)
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)} on conflict do nothing";
+    for chunk in rows.chunks(IDENTITY_LIMIT) {
+        let query = chunk.iter().fold(tx.query_set(sql, chunk.len()), |query, (row, keys)| bind_facts(query, tenant, row, *keys));
+        if query.run().await? != chunk.len() as u64 {
+            return Ok(false);
+        }
     }
-    Ok(inserted == 1)
+    let with_keys: Vec<_> = rows.iter().filter_map(|(row, keys)| Some((*row, (*keys)?))).collect();
+    insert_emails(tx, tenant, &with_keys).await?;
+    Ok(true)
 }
 
 /// Writes every fact of a row whose account the caller has locked. A user name that somebody else has is [`DbError::Taken`].
@@ -179,17 +177,18 @@ pub async fn replace_emails(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, ke
         .bind(row.account.to_string())
         .run()
         .await?;
-    insert_emails(tx, tenant, row, keys).await
+    insert_emails(tx, tenant, &[(row, keys)]).await
 }
 
-async fn insert_emails(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: &ScimKeys) -> Result<(), DbError> {
-    let positions: Vec<(i64, &String)> = (0..).zip(&keys.emails).collect();
-    for chunk in positions.chunks(SET_LIMIT) {
+async fn insert_emails(tx: &mut Tx, tenant: TenantId, rows: &[(&IdentityRow, &ScimKeys)]) -> Result<(), DbError> {
+    let emails: Vec<(&IdentityRow, i64, &String)> =
+        rows.iter().flat_map(|(row, keys)| (0..).zip(&keys.emails).map(|(position, value)| (*row, position, value))).collect();
+    for chunk in emails.chunks(SET_LIMIT) {
         let mut query = tx.query_set(
             "insert into identity_email (tenant, connection, account, position, value_key) values {($1, $2, $3, $4, $5)}",
             chunk.len(),
         );
-        for (position, value) in chunk {
+        for (row, position, value) in chunk {
             query = query
                 .bind(tenant.to_string())
                 .bind(row.connection.to_string())
@@ -323,6 +322,29 @@ pub async fn list_candidates(
         .collect()
 }
 
+/// Whether the connection ever spoke of somebody of one of these values: `correlated` as sign-ins name people, `external_ids` as SCIM
+/// does. Tombstones count.
+pub async fn is_any_known(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    correlated: &[String],
+    external_ids: &[String],
+) -> Result<bool, DbError> {
+    let by_sign_in = "select account from identity where tenant = $1 and connection = $2 and saml_correlation_key in ({$3}) limit 1";
+    let by_scim = "select account from identity where tenant = $1 and connection = $2 and scim_external_id in ({$3}) limit 1";
+    for (sql, values) in [(by_sign_in, correlated), (by_scim, external_ids)] {
+        for chunk in values.chunks(SET_LIMIT) {
+            let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(connection.to_string());
+            let row: Option<(String,)> = chunk.iter().fold(query, |query, value| query.bind(value.clone())).optional().await?;
+            if row.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// By which attribute of the SCIM resource a SAML sign-in finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CorrelatedBy {
@@ -372,12 +394,12 @@ pub async fn find_by_subject(
     Ok(found)
 }
 
-/// Whether another account signs in by this value, or is the resource that a sign-in by this externalId means.
+/// Whether an account other than `but` signs in by this value, or is the resource that a sign-in by this externalId means.
 pub async fn is_correlated_elsewhere(
     tx: &mut Tx,
     tenant: TenantId,
     connection: ConnectionId,
-    but: AccountId,
+    but: Option<AccountId>,
     (by, key): (CorrelatedBy, &str),
 ) -> Result<bool, DbError> {
     let row: Option<(String,)> = tx
@@ -387,7 +409,7 @@ pub async fn is_correlated_elsewhere(
         )
         .bind(tenant.to_string())
         .bind(connection.to_string())
-        .bind(but.to_string())
+        .bind(but.map(|id| id.to_string()).unwrap_or_default())
         .bind(key.to_owned())
         .bind((by == CorrelatedBy::ExternalId).then(|| key.to_owned()))
         .optional()

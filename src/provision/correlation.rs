@@ -15,11 +15,11 @@ use crate::{
     scim::resource::User,
 };
 
-/// Of whom a sign-in by this value means there is one at most, or nobody could sign in by it any more.
+/// Of whom a sign-in by this value means there is one at most, or nobody could sign in by it any more. `account`: who shall have it.
 pub(super) async fn check_correlated(
     tx: &mut Tx,
     published: &Published,
-    account: AccountId,
+    account: Option<AccountId>,
     keys: &ScimKeys,
 ) -> Result<(), ProvisionError> {
     let connection = &published.connection;

@@ -55,7 +55,7 @@ pub async fn create_group(tx: &mut Tx, published: &Published, occasion: &mut Occ
     record.note("group.created", "group", &row.id, json!({ "connection": published.connection.id, "members_added": change.added }));
     record.write(tx, tenant, occasion).await?;
     settle(tx, published, occasion, change.affected).await?;
-    db::counter::add(tx, tenant, published.connection.id, GROUPS, row.id, 1).await?;
+    db::counter::add(tx, tenant, published.connection.id, GROUPS, &[row.id], 1).await?;
     Ok(row)
 }
 
@@ -150,7 +150,7 @@ pub async fn delete_group(
     record.note("group.deleted", "group", &id, json!({ "connection": published.connection.id, "members": affected.len() }));
     record.write(tx, tenant, occasion).await?;
     settle(tx, published, occasion, affected).await?;
-    Ok(db::counter::add(tx, tenant, published.connection.id, GROUPS, id, -1).await?)
+    Ok(db::counter::add(tx, tenant, published.connection.id, GROUPS, &[id], -1).await?)
 }
 
 /// The people whose groups changed, locked: mapped now when they are few, else marked for the job.

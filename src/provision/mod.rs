@@ -12,6 +12,7 @@ mod held_back;
 pub mod keep;
 pub mod local_group;
 pub mod membership;
+mod newcomer;
 pub mod person;
 pub mod published;
 mod reconcile;

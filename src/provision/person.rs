@@ -199,7 +199,7 @@ pub async fn link(
         let identity = linked(identity);
         let keys = super::correlation::keys_of(&identity);
         db::identity::update_identity(tx, tenant, &identity, keys.as_ref()).await.map_err(taken)?;
-    } else if !db::identity::insert_identity(tx, tenant, &linked(new_identity(connection, id)), None).await? {
+    } else if !db::identity::insert_identities(tx, tenant, &[(&linked(new_identity(connection, id)), None)]).await? {
         return Err(PersonError::SubjectTaken);
     }
     if locked.row.standing != locked.row.account.status && known.is_none_or(is_live) {

@@ -4,10 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{ProvisionError, Published, reconcile::reconcile, record::Record, user::lock_people};
+use super::{
+    ProvisionError, Published,
+    reconcile::{Outcome, Person, reconcile},
+    record::Record,
+    user::lock_people,
+};
 use crate::{
-    db::{self, Tx},
-    domain::{actor::Occasion, id::AccountId},
+    db::{self, DbError, Tx},
+    domain::{
+        actor::Occasion,
+        id::{AccountId, TenantId},
+        time::Timestamp,
+    },
 };
 
 /// How many accounts one transaction evaluates: few enough that a request for one of them waits some tens of milliseconds at most.
@@ -29,25 +38,32 @@ pub async fn remap(tx: &mut Tx, published: &Published, occasion: &mut Occasion, 
     let mut people = lock_people(tx, published, ids).await?;
     let mut record = Record::default();
     let outcomes = reconcile(tx, published, occasion, &mut people, &mut record).await?;
-    let mut homes: BTreeMap<_, Vec<AccountId>> = BTreeMap::new();
-    let mut denied = Vec::new();
-    for (person, outcome) in people.iter().zip(&outcomes) {
-        let account = &person.account.account;
-        if outcome.account_changed {
-            homes.entry((account.home_organization, account.kind.as_str())).or_default().push(account.id);
-        }
-        if outcome.denied.is_some() {
-            denied.push(account.id);
-        }
-    }
-    for ((home, kind), accounts) in homes {
-        db::account::update_homes(tx, tenant, &accounts, home, kind, occasion.now).await?;
-    }
+    write_homes(tx, tenant, occasion.now, people.iter().zip(&outcomes)).await?;
+    let denied: Vec<AccountId> =
+        people.iter().zip(&outcomes).filter(|(_, outcome)| outcome.denied.is_some()).map(|(person, _)| person.identity.account).collect();
     for (account, count) in db::session::end_sessions_of_accounts(tx, tenant, &denied).await? {
         record.note("sessions.ended", "account", &account, json!({ "count": count, "reason": "sign_in_denied" }));
     }
     let evaluated: Vec<AccountId> = people.iter().map(|person| person.identity.account).collect();
     db::identity::mark_mapped(tx, tenant, published.connection.id, &evaluated, published.mapping.version).await?;
     record.write(tx, tenant, occasion).await?;
+    Ok(())
+}
+
+/// Home organization and kind of those whose mapping changed them.
+pub(super) async fn write_homes<'p>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    now: Timestamp,
+    people: impl Iterator<Item = (&'p Person, &'p Outcome)>,
+) -> Result<(), DbError> {
+    let mut homes: BTreeMap<_, Vec<AccountId>> = BTreeMap::new();
+    for (person, _) in people.filter(|(_, outcome)| outcome.account_changed) {
+        let account = &person.account.account;
+        homes.entry((account.home_organization, account.kind.as_str())).or_default().push(account.id);
+    }
+    for ((home, kind), accounts) in homes {
+        db::account::update_homes(tx, tenant, &accounts, home, kind, now).await?;
+    }
     Ok(())
 }

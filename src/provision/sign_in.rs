@@ -8,9 +8,11 @@ use super::{
     ProvisionError, Published,
     affiliation::{self, Joining},
     correlation::{correlated_by, correlating, correlation_key, keys},
+    newcomer::stranger,
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
-    user::{OWNER_CLAIMED, end_sessions, is_owner, lock_person, new_stranger, settle_profile},
+    remap::write_homes,
+    user::{OWNER_CLAIMED, end_sessions, is_owner, lock_person, settle_profile},
 };
 use crate::{
     db::{
@@ -173,7 +175,7 @@ async fn meet_stranger(
         Jit::Create => SignInStatus::Active,
         Jit::CreatePending => SignInStatus::Pending,
     };
-    let mut person = new_stranger(published, occasion);
+    let mut person = stranger(published, occasion);
     person.account.decide(status);
     take_facts(&mut person, published, claim, key, occasion);
     settle_profile(&mut person.account, &person.identity);
@@ -182,8 +184,8 @@ async fn meet_stranger(
     }
     let tenant = published.tenant();
     let id = person.identity.account;
-    db::account::insert_account(tx, tenant, &person.account, occasion.now).await?;
-    if !db::identity::insert_identity(tx, tenant, &person.identity, None).await? {
+    db::account::insert_accounts(tx, tenant, &[&person.account], occasion.now).await?;
+    if !db::identity::insert_identities(tx, tenant, &[(&person.identity, None)]).await? {
         // Somebody with the same subject was made at the same time: the whole sign-in starts again and finds them.
         return Err(ProvisionError::Again);
     }
@@ -195,9 +197,7 @@ async fn meet_stranger(
     let joining = Joining::of(&person.account.account, published.connection.organization);
     affiliation::join(tx, &published.model, occasion, &[joining], &mut record).await?;
     db::identity::mark_mapped(tx, tenant, published.connection.id, &[id], published.mapping.version).await?;
-    if outcome.is_some_and(|outcome| outcome.account_changed) {
-        db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
-    }
+    write_homes(tx, tenant, occasion.now, std::iter::once(&person).zip(&outcome)).await?;
     record.write(tx, tenant, occasion).await?;
     Ok(if status == SignInStatus::Pending { SignIn::Refused(Refused::Pending) } else { SignIn::Admitted { account: id, created: true } })
 }

@@ -1,11 +1,14 @@
 //! SCIM users: created, changed, deleted.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{
     Precondition, ProvisionError, Published,
     affiliation::{self, Joining},
     correlation::{check_correlated, correlation_key, keys, release_subject, signs_in_by, text},
+    newcomer,
     reconcile::{Person, reconcile},
     record::Record,
 };
@@ -16,8 +19,9 @@ use crate::{
         identity::{IdentityRow, ScimFacts, ScimKeys, ScimState, UserRow},
     },
     domain::{
-        account::{Account, AccountKind, SignInStatus},
+        account::SignInStatus,
         actor::Occasion,
+        connection::Connection,
         id::{AccountId, ConnectionId, TenantId},
         identity::{Identity, Protocol},
     },
@@ -35,13 +39,55 @@ pub(super) const OWNER_CLAIMED: &str = "identity.owner_claimed";
 /// externalId. A re-used address alone inherits nothing.
 pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occasion, user: User) -> Result<UserRow, ProvisionError> {
     let keys = keys(&user);
-    let (adopted, action) = match find_taken_over(tx, published, &keys).await? {
-        Some((person, action)) => (Some(person), action),
-        None => (None, "account.created"),
+    let taken_over = find_taken_over(tx, published, &keys).await?;
+    check_correlated(tx, published, taken_over.as_ref().map(|(person, _)| person.identity.account), &keys).await?;
+    match taken_over {
+        Some((person, action)) => take_over(tx, published, occasion, person, action, (user, keys)).await,
+        None => newcomer::make_users(tx, published, occasion, vec![(user, keys)]).await?.pop().ok_or(ProvisionError::NotFound),
+    }
+}
+
+/// Creates users by a few statements for all of them, as [`create_user`] would one after the other. `None`, with nothing done, where
+/// the connection has ever spoken of one of them, or two may be one person: each must be looked at by itself.
+pub async fn create_users(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    users: Vec<User>,
+) -> Result<Option<Vec<UserRow>>, ProvisionError> {
+    let users: Vec<(User, ScimKeys)> = users
+        .into_iter()
+        .map(|user| {
+            let keys = keys(&user);
+            (user, keys)
+        })
+        .collect();
+    let connection = &published.connection;
+    let all = |value: fn(&Connection, &ScimKeys) -> Option<String>| {
+        users.iter().filter_map(|(_, keys)| value(connection, keys)).collect::<Vec<_>>()
     };
-    let adoption = adopted.is_some();
-    let mut person = adopted.unwrap_or_else(|| new_person(published, occasion));
-    check_correlated(tx, published, person.account.account.id, &keys).await?;
+    let correlated = all(signs_in_by);
+    let external_ids = all(|_, keys| keys.external_id.clone().filter(|id| !id.is_empty()));
+    let is_plain = all_differ(&correlated) && all_differ(&external_ids);
+    if !is_plain || db::identity::is_any_known(tx, connection.tenant, connection.id, &correlated, &external_ids).await? {
+        return Ok(None);
+    }
+    newcomer::make_users(tx, published, occasion, users).await.map(Some)
+}
+
+fn all_differ(values: &[String]) -> bool {
+    values.iter().collect::<BTreeSet<_>>().len() == values.len()
+}
+
+/// Makes the resource that of an account which the connection knows already.
+async fn take_over(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    mut person: Person,
+    action: &'static str,
+    (user, keys): (User, ScimKeys),
+) -> Result<UserRow, ProvisionError> {
     let tenant = published.tenant();
     let before = person.identity.scim.take();
     // An ETag of the time before the deletion must not be right again.
@@ -50,42 +96,27 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     if let Some(before) = before {
         release_subject(&mut person, published, &self::keys(&User { attributes: before.document }), &keys, &mut record);
     }
-    person.identity.active = user.active();
-    person.identity.scim_state = ScimState::Live;
-    person.identity.scim = Some(ScimFacts { document: user.attributes, version, created_at: occasion.now, changed_at: occasion.now });
-    settle_profile(&mut person.account, &person.identity);
+    newcomer::take_resource(&mut person, user, version, occasion);
     record.note(
         action,
         "account",
         &person.account.account.id,
         json!({ "connection": published.connection.id, "active": person.identity.active }),
     );
-    if adoption {
-        settle_status(tx, published, &mut person, &mut record).await?;
-    } else {
-        person.account.account.status = if person.identity.active { SignInStatus::Active } else { SignInStatus::Blocked };
-        db::account::insert_account(tx, tenant, &person.account, occasion.now).await?;
-        if !db::identity::insert_identity(tx, tenant, &with_mapping(&person.identity, published), Some(&keys)).await? {
-            return Err(ProvisionError::Taken("userName"));
-        }
-    }
+    settle_status(tx, published, &mut person, &mut record).await?;
     let mut people = [person];
     let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
     let [person] = people;
     let row = with_mapping(&person.identity, published);
-    if adoption {
-        db::identity::update_identity(tx, tenant, &row, Some(&keys)).await.map_err(taken)?;
-        db::identity::replace_emails(tx, tenant, &row, &keys).await?;
-    }
-    if outcome.as_ref().is_some_and(|outcome| outcome.denied.is_some()) {
+    db::identity::update_identity(tx, tenant, &row, Some(&keys)).await.map_err(taken)?;
+    db::identity::replace_emails(tx, tenant, &row, &keys).await?;
+    if outcome.is_some_and(|outcome| outcome.denied.is_some()) {
         end_sessions(tx, tenant, row.account, "sign_in_denied", &mut record).await?;
     }
-    if adoption || outcome.is_some_and(|outcome| outcome.account_changed) {
-        db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
-    }
+    db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     let joining = Joining::of(&person.account.account, published.connection.organization);
     affiliation::join(tx, &published.model, occasion, &[joining], &mut record).await?;
-    db::counter::add(tx, tenant, published.connection.id, USERS, row.account, 1).await?;
+    db::counter::add(tx, tenant, published.connection.id, USERS, &[row.account], 1).await?;
     record.write(tx, tenant, occasion).await?;
     resource(row)
 }
@@ -114,7 +145,7 @@ pub async fn change_user(
     let tenant = published.tenant();
     let (keys_before, keys) = (keys(&before), keys(&after));
     if correlation_key(&published.connection, &keys_before) != correlation_key(&published.connection, &keys) {
-        check_correlated(tx, published, id, &keys).await?;
+        check_correlated(tx, published, Some(id), &keys).await?;
     }
     let mut record = Record::default();
     record.note(
@@ -187,7 +218,7 @@ pub async fn delete_user(
             json!({ "message": "the account was deleted by its identity provider and still holds grants made by hand; they are dormant" });
         db::attention::raise(tx, tenant, occasion, "account.deleted_with_grants", Some(published.connection.id), Some(id), &detail).await?;
     }
-    db::counter::add(tx, tenant, published.connection.id, USERS, id, -1).await?;
+    db::counter::add(tx, tenant, published.connection.id, USERS, &[id], -1).await?;
     record.write(tx, tenant, occasion).await?;
     Ok(())
 }
@@ -269,46 +300,6 @@ pub async fn tell_of_claim(
     let detail = json!({ "message": message });
     db::attention::raise(&mut tx, tenant, occasion, OWNER_CLAIMED, Some(connection), Some(owner), &detail).await?;
     tx.commit().await
-}
-
-fn new_person(published: &Published, occasion: &mut Occasion) -> Person {
-    let id = occasion.ids.make();
-    Person {
-        account: AccountRow {
-            account: Account {
-                id,
-                user_name: String::new(),
-                email: None,
-                display_name: None,
-                kind: AccountKind::Human,
-                home_organization: Some(published.connection.organization),
-                status: SignInStatus::Blocked,
-            },
-            standing: SignInStatus::Active,
-            profile_connection: Some(published.connection.id),
-            has_local_credential: false,
-            from_file: false,
-        },
-        identity: IdentityRow {
-            connection: published.connection.id,
-            account: id,
-            subject: None,
-            renamed: false,
-            active: true,
-            scim_state: ScimState::None,
-            scim: None,
-            saml: None,
-            mapping_version: 0,
-        },
-        is_new: true,
-        first_sight: true,
-        status_before: SignInStatus::Blocked,
-    }
-}
-
-/// A person made by a sign-in: as [`new_person`], for `sign_in`.
-pub(super) fn new_stranger(published: &Published, occasion: &mut Occasion) -> Person {
-    new_person(published, occasion)
 }
 
 /// The account takes its names from the facts of the one connection that names it. Whether they changed.
@@ -398,7 +389,7 @@ pub(super) async fn end_sessions(
     Ok(())
 }
 
-fn with_mapping(identity: &IdentityRow, published: &Published) -> IdentityRow {
+pub(super) fn with_mapping(identity: &IdentityRow, published: &Published) -> IdentityRow {
     IdentityRow { mapping_version: published.mapping.version, ..identity.clone() }
 }
 
@@ -410,7 +401,7 @@ fn taken(error: DbError) -> ProvisionError {
     }
 }
 
-fn resource(row: IdentityRow) -> Result<UserRow, ProvisionError> {
+pub(super) fn resource(row: IdentityRow) -> Result<UserRow, ProvisionError> {
     Ok(UserRow { id: row.account, scim: row.scim.ok_or(ProvisionError::NotFound)? })
 }
 

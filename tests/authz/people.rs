@@ -73,7 +73,7 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
         from_file: false,
     };
     let mut tx = app.db.begin().await.unwrap();
-    db::account::insert_account(&mut tx, model.tenant, &row, occasion.now).await.unwrap();
+    db::account::insert_accounts(&mut tx, model.tenant, &[&row], occasion.now).await.unwrap();
     if let Some(role) = role.map(|name| model.role_named(name).unwrap_or_else(|| panic!("no role is named {name}"))) {
         let resource_scope: Option<ScopeId> = role.scope_kind.as_ref().map(|_| occasion.ids.make());
         if let Some(scope) = resource_scope {

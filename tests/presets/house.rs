@@ -97,7 +97,7 @@ impl House {
         let row =
             AccountRow { account, standing: SignInStatus::Active, profile_connection: None, has_local_credential: true, from_file: false };
         let mut tx = app.db.begin().await.unwrap();
-        db::account::insert_account(&mut tx, self.tenant, &row, occasion.now).await.unwrap();
+        db::account::insert_accounts(&mut tx, self.tenant, &[&row], occasion.now).await.unwrap();
         for held in holds {
             let role = model.role_named(held.role).unwrap_or_else(|| panic!("no role is named {}", held.role)).id;
             let holding = Holding { role, organization: place(held.at), resource_scope: None, reach: held.reach };

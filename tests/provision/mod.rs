@@ -2,6 +2,7 @@
 
 mod histories;
 mod jobs;
+mod newcomers;
 mod races;
 mod scenarios;
 mod story;

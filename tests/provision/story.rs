@@ -354,7 +354,7 @@ impl Story {
             from_file: false,
         };
         let mut tx = self.db.begin().await.unwrap();
-        db::account::insert_account(&mut tx, self.tenant, &row, occasion.now).await.unwrap();
+        db::account::insert_accounts(&mut tx, self.tenant, &[&row], occasion.now).await.unwrap();
         tx.commit().await.unwrap();
         row.account.id
     }
@@ -382,7 +382,7 @@ impl Story {
             saml: None,
             mapping_version: 0,
         };
-        assert!(db::identity::insert_identity(&mut tx, self.tenant, &row, None).await.unwrap());
+        assert!(db::identity::insert_identities(&mut tx, self.tenant, &[(&row, None)]).await.unwrap());
         tx.commit().await.unwrap();
     }
 

@@ -10,6 +10,8 @@ use crate::common::{
     statements::{Work, counted, work_of},
 };
 
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+
 /// A group of so many of the people that [`many`] makes.
 async fn group_of(gateway: &Gateway, number: u128, size: i64) -> String {
     let group = id::<()>(number).to_string();
@@ -66,4 +68,22 @@ async fn one_member_costs_the_same_at_ten_and_at_five_thousand(#[values(Engine::
         assert!((10..40).contains(&work.statements.len()), "{work:?}");
         assert!((5..40).contains(&work.rows_read) && (1..20).contains(&work.rows_written), "{work:?}");
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn many_new_users_in_one_request_cost_as_many_statements_as_a_few(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let mut counts = Vec::new();
+    for (name, size) in [("before", 3), ("few", 10), ("many", 90)] {
+        let create = |n: usize| json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data": { "schemas": [USER], "userName": format!("{name}-{n}"), "emails": [{ "value": format!("{name}-{n}@example.com") }] } });
+        let operations: Vec<_> = (0..size).map(create).collect();
+        let id = counted(&format!("{engine:?}-bulk-{name}"));
+        let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations });
+        let answer = gateway.scim_with(OKTA, &[("x-request-id", &id)], "POST", "/Bulk", Some(body)).await.expect(200).json();
+        assert!(answer["Operations"].as_array().unwrap().iter().all(|one| one["status"] == "201"), "{answer}");
+        counts.push(work_of(&id).statements.len());
+    }
+    assert_eq!(counts[1], counts[2]);
+    assert!((8..30).contains(&counts[2]), "{counts:?}");
 }

@@ -251,7 +251,7 @@ async fn a_look_up_among_many_uses_an_index(#[values(Engine::Sqlite, Engine::Pos
     for (resources, (filter, indexes)) in users.chain(LOOK_UPS_OF_GROUPS.into_iter().map(|look_up| (Resources::Groups, look_up))) {
         let condition = Condition::of(&Filter::parse(filter).unwrap(), resources);
         // A time stands in the text: what is bound below are texts.
-        let sql = page_sql(&condition, resources, false).replace("_at_ms > $3", "_at_ms > 4990");
+        let sql = page_sql(&condition, resources, false, false).replace("_at_ms > $3", "_at_ms > 4990");
         let plan = explain(&gateway, &sql).await;
         assert!(indexes.iter().any(|name| plan.contains(name)), "{resources:?}: {filter}: {plan}");
         assert!(!plan.contains("Seq Scan") && !plan.contains("SCAN"), "{resources:?}: {filter}: {plan}");

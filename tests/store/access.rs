@@ -185,7 +185,7 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
     assert!(consume_assertion(&mut tx, theirs, connection, "idp", "_a", NOW.plus_secs(9)).await.unwrap());
     log_sign_ins(&mut tx, &[(theirs, log)]).await.unwrap();
     raise(&mut tx, theirs, &mut occasion(9), "owner_retained", None, None, &json!(null)).await.unwrap();
-    add(&mut tx, theirs, connection, "users", account, 1).await.unwrap();
+    add(&mut tx, theirs, connection, "users", &[account], 1).await.unwrap();
     tx.commit().await.unwrap();
     let beta = settle(acme.db, "beta", 2).await;
     let (db, ours) = (&*beta.db, beta.tenant);

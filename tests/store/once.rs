@@ -81,8 +81,8 @@ async fn counters_lose_nothing_among_many_writers(#[values(Engine::Sqlite, Engin
         let (db, account): (_, AccountId) = ((*world.db).clone(), ids.make());
         writers.spawn(async move {
             let mut tx = db.begin().await.unwrap();
-            add(&mut tx, tenant, connection, "users", account, 1).await.unwrap();
-            add(&mut tx, tenant, connection, "groups", account, -2).await.unwrap();
+            add(&mut tx, tenant, connection, "users", &[account], 1).await.unwrap();
+            add(&mut tx, tenant, connection, "groups", &[account], -2).await.unwrap();
             if n % 3 == 0 {
                 return;
             }

@@ -42,8 +42,12 @@ impl Change for Steps<'_> {
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<Self::Outcome, ProvisionError> {
         let mut made = self.made.clone();
         let mut done = Vec::with_capacity(self.todo.len());
-        for step in self.todo {
-            done.push(self.step(tx, published, occasion, step, &mut made).await?);
+        while let Some(step) = self.todo.get(done.len()) {
+            let created = self.create_users(tx, published, occasion, &self.todo[done.len()..], &mut made).await?;
+            if created.is_empty() {
+                done.push(self.step(tx, published, occasion, step, &mut made).await?);
+            }
+            done.extend(created);
         }
         Ok((done, made))
     }
@@ -67,15 +71,40 @@ impl Steps<'_> {
         made: &mut Made,
     ) -> Result<Done, ProvisionError> {
         let ready = self.ready(step, made)?;
-        let endpoint = ready.operation.endpoint;
-        let (id, version) = match endpoint {
+        let (id, version) = match ready.operation.endpoint {
             Endpoint::Users => self.user(tx, published, occasion, &ready).await?,
             Endpoint::Groups => self.group(tx, published, occasion, &ready).await?,
         };
-        if let Some(bulk_id) = ready.operation.bulk_id.as_deref().filter(|_| ready.method == Method::Post) {
-            made.insert(bulk_id, id.clone());
+        Ok(self.done(&ready, id, version, made))
+    }
+
+    /// Does the new users that `todo` begins with, all together; none where that is not to be had.
+    async fn create_users(
+        &self,
+        tx: &mut Tx,
+        published: &Published,
+        occasion: &mut Occasion,
+        todo: &[Step],
+        made: &mut Made,
+    ) -> Result<Vec<Done>, ProvisionError> {
+        let is_new_user = |ready: &Ready| ready.method == Method::Post && ready.operation.endpoint == Endpoint::Users;
+        let ready: Vec<Ready> = todo.iter().map_while(|step| self.ready(step, made).ok().filter(is_new_user)).collect();
+        if ready.len() < 2 {
+            return Ok(Vec::new());
         }
-        Ok(Done { location: format!("{}/{}/{id}", self.caller.base, endpoint.as_str()), version: version.map(etag) })
+        let read = |ready: &Ready| User::read(ready.data.clone(), &self.caller.schemas, self.caller.settings.dialect);
+        let users = ready.iter().map(read).collect::<Result<Vec<User>, ScimError>>()?;
+        let Some(rows) = user::create_users(tx, published, occasion, users).await? else { return Ok(Vec::new()) };
+        Ok(ready.iter().zip(rows).map(|(ready, row)| self.done(ready, row.id.to_string(), Some(row.scim.version), made)).collect())
+    }
+
+    /// What came of an operation; who refers to it by its bulkId finds it from now on.
+    fn done(&self, ready: &Ready, id: String, version: Option<i64>, made: &mut Made) -> Done {
+        let location = format!("{}/{}/{id}", self.caller.base, ready.operation.endpoint.as_str());
+        if let Some(bulk_id) = ready.operation.bulk_id.as_deref().filter(|_| ready.method == Method::Post) {
+            made.insert(bulk_id, id);
+        }
+        Done { location, version: version.map(etag) }
     }
 
     fn ready(&self, step: &Step, made: &Made) -> Result<Ready<'_>, ProvisionError> {
