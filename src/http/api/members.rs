@@ -48,7 +48,7 @@ pub fn routes() -> Routes {
         Operation::put(ONE, "Make somebody a member, or change what they are there")
             .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization.")
             .needs::<UpdateAccounts>()
-            .takes::<Put>()
+            .may_take::<Put>()
             .answers::<Shown>(StatusCode::OK, "The member")
             .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_eligible"]),

@@ -119,7 +119,7 @@ pub fn routes() -> Routes {
         Operation::post("/api/v1/roles/{id}/clone", "Clone a role")
             .about("The clone is yours to edit: it is no role of the preset, makes nobody an owner, names nothing that is an owner's alone, and is for people. `dropped` says what of it the clone does not have.")
             .needs::<CreateRoles>()
-            .takes::<CloneName>()
+            .may_take::<CloneName>()
             .answers::<ClonedRole>(StatusCode::CREATED, "The clone")
             .refuses(StatusCode::FORBIDDEN, &["custom_roles_off"])
             .refuses(StatusCode::CONFLICT, &["role_name_taken"])

@@ -49,7 +49,7 @@ pub fn routes() -> Routes {
             .takes::<NewToken>()
             .answers::<MadeToken>(StatusCode::CREATED, "The only answer with the token")
             .refuses(StatusCode::BAD_REQUEST, &["name", "ttl_secs"])
-            .refuses(StatusCode::FORBIDDEN, &["session_required"])
+            .for_sessions()
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_held"]),
         create,
     )
