@@ -61,6 +61,7 @@ async fn a_token_does_what_its_owner_may_do_or_less(#[values(Engine::Sqlite, Eng
     // A bearer decides alone, whatever cookies come along.
     let mixed = owner.send(Method::GET, CERTIFICATES, &[("authorization", "Bearer rg_api_x")], Vec::new()).await;
     assert_eq!(mixed.status, StatusCode::UNAUTHORIZED);
+    assert!(mixed.json()["detail"].as_str().unwrap().starts_with("The bearer token"), "{}", mixed.text());
     // Tokens are made from sessions alone, and open no page.
     let again = with(&gateway, &all, Method::POST, TOKENS, "{\"name\": \"x\"}").await;
     assert_eq!((again.status, again.code().as_str()), (StatusCode::FORBIDDEN, "session_required"));
@@ -174,7 +175,7 @@ async fn an_applications_token_looks_at_its_part_and_changes_nothing(#[values(En
     assert_eq!(get(&gateway, &whole, "/api/v1/events").await.status, StatusCode::OK);
     let beyond = get(&gateway, &part, "/api/v1/events").await;
     assert_eq!((beyond.status, beyond.code().as_str()), (StatusCode::FORBIDDEN, "beyond_token"));
-    for path in [CERTIFICATES, APP_TOKENS, "/api/v1/audit/export"] {
+    for path in [CERTIFICATES, APP_TOKENS, "/api/v1/audit/export", "/api/v1/audit"] {
         let refused = get(&gateway, &whole, path).await;
         assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "read_only"), "{path}");
     }

@@ -166,9 +166,15 @@ impl FromRequestParts<App> for Caller {
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return Ok(SessionCaller::from_request_parts(parts, app).await?.into());
         }
-        let secret = bearer_token(&parts.headers).ok_or_else(Problem::unauthenticated)?;
-        by_bearer(secret, parts, app).await?.ok_or_else(Problem::unauthenticated)
+        let secret = bearer_token(&parts.headers).ok_or_else(no_bearer)?;
+        by_bearer(secret, parts, app).await?.ok_or_else(no_bearer)
     }
+}
+
+/// One and the same whatever was wrong with it.
+fn no_bearer() -> Problem {
+    let detail = "The bearer token counts for nothing here: it is unknown, revoked or expired, or its session has ended.";
+    Problem::new(Kind::Unauthenticated, "unauthenticated", detail)
 }
 
 /// Somebody who may be let change things: a session whose token came in the header `X-CSRF-Token`, or an API token.
