@@ -61,7 +61,7 @@ impl<A: Action> fmt::Debug for Grant<A> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// `opened_by`: the pairs of the tenant's catalogue that would open it.
-    #[error("{} is not permitted at organization {at}{}", action::name(*.capability), lever(.opened_by))]
+    #[error("{} is not permitted at this organization{}", action::name(*.capability), lever(.opened_by))]
     NotPermitted { capability: Capability, at: OrganizationId, opened_by: Vec<String> },
     #[error("{} is an owner's alone: ask an owner whose role reaches this organization", action::name(*.capability))]
     OwnerOnly { capability: Capability },
@@ -79,7 +79,7 @@ pub enum Denied {
     NotInToken { capability: Capability },
     #[error("an application's token looks at accounts, assignments, roles, organizations, groups and events; {} is not for it", action::name(*.capability))]
     ReadOnly { capability: Capability },
-    #[error("{} at organization {at} is beyond this token: it was made for another part of the tenant", action::name(*.capability))]
+    #[error("{} at this organization is beyond the token: it was made for another part of the tenant", action::name(*.capability))]
     BeyondToken { capability: Capability, at: OrganizationId },
     #[error("{} became permitted after this session began, and changes of roles wait for the next sign-in: sign in again", action::name(*.capability))]
     SinceSignIn { capability: Capability },
