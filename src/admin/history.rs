@@ -115,20 +115,20 @@ impl Event {
 }
 
 /// A role was called so at a time.
-struct Name {
+struct Naming {
     at_ms: i64,
     role: String,
     name: String,
 }
 
-fn names(of_roles: &[RoleEvent], of_assignments: &[Event]) -> Result<Vec<Name>, serde_json::Error> {
+fn names(of_roles: &[RoleEvent], of_assignments: &[Event]) -> Result<Vec<Naming>, serde_json::Error> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut names = Vec::new();
     for event in of_roles {
         let detail: Value = serde_json::from_str(&event.detail)?;
-        names.push(Name { at_ms: event.at_ms, role: event.role.clone(), name: text(&detail["name"]) });
+        names.push(Naming { at_ms: event.at_ms, role: event.role.clone(), name: text(&detail["name"]) });
     }
-    names.extend(of_assignments.iter().map(|event| Name {
+    names.extend(of_assignments.iter().map(|event| Naming {
         at_ms: event.row.at_ms,
         role: event.role().to_owned(),
         name: text(&event.detail["role"]["name"]),
@@ -137,7 +137,7 @@ fn names(of_roles: &[RoleEvent], of_assignments: &[Event]) -> Result<Vec<Name>, 
 }
 
 /// The roles that were called so then; where there is none, those that ever were.
-fn called(names: &[Name], today: &[(String, String)], role: &str, at: Timestamp) -> BTreeSet<String> {
+fn called(names: &[Naming], today: &[(String, String)], role: &str, at: Timestamp) -> BTreeSet<String> {
     let wanted = fold(role);
     let mut then: BTreeMap<&str, &str> = today.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
     // The first name after the time, where there is none before it; else the last one before it.
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_role_is_known_by_the_name_it_had_then() {
-        let name = |at_ms, role: &str, name: &str| Name { at_ms, role: role.to_owned(), name: name.to_owned() };
+        let name = |at_ms, role: &str, name: &str| Naming { at_ms, role: role.to_owned(), name: name.to_owned() };
         let names = [name(1000, "1", "Editor"), name(2000, "1", "Writer"), name(3000, "2", "Editor")];
         let today = [("1", "Writer"), ("2", "Editor"), ("3", "Auditor")].map(|(id, name)| (id.to_owned(), name.to_owned()));
         let found = |role: &str, at_ms| called(&names, &today, role, Timestamp::from_millis(at_ms)).into_iter().collect::<Vec<_>>();

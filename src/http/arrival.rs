@@ -34,7 +34,7 @@ pub struct Patience {
     pub others: Duration,
 }
 
-pub const PATIENCE: Patience = Patience { anybody: Duration::from_secs(1), scim: Duration::from_secs(60), others: Duration::from_secs(30) };
+pub const PATIENCE: Patience = Patience { anybody: Duration::from_secs(1), scim: Duration::from_mins(1), others: Duration::from_secs(30) };
 
 /// Whose words the answer is in, and who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

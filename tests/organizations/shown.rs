@@ -11,8 +11,8 @@ use crate::common::{engines::Engine, installation::Gateway};
 /// `idaas` with roles of the tenant's own, each with these permissions; what is given acts at once.
 async fn with_roles(engine: Engine, roles: &[(&str, &str)]) -> Gateway {
     let gateway = Gateway::open(engine).await;
-    let roles: String =
-        roles.iter().map(|(name, permissions)| format!("[[roles]]\nname = \"{name}\"\npermissions = [{permissions}]\n")).collect();
+    let role = |(name, permissions): &(&str, &str)| format!("[[roles]]\nname = \"{name}\"\npermissions = [{permissions}]\n");
+    let roles = roles.iter().map(role).collect::<Vec<_>>().concat();
     let at_once = super::file("idaas").replace("min_owners = 1", "min_owners = 1, role_change_effect = \"immediate\"");
     gateway.apply(&at_once.replacen("[[organizations]]", &format!("{roles}[[organizations]]"), 1)).await;
     gateway

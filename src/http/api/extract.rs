@@ -100,9 +100,9 @@ fn said<'t>(text: &'t str, behind: &str) -> (Option<&'t str>, &'t str) {
     let is_path = |place: &str| place.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'));
     let (place, what) = what.split_once(": ").filter(|(place, _)| is_path(place)).map_or((None, what), |(place, what)| (Some(place), what));
     let missing = what.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    let is_whole = |place: &&str| *place != "." && !place.is_empty();
+    let place = place.filter(|place| *place != "." && !place.is_empty());
     // What is missing is named itself; where it would stand is what it is missing in.
-    (missing.filter(|_| place.filter(is_whole).is_none()).or(place.filter(is_whole)), what)
+    (place.or(missing), what)
 }
 
 fn refused(code: &'static str, field: Option<&str>, detail: &str) -> Problem {
