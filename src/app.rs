@@ -90,6 +90,17 @@ pub async fn open_database(config: &Config, migrations: Migrations) -> Result<Db
     Ok(db)
 }
 
+/// As [`open_database`], for those who only look: a file that is not there yet is an empty database, and is not made.
+pub async fn look_at_database(config: &Config, migrations: Migrations) -> Result<Db, OpenError> {
+    if !Db::is_absent(config.database_url.expose()) {
+        return open_database(config, migrations).await;
+    }
+    let failed = |source| OpenError::Database { address: "memory".to_owned(), source };
+    let db = Db::open("sqlite::memory:", PoolSize(1)).await.map_err(failed)?;
+    db.migrate().await.map_err(failed)?;
+    Ok(db)
+}
+
 impl App {
     /// Opens the database and the master key, and makes sure that they belong together. The key is made when there is neither a file
     /// nor a database that was written with one.

@@ -62,6 +62,10 @@ async fn it_keeps_serving_and_its_link_signs_the_owner_in() {
     let me = client.get(address.replace("/sign-in/link", "/me")).header("cookie", cookie).header("accept", "application/json");
     let me: serde_json::Value = me.send().await.unwrap().json().await.unwrap();
     assert_eq!(me["account"]["email"], "you@acme.example");
-    process.kill().unwrap();
-    process.wait().unwrap();
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    let ended = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        process.try_wait().unwrap().is_some()
+    });
+    assert!(ended && std::fs::read_dir(directory.path()).unwrap().count() == 0, "told to end, it leaves nothing");
 }

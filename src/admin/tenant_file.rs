@@ -342,6 +342,12 @@ enabled = false
             (after("settings = { min_owner = 1 }\n"), "line 5: tenant.settings: min_owner: unknown field `min_owner`"),
             (after("[tenant.settings]\ncustom_roles = true\nmin_owners = 'two'\n"), "line 7: tenant.settings: min_owners: invalid type"),
             (after("settings = { min_owners = 0 }\n"), "min_owners must be at least 1"),
+            (after("settings = { root_only_actions = ['moon:read'] }\n"), "settings.root_only_actions names moon:read"),
+            (after("settings = { externally_managed = ['moons'] }\n"), "settings.externally_managed names moons"),
+            (
+                connection("[connections.attributes]\nemial = 'mail'\n"),
+                "line 8: connections.attributes: nobody has an attribute \"emial\"; the nearest is \"emails\"",
+            ),
             (after("[[owners]]\nemail = 'nobody'\nname = 'x'\n"), "line 6: owners.email: "),
             (
                 after("[[owners]]\nemail = 'a@b'\nname = 'x'\n[[owners]]\nemail = 'A@B'\nname = 'y'\n"),

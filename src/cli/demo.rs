@@ -49,6 +49,7 @@ impl Demo {
         let applied = apply_file(&app, &file).await?;
         let idp_address = idp.base.clone();
         let idp = tokio::spawn(idp.serve(app.config.public_url.as_str().to_owned()));
+        let mut signalled = serve::stop_on_signal()?;
         let (ending, stop) = watch::channel(false);
         let server = tokio::spawn(serve::serve(app.clone(), listener, stop));
 
@@ -58,7 +59,8 @@ impl Demo {
         if told.is_ok() && !self.exit {
             told = story.invite(&mut teller, place.path());
             if told.is_ok() {
-                tokio::signal::ctrl_c().await?;
+                // A sender that is gone is an end too.
+                let _ = signalled.wait_for(|signalled| *signalled).await;
             }
         }
         ending.send_replace(true);

@@ -12,7 +12,7 @@ use crate::{
         plan::Metadata,
         tenant_file::TenantFile,
     },
-    app::{Clock, Random},
+    app::{self, Clock, Random},
     domain::{
         actor::{Actor, Occasion, Tally},
         id::IdSource,
@@ -28,7 +28,7 @@ pub struct Plan {
 impl Plan {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
         let (file, metadata) = read(&self.file).await?;
-        let db = context.database().await?;
+        let db = app::look_at_database(&context.config, context.migrations).await?;
         let now = Clock::System.now();
         let ids = IdSource::new(now, Random::System.bytes());
         let mut occasion =

@@ -1,5 +1,7 @@
 //! `rolegate sign-ins`: why a sign-in was refused, by the reference number that the person was shown.
 
+use std::cmp::Reverse;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -15,6 +17,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct SignIns {
+    /// Only of this tenant
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<String>,
     /// Only through this connection
     #[arg(long, value_name = "SLUG")]
     connection: Option<String>,
@@ -29,7 +34,7 @@ pub struct SignIns {
 impl SignIns {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
         let db = context.database().await?;
-        let tenants = tenants(&db, None).await?;
+        let tenants = tenants(&db, self.tenant.as_deref()).await?;
         if tenants.is_empty() && !context.json {
             return output.line(NO_TENANT);
         }
@@ -51,6 +56,7 @@ impl SignIns {
         if let (Some(reference), true) = (self.reference, found.is_empty()) {
             return Err(Failure::new(format!("there is no sign-in {reference}: they are kept for 90 days")));
         }
+        found.sort_by_key(|(_, row)| Reverse((row.at, row.id)));
         if context.json {
             let rows: Vec<_> = found.iter().map(|(slug, row)| shown(slug.as_str(), row)).collect();
             return output.json(&rows);
@@ -63,7 +69,8 @@ impl SignIns {
                 SignInOutcome::Accepted => "accepted".to_owned(),
                 SignInOutcome::Refused => format!("REFUSED ({})", row.step.as_deref().unwrap_or("sign-in")),
             };
-            output.line(format!("{}  {slug}  {}  {outcome}: {}", row.at, row.id, row.message))?;
+            let cure = row.why.cure.as_ref().map(|cure| format!(" – {cure}")).unwrap_or_default();
+            output.line(format!("{}  {slug}  {}  {outcome}: {}{cure}", row.at, row.id, row.message))?;
         }
         Ok(())
     }
@@ -84,6 +91,10 @@ fn shown(slug: &str, row: &SignInLogRow) -> Value {
         "outcome": row.outcome,
         "step": row.step,
         "message": row.message,
+        "code": row.why.code,
+        "expected": row.why.expected,
+        "got": row.why.got,
+        "cure": row.why.cure,
         "account": row.account,
     })
 }

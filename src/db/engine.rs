@@ -125,6 +125,13 @@ impl Db {
         }
     }
 
+    /// Whether the address names a file that is not there yet.
+    #[must_use]
+    pub fn is_absent(address: &str) -> bool {
+        let options = SqliteConnectOptions::from_str(address).ok().filter(|_| address.starts_with("sqlite:"));
+        options.is_some_and(|options| !address.contains(":memory:") && !options.get_filename().exists())
+    }
+
     /// Begins the only kind of transaction there is. It must not be cancelled half way (sqlx 0.9.0 could hand the connection back
     /// with the transaction still open): requests run in tasks of their own, which a client that hangs up does not end.
     pub async fn begin(&self) -> Result<Tx, DbError> {

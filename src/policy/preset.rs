@@ -173,7 +173,7 @@ impl Preset {
         preset.unique("entity", entity_keys.iter())?;
         preset.unique("role", preset.roles.iter().map(|role| &role.key))?;
         preset.unique("scope kind", preset.settings.scope_kinds.iter().map(|kind| &kind.key))?;
-        preset.check_settings()?;
+        preset.check_settings(&preset.settings)?;
         preset.check_entities()?;
         for role in &preset.roles {
             preset.check_role(role)?;
@@ -202,8 +202,11 @@ impl Preset {
         PresetError::Unknown { preset: self.key.clone(), place: place.into(), name: name.into() }
     }
 
-    fn check_settings(&self) -> Result<(), PresetError> {
-        let settings = &self.settings;
+    /// Whether settings for this preset name what its catalogue has.
+    ///
+    /// # Errors
+    /// The first name that means nothing.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), PresetError> {
         let gate = settings.gate.iter().map(|gate| ("gate.requires", &gate.requires));
         let owner_only = settings.owner_only.iter().map(|pair| ("owner_only", pair));
         let root_only = settings.root_only_actions.iter().map(|pair| ("root_only_actions", pair));

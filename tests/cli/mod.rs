@@ -261,6 +261,7 @@ fn what_is_not_there_yet_is_said() {
     }
     assert_eq!(host.json(&["sign-ins", "--json"]), json!([]));
     host.json(&["apply", "acme.toml", "--json"]);
+    assert!(refused(&host.run(&["sign-ins", "--tenant", "nobody"])).1.contains("nobody"));
     assert_eq!(text(&["accounts", "--filter", "active eq false"]), "there is no such account\n");
     assert!(text(&["assignments"]).contains("(subtree): named as an owner in the tenant's file, since 2"), "{}", text(&["assignments"]));
     assert!(text(&["token", "list", "--connection", "acme-okta"]).starts_with("acme-okta has no token yet"));
@@ -276,13 +277,14 @@ fn what_is_not_there_yet_is_said() {
 
 #[tokio::test]
 async fn a_refused_sign_in_is_found_by_its_reference() {
+    let cure = "add the identity provider's new certificate";
     let host = Host::new();
     host.json(&["apply", "acme.toml", "--json"]);
     let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
     let connection = find_connection_by_slug(&db, "acme-okta").await.unwrap().unwrap().connection;
     let mut ids = ids(1);
     let row = |outcome, message: &str, id| SignInLogRow {
-        why: Why::default(),
+        why: Why { code: Some("untrusted_key".to_owned()), cure: Some(cure.to_owned()), ..Why::default() },
         id,
         connection: connection.id,
         at: NOW,
@@ -299,11 +301,22 @@ async fn a_refused_sign_in_is_found_by_its_reference() {
     db.close().await;
 
     let told = String::from_utf8(host.run(&["sign-ins", "--reference", &refused.id.to_string()]).stdout).unwrap();
-    let expected = format!("{NOW}  acme-okta  {}  REFUSED (signature): no trusted certificate made this signature\n", refused.id);
+    let expected = format!("{NOW}  acme-okta  {}  REFUSED (signature): no trusted certificate made this signature – {cure}\n", refused.id);
     assert_eq!(told, expected);
     let all = host.json(&["sign-ins", "--connection", "acme-okta", "--json"]);
     assert_eq!((all.as_array().unwrap().len(), &all[0]["outcome"], &all[1]["outcome"]), (2, &json!("accepted"), &json!("refused")));
     assert_eq!(all[1]["reference"], refused.id.to_string());
+    assert_eq!((&all[1]["code"], &all[1]["cure"]), (&json!("untrusted_key"), &json!(cure)));
+}
+
+#[test]
+fn a_plan_leaves_nothing_behind() {
+    let host = Host::new();
+    let planned = host.json(&["plan", "acme.toml", "--json"]);
+    assert!(planned["changes"].as_array().unwrap().len() > 3, "{planned}");
+    assert!(!host.0.path().join("rolegate.db").exists());
+    host.json(&["apply", "acme.toml", "--json"]);
+    assert_eq!(host.json(&["plan", "acme.toml", "--json"])["changes"], json!([]), "what is there is looked at");
 }
 
 #[test]

@@ -92,7 +92,7 @@ pub(super) struct Connection {
     #[serde(default)]
     pub saml: Saml,
     #[serde(default)]
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<Spanned<String>, String>,
     #[serde(default)]
     pub default_mapping: DefaultMapping,
     #[serde(default)]

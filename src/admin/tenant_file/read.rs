@@ -22,6 +22,7 @@ use crate::{
         time::Timestamp,
     },
     policy::{mapping::Apply, preset::Preset, template::Template},
+    saml::identity::stands_at,
     scim::{filter::Filter, path::AttrPath, schema::identity},
 };
 
@@ -91,13 +92,14 @@ impl Reader<'_> {
             let known: Vec<_> = Preset::all().iter().map(|preset| preset.key.as_str()).collect();
             place.refuse(format!("there is no preset {:?}; there are {}", raw.preset.get_ref(), known.join(", ")))
         })?;
-        let settings = self.settings(&preset.settings, &raw.settings)?;
+        let settings = self.settings(preset, &raw.settings)?;
         let says_registration = raw.settings.keys().any(|key| key.get_ref() == "self_service_org_registration");
         Ok(TenantEntry { slug, name, preset, settings, says_registration })
     }
 
     /// One at a time, so that what is wrong has its line.
-    fn settings(&self, base: &Settings, raw: &BTreeMap<Spanned<String>, toml::Value>) -> Outcome<Settings> {
+    fn settings(&self, preset: &Preset, raw: &BTreeMap<Spanned<String>, toml::Value>) -> Outcome<Settings> {
+        let base = &preset.settings;
         let mut settings = base.clone();
         for (key, value) in raw {
             let place = self.place_of("tenant.settings", key);
@@ -115,8 +117,25 @@ impl Reader<'_> {
             if Apply::parse(&settings.default_mapping_apply).is_none() {
                 return Err(place.refuse("default_mapping_apply: on_create, when_unmatched or always was expected"));
             }
+            preset.check_settings(&settings).map_err(|error| place.refuse(error))?;
         }
         Ok(settings)
+    }
+
+    /// Names on the left that rules know; what nobody reads would be thrown away at every sign-in.
+    fn attributes(&self, raw: BTreeMap<Spanned<String>, String>) -> Outcome<BTreeMap<String, String>> {
+        let read = |(name, source): (Spanned<String>, String)| {
+            let place = self.place_of("connections.attributes", &name);
+            let name = name.into_inner();
+            let (outer, inner) = stands_at(&name);
+            let path = inner.map_or_else(|| outer.to_owned(), |inner| format!("{outer}.{inner}"));
+            AttrPath::parse(&path)
+                .map_err(|error| error.to_string())
+                .and_then(|path| known_attribute(&path))
+                .map_err(|why| place.refuse(why))?;
+            Ok((name, source))
+        };
+        raw.into_iter().map(read).collect()
     }
 
     /// What `PUT /api/v1/attribute-schema` would be sent.
@@ -196,7 +215,7 @@ impl Reader<'_> {
             scim,
             saml,
             idp_metadata,
-            attributes: raw.attributes,
+            attributes: self.attributes(raw.attributes)?,
             default_roles,
             default_apply: apply.unwrap_or(standard),
             unmatched,

@@ -29,7 +29,7 @@ use crate::{
 const MEMBER: &str = "Organization Member";
 const MANAGER: &str = "Organization Context Manager";
 /// Longer than anybody looks at a demo.
-const TOKEN_TTL_SECS: i64 = 86_400;
+const TOKEN_TTL_SECS: i64 = 90 * 86_400;
 
 pub struct Story<'a> {
     pub app: &'a App,
