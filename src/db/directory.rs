@@ -136,7 +136,7 @@ pub async fn list_ids_from_end<Kind>(
 }
 
 fn read_ids<Kind>(rows: Vec<(String,)>) -> Result<Vec<Id<Kind>>, DbError> {
-    rows.iter().map(|(id,)| column::id("the id of a resource", id)).collect()
+    rows.into_iter().map(|(id,)| column::id("the id of a resource", &id)).collect()
 }
 
 /// Its values: tenant, connection, those of the condition, limit, offset.
