@@ -3,7 +3,7 @@
 -- One row per Idempotency-Key. The answer is sealed: it may hold a secret that is shown once.
 create table idempotency (
     tenant text not null,
-    caller keytext not null,                    -- the account or the application token
+    caller keytext not null,                    -- the session or the API token
     route keytext not null,                     -- method and path, as the router has it
     key keytext not null,
     digest text not null,                       -- SHA-256 of the request
@@ -46,8 +46,9 @@ create table app_token (
     revoked_at_ms bigint,
     last_used_at_ms bigint,
     primary key (tenant, id),
-    foreign key (tenant, organization) references organization (tenant, id)
+    foreign key (tenant, organization) references organization (tenant, id) on delete cascade
 );
+create index app_token_by_organization on app_token (tenant, organization);
 
 -- The last row that was archived and pruned: the chain goes on from its seal.
 create table audit_anchor (

@@ -45,6 +45,8 @@ pub struct Asked {
     pub only: Option<BTreeSet<Capability>>,
     /// Of the session.
     pub session_ends_at: Timestamp,
+    /// What the organizations of its holder allow at most.
+    pub longest_secs: Option<i64>,
 }
 
 /// Makes a token; its secret is shown this once.
@@ -70,7 +72,10 @@ pub async fn create(
         name: asked.name.as_str().to_owned(),
         only: asked.only,
         created_at: occasion.now,
-        expires_at: occasion.now.plus_secs(asked.ttl_secs).min(asked.session_ends_at),
+        expires_at: occasion
+            .now
+            .plus_secs(asked.longest_secs.map_or(asked.ttl_secs, |most| most.min(asked.ttl_secs)))
+            .min(asked.session_ends_at),
         revoked_at: None,
         last_used_at: None,
     };

@@ -20,7 +20,7 @@ pub const MAX_TTL_SECS: i64 = 366 * 86_400;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppTokenError {
-    #[error("there is no such token")]
+    #[error("there is no such token, or no such organization any more")]
     NotFound,
     #[error(
         "this tenant has no service accounts: let a person or a machine sign in by SAML and make a token of their own, or switch on service_accounts in the tenant's settings"
@@ -57,6 +57,8 @@ pub async fn create(
     if !settings.is_some_and(|settings| settings.service_accounts) {
         return Err(AppTokenError::ServiceAccountsOff);
     }
+    // It may have been deleted meanwhile.
+    db::organization::lock_organization(&mut tx, tenant, grant.at()).await?.ok_or(AppTokenError::NotFound)?;
     db::app_token::insert_app_token(&mut tx, &row, &keys::hash(secret.expose())).await?;
     record(&mut tx, occasion, "app_token.created", &row).await?;
     tx.commit().await?;

@@ -139,7 +139,7 @@ async fn once(
     keep: bool,
 ) -> Result<Applied, ApplyError> {
     let mut tx = db.begin().await?;
-    let current = current::load(&mut tx, &file.tenant.slug.value).await?;
+    let current = current::load(&mut tx, &file.tenant.slug.value, occasion.now).await?;
     let plan = plan(file, metadata, current.as_ref(), &mut occasion.ids)?;
     let mut work = Work { tx: &mut tx, occasion, mint, tenant: plan.tenant, links: Vec::new(), model: None, entries: Vec::new() };
     let owners = work.owners(&plan).await?;
@@ -306,7 +306,7 @@ impl Work<'_> {
                 self.note("role.deleted", "role", role, json!({ "name": name }));
             }
             Change::DeleteOrganization { organization, slug } => {
-                sure(db::organization::delete_organization(self.tx, tenant, *organization).await?)?;
+                sure(db::organization::delete_organization(self.tx, tenant, *organization, now).await?)?;
                 self.note("organization.deleted", "organization", organization, json!({ "slug": slug }));
             }
         }

@@ -107,18 +107,18 @@ pub fn read(key: &ChainKey, tenant: TenantId, from: Head, archive: impl BufRead)
     Ok(walk.head)
 }
 
-/// Takes out of the database what the archive holds, and writes down that it did; how many rows.
+/// Takes out of the database what the archive holds, and writes down that it did, with each part; how many rows.
 pub async fn prune(db: &Db, tenant: TenantId, key: &ChainKey, occasion: &mut Occasion, archived: &Archived) -> Result<u64, DbError> {
-    let mut pruned = 0;
+    let (mut pruned, mut from) = (0, archived.from.number);
     for step in archived.steps.chunks(PRUNED_AT_ONCE).filter_map(<[Head]>::last) {
         let mut tx = db.begin().await?;
         pruned += anchor::prune(&mut tx, tenant, key, step, occasion.now).await?;
-        if step == archived.last() {
-            let detail = json!({ "first": archived.from.number + 1, "last": step.number, "seal": step.seal });
-            let entry = Entry { action: "audit.archived", target_kind: "tenant", target_id: tenant.to_string(), detail };
-            audit::append(&mut tx, tenant, occasion, &[entry]).await?;
-        }
+        // What is gone is written down in the transaction that takes it away, wherever this ends.
+        let detail = json!({ "first": from + 1, "last": step.number, "seal": step.seal });
+        let entry = Entry { action: "audit.archived", target_kind: "tenant", target_id: tenant.to_string(), detail };
+        audit::append(&mut tx, tenant, occasion, &[entry]).await?;
         tx.commit().await?;
+        from = step.number;
     }
     Ok(pruned)
 }

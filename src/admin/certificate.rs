@@ -32,11 +32,11 @@ pub enum RotationError {
     #[error("the connection has no such certificate")]
     NotFound,
     #[error(
-        "this is the last certificate that is trusted: without it nobody signs in through this connection. Add its successor first, or retire it with \"confirm\": true (--confirm)"
+        "this is the last certificate that is trusted: without it nobody signs in through this connection. Add its successor first, or retire it with confirmation (over the API \"confirm\": true, on the command line --confirm)"
     )]
     LastOne,
     #[error(
-        "the last sign-in verified with this certificate was at {0}: the identity provider still signs with it. Wait until it signs with another one, or retire it with \"confirm\": true (--confirm)"
+        "the last sign-in verified with this certificate was at {0}: the identity provider still signs with it. Wait until it signs with another one, or retire it with confirmation (over the API \"confirm\": true, on the command line --confirm)"
     )]
     InUse(Timestamp),
     #[error(transparent)]

@@ -24,8 +24,8 @@ use crate::{
         model::RoleModel,
     },
     policy::{
-        access::{Denied, authorize_about},
-        check::{Decision, Holder, Question, decide},
+        access::{Denied, authorize_about, holds},
+        check::{Decision, Holder, Question, Why, decide},
     },
     provision::PublishedCache,
 };
@@ -53,6 +53,8 @@ pub struct Permitted {
     action: String,
     organization: OrganizationId,
     resource_scope: Option<ScopeId>,
+    /// Somebody asks for themselves with a session that began without it.
+    is_beyond_session: bool,
 }
 
 /// Whether the actor may ask this: about itself always, about others with the right to see who holds which role at the organization.
@@ -70,7 +72,17 @@ pub fn permit(actor: &Actor, model: &RoleModel, account: AccountId, question: &Q
         action: question.action.to_owned(),
         organization: question.organization,
         resource_scope: question.resource_scope,
+        is_beyond_session: is_beyond_session(actor, account, question),
     })
+}
+
+/// A session's rights are those it began with that are still there, where changes of roles wait for the next sign-in. A question about
+/// somebody else has no session: it is answered for now.
+fn is_beyond_session(actor: &Actor, account: AccountId, question: &Question) -> bool {
+    let Actor::Account(own) = actor else { return false };
+    let Some(then) = own.at_sign_in.as_ref().filter(|_| own.account == account) else { return false };
+    let Question { entity, action, organization, resource_scope } = *question;
+    holds(&then.model, &then.assignments, entity, action, organization, resource_scope).is_none()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -148,7 +160,10 @@ impl Permitted {
         let holder = facts.accounts.get(&self.account).map(|facts| Holder { status: facts.status, assignments: &facts.assignments });
         let question =
             Question { entity: &self.entity, action: &self.action, organization: self.organization, resource_scope: self.resource_scope };
-        decide(model, holder, &question)
+        match decide(model, holder, &question) {
+            Decision::Allowed(because) if self.is_beyond_session => Decision::Denied { why: Why::SinceSignIn, nearest: Some(because) },
+            decision => decision,
+        }
     }
 }
 

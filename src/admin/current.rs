@@ -12,6 +12,7 @@ use crate::{
         id::{AccountId, ConnectionId, OrganizationId, RoleId},
         model::RoleModel,
         name::Slug,
+        time::Timestamp,
     },
     policy::mapping::Mapping,
 };
@@ -34,13 +35,13 @@ pub struct Current {
     /// How many accounts hold each role.
     pub held: BTreeMap<RoleId, i64>,
     pub model: RoleModel,
-    /// Organizations in which somebody is at home, a member, or holds something.
-    pub peopled: Vec<OrganizationId>,
+    /// Organizations that are not empty: somebody is at home, a member or holds something there, or something belongs to them.
+    pub occupied: Vec<OrganizationId>,
     pub attribute_schema: Option<CustomSchema>,
 }
 
 /// `None` when there is no such tenant. The tree is locked: of two files that are applied at once, the second waits.
-pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> {
+pub async fn load(tx: &mut Tx, slug: &Slug, now: Timestamp) -> Result<Option<Current>, DbError> {
     let Some(tenant) = db::tenant::find_tenant_by_slug(&mut *tx, slug.as_str()).await? else { return Ok(None) };
     let id = tenant.id;
     db::organization::lock_tree(tx, id).await?;
@@ -65,7 +66,7 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
     }
     let held = db::assignment_list::count_holders(&mut *tx, id).await?.into_iter().collect();
     let model = db::model::load_model(&mut *tx, id).await?;
-    let peopled = db::listing::list_peopled(&mut *tx, id).await?;
+    let occupied = db::listing::list_occupied(&mut *tx, id, now).await?;
     let attribute_schema = db::custom_schema::find_custom_schema(&mut *tx, id).await?;
     Ok(Some(Current {
         tenant,
@@ -79,7 +80,7 @@ pub async fn load(tx: &mut Tx, slug: &Slug) -> Result<Option<Current>, DbError> 
         holders,
         held,
         model,
-        peopled,
+        occupied,
         attribute_schema,
     }))
 }

@@ -43,7 +43,7 @@ pub enum MetadataError {
     #[error("the connection has no such metadata or proposal")]
     NotFound,
     #[error(
-        "the metadata is of {got:?}, and the connection is with {known:?}: is it the right file? Import it with \"confirm\": true if it is"
+        "the metadata is of {got:?}, and the connection is with {known:?}: is it the right file? If it is, import it with confirmation (over the API \"confirm\": true, on the command line --confirm)"
     )]
     OtherIdentityProvider { known: String, got: String },
     #[error("the metadata was valid until {0}: take a newer one")]

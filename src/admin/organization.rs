@@ -167,11 +167,11 @@ pub async fn delete(
     if !precondition.admits(version) {
         return Err(OrganizationError::Stale);
     }
-    let mut inside = named(&db::organization::count_contents(&mut tx, store.tenant, id).await?);
+    let mut inside = named(&db::organization::count_contents(&mut tx, store.tenant, id, occasion.now).await?);
     let mappings: Vec<(ConnectionId, Mapping)> = db::listing::list_published_mappings(&mut tx, store.tenant).await?;
     let rules = mappings.iter().flat_map(|(_, mapping)| &mapping.rules).filter(|rule| rule.names_organization(id));
     inside.extend(rules.map(|rule| format!("the rule {:?}", rule.name)));
-    if !inside.is_empty() || !db::organization::delete_organization(&mut tx, store.tenant, id).await? {
+    if !inside.is_empty() || !db::organization::delete_organization(&mut tx, store.tenant, id, occasion.now).await? {
         return Err(OrganizationError::InUse(inside));
     }
     let slug = model.organizations.find(id).map(|organization| organization.slug.as_str());
@@ -189,6 +189,7 @@ fn named(contents: &Contents) -> Vec<String> {
         (contents.scopes, "context or resource", "contexts and resources"),
         (contents.domains, "domain", "domains"),
         (contents.groups, "local group", "local groups"),
+        (contents.app_tokens, "application token", "application tokens"),
     ];
     let named = counted.into_iter().filter(|(count, ..)| *count > 0);
     named.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many })).collect()

@@ -68,9 +68,10 @@ pub struct Shown {
     pub holders: i64,
 }
 
-/// Every role whose name or description holds the text, in the order of names. Roles are few: a list has no pages.
-pub async fn list(_grant: &Places, db: &Db, tenant: TenantId, search: Option<&str>) -> Result<Vec<Shown>, DbError> {
-    let holders: BTreeMap<RoleId, i64> = db::assignment_list::count_holders(db, tenant).await?.into_iter().collect();
+/// Every role whose name or description holds the text, in the order of names. Roles are few: a list has no pages. Their holders are
+/// counted where somebody may look at assignments.
+pub async fn list(_grant: &Places, held_at: &Places, db: &Db, tenant: TenantId, search: Option<&str>) -> Result<Vec<Shown>, DbError> {
+    let holders: BTreeMap<RoleId, i64> = db::assignment_list::count_holders_at(db, tenant, held_at).await?.into_iter().collect();
     let wanted = search.map(fold);
     let matches = |role: &Role| {
         wanted.as_ref().is_none_or(|wanted| role.name.key().contains(wanted.as_str()) || fold(&role.description).contains(wanted.as_str()))
@@ -81,8 +82,8 @@ pub async fn list(_grant: &Places, db: &Db, tenant: TenantId, search: Option<&st
     Ok(rows.into_iter().map(|row| Shown { holders: holders.get(&row.role.id).copied().unwrap_or_default(), row }).collect())
 }
 
-pub async fn get(places: &Places, db: &Db, tenant: TenantId, id: RoleId) -> Result<Shown, RoleError> {
-    list(places, db, tenant, None).await?.into_iter().find(|shown| shown.row.role.id == id).ok_or(RoleError::NotFound)
+pub async fn get(places: &Places, held_at: &Places, db: &Db, tenant: TenantId, id: RoleId) -> Result<Shown, RoleError> {
+    list(places, held_at, db, tenant, None).await?.into_iter().find(|shown| shown.row.role.id == id).ok_or(RoleError::NotFound)
 }
 
 /// Makes a role of the tenant's own.

@@ -180,10 +180,13 @@ pub fn csrf_token(secret: &Secret<String>) -> Secret<String> {
     Secret::new(keys::hash(&format!("rolegate/1 csrf {}", secret.expose())))
 }
 
-/// Ends one session; false when it has ended before.
-pub async fn end(db: &Db, tenant: TenantId, session: &SessionRow) -> Result<bool, DbError> {
+/// Ends the session that asks for it; false when it has ended before.
+pub async fn sign_out(db: &Db, occasion: &mut Occasion, tenant: TenantId, session: &SessionRow) -> Result<bool, DbError> {
     let mut tx = db.begin().await?;
     let ended = db::session::end_session(&mut tx, tenant, session.id).await?;
+    if ended {
+        record_end(&mut tx, occasion, tenant, session.account, 1, "signed_out").await?;
+    }
     tx.commit().await?;
     Ok(ended)
 }

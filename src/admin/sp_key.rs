@@ -47,11 +47,11 @@ pub enum SpKeyError {
     NotNext(SpKeyState),
     #[error(
         "the next key is in the metadata since {0} only: an identity provider that has not taken it in refuses what it signs. \
-         Wait a day, or switch to it with \"confirm\": true (--confirm)"
+         Wait a day, or switch to it with confirmation (over the API \"confirm\": true, on the command line --confirm)"
     )]
     NotTakenIn(Timestamp),
     #[error(
-        "this key signs what the connection sends: switch to the next one first, or retire it with \"confirm\": true (--confirm), after which the \
+        "this key signs what the connection sends: switch to the next one first, or retire it with confirmation (over the API \"confirm\": true, on the command line --confirm), after which the \
          connection signs nothing"
     )]
     Signs,
@@ -59,7 +59,7 @@ pub enum SpKeyError {
     NotRetired,
     #[error(
         "the key may still be encrypted for (it was used or published until {0}): what is would be unreadable. \
-         Wait a week, or remove it with \"confirm\": true (--confirm)"
+         Wait a week, or remove it with confirmation (over the API \"confirm\": true, on the command line --confirm)"
     )]
     InUse(Timestamp),
     #[error("the master key was changed while this node runs: restart it with the new one")]

@@ -84,20 +84,26 @@ impl Verify {
             if let Some(found) = &verdict.broken {
                 broken.push(format!("{} at number {}: {}", tenant.slug, found.number, found.why));
             }
-            if !self.archive.is_empty() {
-                archive::verify(&app.keys.chain(), tenant.id, &self.archive, &verdict.anchor)?;
+            let followed = if self.archive.is_empty() {
+                Ok(())
+            } else {
+                archive::verify(&app.keys.chain(), tenant.id, &self.archive, &verdict.anchor)
+            };
+            if let Err(failure) = &followed {
+                broken.push(failure.message().to_owned());
             }
             let archived = verdict.anchor.number;
             if json {
                 let found = verdict.broken.as_ref().map(|found| json!({ "number": found.number, "why": found.why }));
                 shown.push(
-                    json!({ "tenant": tenant.slug, "rows": verdict.rows, "archived": archived, "unsealed": verdict.unsealed, "head": head, "broken": found }),
+                    json!({ "tenant": tenant.slug, "rows": verdict.rows, "archived": archived, "archives": followed.as_ref().err().map(Failure::message), "unsealed": verdict.unsealed, "head": head, "broken": found }),
                 );
             } else {
-                let pruned = match (archived, self.archive.is_empty()) {
-                    (0, _) => String::new(),
-                    (rows, true) => format!(", {rows} archived (check them with --archive FILE)"),
-                    (rows, false) => format!(", {rows} archived ones too"),
+                let pruned = match (archived, self.archive.is_empty(), &followed) {
+                    (0, ..) => String::new(),
+                    (rows, true, _) => format!(", {rows} archived (check them with --archive FILE)"),
+                    (rows, false, Ok(())) => format!(", {rows} archived ones too"),
+                    (rows, false, Err(_)) => format!(", {rows} archived ones do not"),
                 };
                 output.line(format!(
                     "{}: {} rows hold{pruned}, {} not sealed yet, head {head}",

@@ -48,6 +48,8 @@ impl SignIns {
                 }
             }
         }
+        // The newest first, whatever connection it was through.
+        found.sort_by_key(|(_, row)| std::cmp::Reverse((row.at, row.id)));
         if let (Some(slug), false) = (&self.connection, is_known) {
             return Err(Failure::new(format!("there is no connection {slug:?}: `rolegate apply FILE --json` lists them")));
         }

@@ -48,7 +48,7 @@ impl Why {
             output.line(format!("{who} held {} at {}:", self.role, self.at))?;
             return past.because.iter().try_for_each(|reason| output.line(words(reason)));
         }
-        output.line(format!("{who} did not hold {} at {}, as far as the audit trail of this database goes", self.role, self.at))?;
+        output.line(format!("{who} did not hold {} at {}, by the audit trail", self.role, self.at))?;
         match &past.before {
             Some(reason) => output.line(format!("last before that: {}", words(reason).trim())),
             None => Ok(()),
@@ -58,12 +58,13 @@ impl Why {
 
 fn words(reason: &Reason) -> String {
     let rule = reason.rule.as_ref().map(|rule| format!(" \"{rule}\"")).unwrap_or_default();
-    let version = reason.mapping_version.map(|version| format!(" of mapping {version}")).unwrap_or_default();
+    let version = reason.mapping_version.map(|version| format!(", mapping {version}")).unwrap_or_default();
+    let connection = reason.connection_slug.as_ref().map(|slug| format!(" of {slug}")).unwrap_or_default();
     let by = reason.by.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let since = if reason.since.is_empty() { "a time before the trail".to_owned() } else { reason.since.clone() };
     let until = reason.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
     format!(
-        "  at {} ({}): {}{rule}{version}, by {}{by}, since {since}{until}",
+        "  at {} ({}): {}{rule}{connection}{version}, by {}{by}, since {since}{until}",
         reason.organization, reason.reach, reason.origin, reason.by_kind
     )
 }

@@ -188,6 +188,17 @@ pub async fn count_holders_of(source: impl Into<Target<'_>>, tenant: TenantId, r
     Ok(row.map_or(0, |(count,)| count))
 }
 
+/// How many accounts hold each role at these places, for the roles that somebody holds there.
+pub async fn count_holders_at(db: &Db, tenant: TenantId, places: &Places) -> Result<Vec<(RoleId, i64)>, DbError> {
+    let mut statement = Statement::new("select role, count(distinct account) from assignment where tenant = ?", [text(&tenant)]);
+    if let Places::Only(places) = places {
+        statement.push(" and organization in ", []).push_set(places.iter().map(ToString::to_string));
+    }
+    statement.push(" group by role", []);
+    let rows: Vec<(String, i64)> = statement.all(db).await?;
+    rows.into_iter().map(|(role, count)| Ok((column::id("assignment.role", &role)?, count))).collect()
+}
+
 /// How many assignments a role has.
 pub async fn count_assignments(source: impl Into<Target<'_>>, tenant: TenantId, role: RoleId) -> Result<i64, DbError> {
     let sql = "select count(*) from assignment where tenant = $1 and role = $2";

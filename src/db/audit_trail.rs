@@ -78,7 +78,7 @@ pub async fn list_trail(db: &Db, tenant: TenantId, query: &AuditQuery, before: i
     rows.all::<Row>().await?.into_iter().map(Row::read).collect()
 }
 
-/// What was added to and taken from an account's assignments up to a time, in order; rows that wait for their seal too.
+/// What was added to and taken from an account's assignments; rows that wait for their seal too, behind the others.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct AssignmentEvent {
     pub at_ms: i64,
@@ -89,16 +89,38 @@ pub struct AssignmentEvent {
     pub detail: String,
 }
 
-pub async fn list_assignment_events(
-    db: &Db,
-    tenant: TenantId,
-    account: AccountId,
-    until: Timestamp,
-) -> Result<Vec<AssignmentEvent>, DbError> {
+/// In the order of the trail: clocks of several nodes may differ by more than lies between two changes.
+pub async fn list_assignment_events(db: &Db, tenant: TenantId, account: AccountId) -> Result<Vec<AssignmentEvent>, DbError> {
     let sql = "select at_ms, actor_kind, actor_id, action, detail from audit
-        where tenant = $1 and target_kind = 'account' and target_id = $2 and at_ms <= $3
-        and action in ('assignment.origin_added', 'assignment.origin_removed') order by at_ms, id";
-    db.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(until.millis()).all().await
+        where tenant = $1 and target_kind = 'account' and target_id = $2
+        and action in ('assignment.origin_added', 'assignment.origin_removed')
+        order by coalesce(number, 9223372036854775807), id";
+    db.query(sql).bind(tenant.to_string()).bind(account.to_string()).all().await
+}
+
+/// A role by its id, and the detail of what was done to it, which has its name.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct RoleEvent {
+    pub at_ms: i64,
+    pub role: String,
+    /// JSON.
+    pub detail: String,
+}
+
+/// Every making, change and deletion of a role, in the order of the trail.
+pub async fn list_role_events(db: &Db, tenant: TenantId) -> Result<Vec<RoleEvent>, DbError> {
+    let sql = "select at_ms, target_id as role, detail from audit
+        where tenant = $1 and target_kind = 'role' and action in ('role.created', 'role.changed', 'role.deleted')
+        order by coalesce(number, 9223372036854775807), id";
+    db.query(sql).bind(tenant.to_string()).all().await
+}
+
+/// From when on the trail is in the database; `None` where nothing was archived.
+pub async fn begins_at(db: &Db, tenant: TenantId) -> Result<Option<Timestamp>, DbError> {
+    let sql = "select coalesce(audit.at_ms, anchor.pruned_at_ms) from audit_anchor anchor
+        left join audit on audit.tenant = anchor.tenant and audit.number = anchor.number + 1 where anchor.tenant = $1";
+    let row: Option<(i64,)> = db.query(sql).bind(tenant.to_string()).optional().await?;
+    Ok(row.map(|(at_ms,)| Timestamp::from_millis(at_ms)))
 }
 
 /// The last number before which every row is older than `before`; `None` when there is none.

@@ -7,12 +7,16 @@
 use super::engine::Query;
 use crate::{
     domain::{name::fold, time::Timestamp},
+    policy::places::Places,
     scim::{
         filter::{Filter, Literal, Operator},
         path::AttrPath,
         schema::{Schema, Schemas, Target},
     },
 };
+
+/// Stands in a condition on roles until it is said where they are held.
+const HELD_AT: &str = " and a.organization in (held_at)";
 
 /// Which resources are looked at; their row is `r` in the condition, tenant and connection are `$1` and `$2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +100,7 @@ fn column(resources: Resources, target: Target<'_>) -> Column {
         (Resources::Accounts, "emails", None | Some("value")) => Column::Folded("r.email_key"),
         (Resources::Accounts, "roles", None | Some("value")) => Column::Several {
             those: "r.id in (select a.account from assignment a join role on role.tenant = a.tenant and role.id = a.role
-                where a.tenant = $1 and ",
+                where a.tenant = $1 and a.organization in (held_at) and ",
             of: "role.name_key",
             folded: true,
         },
@@ -130,6 +134,14 @@ impl Condition {
             Resources::Groups => &schemas.group,
         };
         Self::within(filter, resources, schema)
+    }
+
+    /// Of accounts by what the columns know of them, and by the roles that they hold at these places.
+    #[must_use]
+    pub fn of_accounts(filter: &Filter, held_at: &Places) -> Self {
+        let mut condition = Self::of(filter, Resources::Accounts);
+        condition.node.narrow(held_at);
+        condition
     }
 
     /// By a schema that may have more attributes than the standard one: those stand in documents alone.
@@ -198,6 +210,28 @@ impl Node {
                 inner.write(text, next);
                 text.push_str(", false)");
             }
+        }
+    }
+
+    /// Writes into the conditions on roles where they are held.
+    fn narrow(&mut self, held_at: &Places) {
+        match self {
+            Self::Leaf(sql, values) if sql.contains(HELD_AT) => match held_at {
+                Places::Everywhere => *sql = sql.replace(HELD_AT, ""),
+                Places::Only(places) => {
+                    let set = vec!["?"; places.len()].join(", ");
+                    let set = if places.is_empty() { "select '' where 1 = 0" } else { set.as_str() };
+                    *sql = sql.replace(HELD_AT, &format!(" and a.organization in ({set})"));
+                    // The places stand before what is compared.
+                    values.splice(0..0, places.iter().map(|place| Bound::Text(place.to_string())));
+                }
+            },
+            Self::Always(_) | Self::Leaf(..) => {}
+            Self::And(left, right) | Self::Or(left, right) => {
+                left.narrow(held_at);
+                right.narrow(held_at);
+            }
+            Self::Not(inner) => inner.narrow(held_at),
         }
     }
 
@@ -471,6 +505,28 @@ mod tests {
     #[case("not (active eq true)", "1 = 1")]
     fn what_columns_do_not_know_lets_more_through(#[case] filter: &str, #[case] expected: &str) {
         assert_eq!(sql(filter, Resources::Users), (expected.to_owned(), false));
+    }
+
+    #[test]
+    fn roles_of_accounts_are_those_held_where_somebody_looks() {
+        let filter = Filter::parse(r#"roles.value eq "Auditor" and not (roles.value pr)"#).unwrap();
+        let sql = |held_at: &Places| Condition::of_accounts(&filter, held_at).sql(2);
+        let held = "r.id in (select a.account from assignment a join role on role.tenant = a.tenant and role.id = a.role
+                where a.tenant = $1";
+        assert_eq!(
+            sql(&Places::Everywhere),
+            (format!("({held} and role.name_key = $2) and not coalesce({held} and role.name_key <> ''), false))"), 3)
+        );
+        let two = Places::Only([1, 2].map(|id| crate::domain::id::Id::new(uuid::Uuid::from_u128(id))).into());
+        assert_eq!(
+            sql(&two),
+            (
+                format!(
+                    "({held} and a.organization in ($2, $3) and role.name_key = $4) and not coalesce({held} and a.organization in ($5, $6) and role.name_key <> ''), false))"
+                ),
+                7
+            )
+        );
     }
 
     #[test]

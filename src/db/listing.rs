@@ -7,6 +7,7 @@ use super::{
 use crate::domain::{
     id::{AccountId, ConnectionId, OrganizationId, RoleId, TenantId},
     name::fold,
+    time::Timestamp,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -112,13 +113,17 @@ pub async fn list_holders(source: impl Into<Target<'_>>, tenant: TenantId, roles
     rows.into_iter().map(|(role, name)| Ok((column::id("a role's id", &role)?, name))).collect()
 }
 
-/// Organizations in which accounts are at home, members, or hold something.
-pub async fn list_peopled(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<OrganizationId>, DbError> {
+/// Organizations in which accounts are at home, members, or hold something, or to which something belongs but a connection.
+pub async fn list_occupied(source: impl Into<Target<'_>>, tenant: TenantId, now: Timestamp) -> Result<Vec<OrganizationId>, DbError> {
     let sql = "select home_organization from account where tenant = $1 and home_organization is not null
         union select organization from membership where tenant = $1
         union select organization from assignment where tenant = $1
-        union select organization from resource_scope where tenant = $1";
-    let rows: Vec<(String,)> = source.into().query(sql).bind(tenant.to_string()).all().await?;
+        union select organization from resource_scope where tenant = $1
+        union select organization from local_group where tenant = $1
+        union select organization from connection_use where tenant = $1
+        union select organization from organization_domain where tenant = $1
+        union select organization from app_token where tenant = $1 and revoked_at_ms is null and expires_at_ms > $2";
+    let rows: Vec<(String,)> = source.into().query(sql).bind(tenant.to_string()).bind(now.millis()).all().await?;
     rows.iter().map(|(id,)| column::id("an organization's id", id)).collect()
 }
 

@@ -184,9 +184,11 @@ pub struct Contents {
     pub scopes: i64,
     pub domains: i64,
     pub groups: i64,
+    /// That count now.
+    pub app_tokens: i64,
 }
 
-pub async fn count_contents(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<Contents, DbError> {
+pub async fn count_contents(tx: &mut Tx, tenant: TenantId, id: OrganizationId, now: Timestamp) -> Result<Contents, DbError> {
     let sql = "select
             (select count(*) from organization where tenant = $1 and parent = $2) as children,
             (select count(*) from account where tenant = $1 and home_organization = $2) as accounts,
@@ -196,14 +198,17 @@ pub async fn count_contents(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -
             (select count(*) from connection_use where tenant = $1 and organization = $2) as used_connections,
             (select count(*) from resource_scope where tenant = $1 and organization = $2) as scopes,
             (select count(*) from organization_domain where tenant = $1 and organization = $2) as domains,
-            (select count(*) from local_group where tenant = $1 and organization = $2) as groups";
-    let row: Option<Contents> = tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
+            (select count(*) from local_group where tenant = $1 and organization = $2) as groups,
+            (select count(*) from app_token where tenant = $1 and organization = $2 and revoked_at_ms is null and expires_at_ms > $3)
+                as app_tokens";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(now.millis());
+    let row: Option<Contents> = query.optional().await?;
     row.ok_or_else(|| DbError::corrupt("the contents of an organization", "they were not counted"))
 }
 
 /// False when it is not there or something still hangs on it: a child, an account, a member, a connection, a scope, an assignment, a
-/// domain.
-pub async fn delete_organization(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<bool, DbError> {
+/// domain, an application's token that counts. Tokens that were revoked or have expired go with it.
+pub async fn delete_organization(tx: &mut Tx, tenant: TenantId, id: OrganizationId, now: Timestamp) -> Result<bool, DbError> {
     let sql = "delete from organization
         where tenant = $1 and id = $2
             and not exists (select 1 from organization child where child.tenant = $1 and child.parent = $2)
@@ -214,8 +219,10 @@ pub async fn delete_organization(tx: &mut Tx, tenant: TenantId, id: Organization
             and not exists (select 1 from connection_use where tenant = $1 and organization = $2)
             and not exists (select 1 from organization_domain where tenant = $1 and organization = $2)
             and not exists (select 1 from resource_scope where tenant = $1 and organization = $2)
-            and not exists (select 1 from assignment where tenant = $1 and organization = $2)";
-    Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
+            and not exists (select 1 from assignment where tenant = $1 and organization = $2)
+            and not exists (select 1 from app_token
+                where tenant = $1 and organization = $2 and revoked_at_ms is null and expires_at_ms > $3)";
+    Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(now.millis()).run().await? == 1)
 }
 
 #[derive(sqlx::FromRow)]

@@ -73,6 +73,10 @@ impl OrganizationTree {
         let tree = Self { nodes, by_slug, root, scopes: BTreeMap::new(), settings: BTreeMap::new() };
         for id in tree.nodes.keys() {
             let line: Vec<_> = tree.line(*id).take(MAX_DEPTH + 1).collect();
+            // One that comes twice hangs below itself.
+            if let Some((_, again)) = line.iter().enumerate().find(|(at, id)| line[..*at].contains(id)) {
+                return Err(TreeError::Detached(*again));
+            }
             if line.len() > MAX_DEPTH {
                 return Err(TreeError::TooDeep(*id));
             }

@@ -52,21 +52,8 @@ impl FromRequestParts<App> for ScimCaller {
     type Rejection = ScimFailure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ScimFailure> {
-        let slug = parameter(parts, app, "slug").await.ok_or_else(ScimFailure::unauthenticated)?;
         let now = app.now();
-        let secret = bearer_token(&parts.headers).ok_or_else(ScimFailure::unauthenticated)?;
-        let short_lived = secret.starts_with(keys::ACCESS_TOKEN_PREFIX);
-        let hash = keys::hash(secret);
-        let bearer =
-            if short_lived { oauth::find_access_bearer(&app.db, &hash).await? } else { token::find_bearer(&app.db, &hash).await? };
-        let Some(bearer) = bearer else {
-            tracing::info!(connection.asked = ?slug, "a SCIM request is refused: nobody has made its token");
-            return Err(ScimFailure::unauthenticated());
-        };
-        if let Some(why) = bearer.refused_at(&slug, now) {
-            tracing::warn!(connection.name = %bearer.slug, connection.asked = ?slug, token.id = %bearer.token, "a SCIM request is refused: {why}");
-            return Err(ScimFailure::unauthenticated());
-        }
+        let (bearer, short_lived) = find_bearer(parts, app, now).await?;
         let meter = parts.extensions.get::<Meter>().cloned().unwrap_or_default();
         meter.identify(bearer.tenant, bearer.connection);
         app.pace.take(bearer.connection, bearer.scim.rate(), now).map_err(|retry_after_secs| {
@@ -88,6 +75,29 @@ impl FromRequestParts<App> for ScimCaller {
             app: app.clone(),
         })
     }
+}
+
+/// Whether somebody calls whom the connection of the address knows; what they ask for is judged later.
+pub(super) async fn is_known(parts: &mut Parts, app: &App) -> Result<(), ScimFailure> {
+    find_bearer(parts, app, app.now()).await.map(drop)
+}
+
+/// The bearer that the request came with, if it is one of the connection that the address names. Whether it is short-lived is said with it.
+async fn find_bearer(parts: &mut Parts, app: &App, now: Timestamp) -> Result<(token::Bearer, bool), ScimFailure> {
+    let slug = parameter(parts, app, "slug").await.ok_or_else(ScimFailure::unauthenticated)?;
+    let secret = bearer_token(&parts.headers).ok_or_else(ScimFailure::unauthenticated)?;
+    let short_lived = secret.starts_with(keys::ACCESS_TOKEN_PREFIX);
+    let hash = keys::hash(secret);
+    let bearer = if short_lived { oauth::find_access_bearer(&app.db, &hash).await? } else { token::find_bearer(&app.db, &hash).await? };
+    let Some(bearer) = bearer else {
+        tracing::info!(connection.asked = ?slug, "a SCIM request is refused: nobody has made its token");
+        return Err(ScimFailure::unauthenticated());
+    };
+    if let Some(why) = bearer.refused_at(&slug, now) {
+        tracing::warn!(connection.name = %bearer.slug, connection.asked = ?slug, token.id = %bearer.token, "a SCIM request is refused: {why}");
+        return Err(ScimFailure::unauthenticated());
+    }
+    Ok((bearer, short_lived))
 }
 
 /// RFC 6750 section 2.1; the scheme's name is compared without case (RFC 7235 section 2.1).

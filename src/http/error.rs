@@ -39,6 +39,8 @@ pub enum Kind {
     /// It was read and understood, and breaks a rule.
     Unprocessable,
     TooLarge,
+    /// The request did not arrive within its time.
+    TooSlow,
     UnsupportedMediaType,
     NotImplemented,
     /// Too many requests; after so many seconds there is room again.
@@ -61,6 +63,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::TooSlow => StatusCode::REQUEST_TIMEOUT,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         Kind::TooFast { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -19,20 +19,38 @@ use tower::Layer as _;
 /// closed. Longer than identity providers keep a connection without using it.
 pub const HEAD_TIME: Duration = Duration::from_secs(75);
 
+/// Connections that are open at once; who comes then waits until another one ends.
+pub const MOST: usize = 4096;
+
 /// After an error of `accept` that is not one connection's own: too many open files, mostly.
 const BREATH: Duration = Duration::from_millis(500);
 
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub head_time: Duration,
+    pub most: usize,
+}
+
+pub const BOUNDS: Bounds = Bounds { head_time: HEAD_TIME, most: MOST };
+
 /// Serves until `stop` turns true, and then until the requests that clients were sending are answered.
-pub async fn serve(listener: TcpListener, router: Router, head_time: Duration, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
+        if connections.len() >= bounds.most {
+            tokio::select! {
+                _ = connections.join_next() => continue,
+                () = told(&mut stop) => break,
+            }
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = told(&mut stop) => break,
         };
         match accepted {
             Ok((socket, peer)) => {
-                connections.spawn(connection(socket, peer, router.clone(), head_time, stop.clone()));
+                connections.spawn(connection(socket, peer, router.clone(), bounds.head_time, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -93,7 +111,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let router = Router::new().fallback(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string());
-        let served = tokio::spawn(serve(listener, router, Duration::from_millis(300), stopped));
+        let bounds = Bounds { head_time: Duration::from_millis(300), most: 100 };
+        let served = tokio::spawn(serve(listener, router, bounds, stopped));
         let mut slow = TcpStream::connect(address).await.unwrap();
         slow.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
         let mut idle = TcpStream::connect(address).await.unwrap();
@@ -112,6 +131,28 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(20), cut).await.expect("the slow client is cut");
         tokio::time::timeout(Duration::from_secs(20), said(&mut idle)).await.expect("so is the silent one");
+        stop.send_replace(true);
+        served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_all_places_are_taken_waits_for_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let router = Router::new().fallback(async || "served");
+        let served = tokio::spawn(serve(listener, router, Bounds { head_time: HEAD_TIME, most: 1 }, stopped));
+        let ask = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.write_all(ask).await.unwrap();
+        let mut byte = [0];
+        let waits = tokio::time::timeout(Duration::from_millis(100), second.read(&mut byte)).await;
+        assert!(waits.is_err(), "the second has no place yet");
+        drop(first);
+        let answer = tokio::time::timeout(Duration::from_secs(20), said(&mut second)).await.expect("the first has left");
+        assert!(answer.ends_with("served"), "{answer}");
+        let _silent = TcpStream::connect(address).await.unwrap();
         stop.send_replace(true);
         served.await.unwrap();
     }

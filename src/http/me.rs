@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    caller::session::{FormCaller, SessionCaller, forget_cookie},
+    caller::session::{LeavingCaller, SessionCaller, forget_cookie},
     error::Problem,
     page, saml,
 };
@@ -96,8 +96,9 @@ fn show(app: &App, me: &Me) -> Response {
 }
 
 /// Ends the session here, and then asks its identity provider to end it there; whatever comes of that, here it has ended.
-pub async fn log_out(headers: HeaderMap, FormCaller(caller): FormCaller) -> Result<Response, Problem> {
-    admin::session::end(caller.db(), caller.tenant, &caller.session).await?;
+pub async fn log_out(headers: HeaderMap, LeavingCaller(caller): LeavingCaller) -> Result<Response, Problem> {
+    let mut occasion = caller.app.occasion(caller.actor.clone(), caller.request_id.as_str());
+    admin::session::sign_out(caller.db(), &mut occasion, caller.tenant, &caller.session).await?;
     let forgotten = [(header::SET_COOKIE, forget_cookie(&caller.app))];
     let onward = saml::logout::begin(&caller.app, &caller.session).await.unwrap_or_else(|problem| {
         tracing::warn!(?problem, "somebody signed out here, and their identity provider could not be asked to do so too");

@@ -3,6 +3,7 @@
 //! Refuses to know SQL and to decide anything: what is decided stands in `provision`, `policy`, `scim` and `saml`.
 
 mod api;
+mod arrival;
 pub mod caller;
 mod change;
 pub mod client;
@@ -69,6 +70,7 @@ pub fn router(app: App) -> Router {
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn_with_state(once, idempotency::once))
+        .layer(middleware::from_fn_with_state((app.clone(), arrival::PATIENCE), arrival::whole))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(app.clone(), meter::record))
         .layer(middleware::from_fn_with_state(app.clone(), request::run_to_completion))

@@ -113,15 +113,16 @@ fn describe(chapter: &Chapter, operation: &Operation) -> PathOperation {
         .operation_id(Some(operation_id(operation)))
         .parameters(Some(parameters(operation)));
     if let Some(schema) = &operation.body {
-        let body = RequestBodyBuilder::new().content("application/json", Content::new(Some(schema.clone()))).required(Some(Required::True));
+        let required = if operation.body_is_optional { Required::False } else { Required::True };
+        let body = RequestBodyBuilder::new().content("application/json", Content::new(Some(schema.clone()))).required(Some(required));
         described = described.request_body(Some(body.build()));
     }
     for (status, response) in responses(operation) {
         described = described.response(status.to_string(), response);
     }
-    let schemes: &[&str] =
-        if operation.entry() == Entry::Read { &["session", "api_token", "app_token"] } else { &["session", "api_token"] };
-    let requirements = schemes.iter().map(|scheme| SecurityRequirement::new::<_, [&str; 0], &str>(*scheme, []));
+    let schemes = [("session", true), ("api_token", operation.takes_api_tokens()), ("app_token", operation.takes_app_tokens())];
+    let schemes = schemes.into_iter().filter(|(_, is_taken)| *is_taken);
+    let requirements = schemes.map(|(scheme, _)| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []));
     described.securities(Some(requirements)).build()
 }
 
@@ -179,12 +180,17 @@ fn responses(operation: &Operation) -> BTreeMap<u16, utoipa::openapi::Response> 
 fn refusals(operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static str>> {
     let mut refusals = operation.refusals.clone();
     let mut add = |status: u16, codes: &[&'static str]| refusals.entry(status).or_default().extend(codes);
+    if operation.capability.is_some() {
+        add(403, &["sign_in_again"]);
+    }
+    add(403, if operation.takes_app_tokens() { &["beyond_token"] } else { &["read_only"] });
     if operation.entry() == Entry::Change {
-        add(403, &["csrf_token_missing", "csrf_token_wrong", "foreign_origin", "read_only"]);
+        add(403, &["csrf_token_missing", "csrf_token_wrong", "foreign_origin"]);
     }
     if operation.takes_idempotency_key() {
         add(400, &["idempotency_key"]);
         add(409, &["idempotency_in_progress", "idempotency_unknown"]);
+        add(408, &["too_slow"]);
         add(413, &["too_large"]);
         add(422, &["idempotency_key_reused"]);
     }

@@ -52,6 +52,8 @@ pub struct Operation {
     pub capability: Option<Capability>,
     pub parameters: Vec<Parameter>,
     pub body: Option<RefOr<Schema>>,
+    /// A request without it says the same as one with an empty object.
+    pub body_is_optional: bool,
     pub answers: Vec<Answer>,
     /// Codes of problem documents, by status.
     pub refusals: BTreeMap<u16, BTreeSet<&'static str>>,
@@ -60,6 +62,17 @@ pub struct Operation {
     /// Answers carry an `ETag`, changes take `If-Match`.
     pub versioned: bool,
     only_reads: bool,
+    callers: Callers,
+}
+
+/// Who is let in, of those that the method lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Callers {
+    All,
+    /// No applications.
+    People,
+    /// People with a session.
+    Sessions,
 }
 
 impl Operation {
@@ -103,11 +116,13 @@ impl Operation {
             capability: None,
             parameters: Vec::new(),
             body: None,
+            body_is_optional: false,
             answers: Vec::new(),
             refusals,
             schemas: Vec::new(),
             versioned: false,
             only_reads: false,
+            callers: Callers::All,
         };
         if path.contains('{') { operation.refuses(StatusCode::NOT_FOUND, &["not_found"]) } else { operation }
     }
@@ -134,11 +149,44 @@ impl Operation {
         self
     }
 
+    /// No application's token opens it.
+    #[must_use]
+    pub fn for_people(mut self) -> Self {
+        self.callers = Callers::People;
+        self
+    }
+
+    /// No token opens it at all.
+    #[must_use]
+    pub fn for_sessions(mut self) -> Self {
+        self.callers = Callers::Sessions;
+        self.refuses(StatusCode::FORBIDDEN, &["session_required"])
+    }
+
+    /// Whether an API token is let in.
+    #[must_use]
+    pub fn takes_api_tokens(&self) -> bool {
+        self.callers != Callers::Sessions
+    }
+
+    /// Whether an application's token is let in.
+    #[must_use]
+    pub fn takes_app_tokens(&self) -> bool {
+        self.entry() == Entry::Read && self.callers == Callers::All && self.capability.is_some_and(Capability::is_for_applications)
+    }
+
+    /// A JSON body that can be left out.
+    #[must_use]
+    pub fn may_take<T: ToSchema>(self) -> Self {
+        Self { body_is_optional: true, ..self.takes::<T>() }
+    }
+
     /// A JSON body.
     #[must_use]
     pub fn takes<T: ToSchema>(mut self) -> Self {
         self.body = Some(self.refer::<T>());
         self.refuses(StatusCode::BAD_REQUEST, &["body"])
+            .refuses(StatusCode::REQUEST_TIMEOUT, &["too_slow"])
             .refuses(StatusCode::PAYLOAD_TOO_LARGE, &["too_large"])
             .refuses(StatusCode::UNSUPPORTED_MEDIA_TYPE, &["unsupported_media_type"])
     }
@@ -192,7 +240,7 @@ impl Operation {
         if self.method == Method::GET {
             return self;
         }
-        self.refuses(StatusCode::PRECONDITION_FAILED, &["precondition_failed"])
+        self.refuses(StatusCode::PRECONDITION_FAILED, &["precondition_failed"]).refuses(StatusCode::BAD_REQUEST, &["if_match"])
     }
 
     #[must_use]

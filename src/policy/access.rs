@@ -62,7 +62,7 @@ impl<A: Action> fmt::Debug for Grant<A> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// `opened_by`: the pairs of the tenant's catalogue that would open it.
-    #[error("{} is not permitted at organization {at}{}", action::name(*.capability), lever(.opened_by))]
+    #[error("{} is not permitted at this organization{}", action::name(*.capability), lever(.opened_by))]
     NotPermitted { capability: Capability, at: OrganizationId, opened_by: Vec<String> },
     #[error("{} is an owner's alone: ask an owner whose role reaches this organization", action::name(*.capability))]
     OwnerOnly { capability: Capability },
@@ -82,7 +82,7 @@ pub enum Denied {
     SelfService { capability: Capability },
     #[error("an application's token looks at accounts, assignments, roles, organizations, groups and events; {} is not for it", action::name(*.capability))]
     ReadOnly { capability: Capability },
-    #[error("{} at organization {at} is beyond this token: it was made for another part of the tenant", action::name(*.capability))]
+    #[error("{} at this organization is beyond the token: it was made for another part of the tenant", action::name(*.capability))]
     BeyondToken { capability: Capability, at: OrganizationId },
     #[error("{} became permitted after this session began, and changes of roles wait for the next sign-in: sign in again", action::name(*.capability))]
     SinceSignIn { capability: Capability },
@@ -225,12 +225,18 @@ pub fn usable_permissions(account: &AccountActor, model: &RoleModel, at: Organiz
     }
 }
 
-/// Whether the actor may learn what this account may do at the organization: of itself everybody may.
+/// Whether the actor may learn what this account may do at the organization: of itself everybody may, with a token that was made for it.
 ///
 /// # Errors
 /// With the reason, and what would help.
 pub fn authorize_about(actor: &Actor, model: &RoleModel, account: AccountId, at: OrganizationId) -> Result<Grant<ReadAssignments>, Denied> {
-    if actor.account_id() == Some(account) { Ok(Grant::new(actor, at)) } else { authorize(actor, model, at) }
+    match actor {
+        Actor::Account(own) if own.account == account => {
+            within_token(own, ReadAssignments::CAPABILITY)?;
+            Ok(Grant::new(actor, at))
+        }
+        _ => authorize(actor, model, at),
+    }
 }
 
 /// Whether the actor may do `A` anywhere: at the root, else at some organization where it holds a role.
@@ -269,7 +275,7 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
         Actor::Application { organization, .. } if model.organizations.is_within(at, *organization) => Ok(()),
         Actor::Application { .. } => Err(Denied::BeyondToken { capability, at }),
         Actor::Account(account) => {
-            within_token(account, capability)?;
+            within_session(account, capability)?;
             let acting = account.assignments.iter().filter(|assignment| acts_at(model, assignment, at, None));
             let best = acting.map(|assignment| opens(model, assignment, capability)).max().unwrap_or(Verdict::NotNamed);
             match best {
@@ -299,11 +305,20 @@ pub fn enters_console(model: &RoleModel, held: &[Assignment]) -> bool {
     at_organizations.any(|assignment| opens(model, assignment, SignInToConsole::CAPABILITY) == Verdict::Allowed)
 }
 
-/// A session of self-service administers nothing, and a token does what it was made for and nothing else, whatever their account may do.
-pub(super) fn within_token(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
+/// A session of self-service administers nothing, whatever its account may do; of a token see [`within_token`].
+pub(super) fn within_session(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
     if account.surface == Audience::SelfService {
         return Err(Denied::SelfService { capability });
     }
+    within_token(account, capability)
+}
+
+/// A token does what it was made for and nothing else, whatever its account may do. By itself it decides over what is one's own, which
+/// takes no role.
+///
+/// # Errors
+/// When the token was made for other things.
+pub fn within_token(account: &AccountActor, capability: Capability) -> Result<(), Denied> {
     match &account.only {
         Some(only) if !only.contains(&capability) => Err(Denied::NotInToken { capability }),
         Some(_) | None => Ok(()),

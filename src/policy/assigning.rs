@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 use super::{
-    access::{Denied, Grant, Target, now_and_at_sign_in, opens, permit, within_token},
+    access::{Denied, Grant, Target, now_and_at_sign_in, opens, permit, within_session},
     action::{Action, GrantAssignments, RevokeAssignments},
     managed::{Extent, manages},
     permission::{Verdict, acts_at},
@@ -57,7 +57,7 @@ pub fn authorize_revoke(
 ) -> Result<Grant<RevokeAssignments>, Denied> {
     if from.account.is_some() && actor.account_id() == from.account {
         if let Actor::Account(account) = actor {
-            within_token(account, RevokeAssignments::CAPABILITY)?;
+            within_session(account, RevokeAssignments::CAPABILITY)?;
         }
         return Ok(Grant::new(actor, holding.organization));
     }
@@ -102,12 +102,12 @@ fn may_change_by<A: Action>(
         }
         Actor::Account(account) => account,
     };
-    within_token(account, A::CAPABILITY)?;
+    within_session(account, A::CAPABILITY)?;
     if Some(account.account) == other.account {
         return Err(Denied::SelfAssignment { capability: A::CAPABILITY });
     }
     if model.role(holding.role).is_some_and(|role| role.owner_class) {
-        within_token(account, Capability::OwnersGrant)?;
+        within_session(account, Capability::OwnersGrant)?;
     }
     let within_reach = |held: &&Assignment| acts_at(model, held, at, None) && held.holding.reach >= holding.reach;
     let owner_class = |held: &Assignment| model.role(held.holding.role).is_some_and(|role| role.owner_class);

@@ -78,6 +78,9 @@ pub enum Why {
     RootOnly,
     #[error("it is held on one resource, by an assignment in that resource, and never at an organization")]
     SelfService,
+    /// Of those alone who ask for themselves with a session.
+    #[error("it became permitted after this session began, and changes of roles wait for the next sign-in: sign in again")]
+    SinceSignIn,
 }
 
 fn known(actions: &[String]) -> String {
@@ -102,6 +105,7 @@ impl Why {
             Self::OwnerOnly => "owner_only",
             Self::RootOnly => "root_only",
             Self::SelfService => "self_service",
+            Self::SinceSignIn => "sign_in_again",
         }
     }
 }

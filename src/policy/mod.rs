@@ -10,7 +10,7 @@ pub mod check;
 pub mod desired;
 pub mod diff;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod invariant;
 pub mod managed;
 pub mod mapping;

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{actor::Actor, capability::Capability, id::OrganizationId, model::RoleModel};
+use crate::domain::{
+    actor::Actor,
+    assignment::{Assignment, Reach},
+    capability::Capability,
+    id::OrganizationId,
+    model::RoleModel,
+};
 
 use super::{
-    access::{Denied, Grant, authorize, opening, opens},
+    access::{Denied, Grant, authorize, opening, opens, permit, within_session},
     action::Action,
     permission::{Verdict, acts_at, is_listed},
 };
@@ -36,32 +42,70 @@ impl Places {
             (Self::Only(_), None) => false,
         }
     }
+
+    fn is_nowhere(&self) -> bool {
+        matches!(self, Self::Only(places) if places.is_empty())
+    }
+
+    /// Those of both.
+    #[must_use]
+    fn within(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Everywhere, places) | (places, Self::Everywhere) => places,
+            (Self::Only(left), Self::Only(right)) => Self::Only(&left & &right),
+        }
+    }
 }
 
-/// The organizations in which the actor may do `A`.
+/// The organizations in which the actor may do `A`: where [`permit`] says yes, found without asking it of each.
 ///
 /// # Errors
 /// When it is nowhere: with the reason at the root.
 pub fn places<A: Action>(actor: &Actor, model: &RoleModel) -> Result<Places, Denied> {
-    let Actor::Account(account) = actor else {
-        return authorize::<A>(actor, model, model.organizations.root()).map(|_| Places::Everywhere);
+    let refused = || permit(actor, model, A::CAPABILITY, model.organizations.root()).err();
+    let found = match actor {
+        Actor::Account(account) => {
+            within_session(account, A::CAPABILITY)?;
+            let now = places_of(&account.assignments, model, A::CAPABILITY);
+            match &account.at_sign_in {
+                Some(then) if !now.is_nowhere() => {
+                    let both = now.within(places_of(&then.assignments, &then.model, A::CAPABILITY));
+                    if both.is_nowhere() {
+                        return Err(Denied::SinceSignIn { capability: A::CAPABILITY });
+                    }
+                    both
+                }
+                Some(_) | None => now,
+            }
+        }
+        Actor::Application { organization, .. } if A::CAPABILITY.is_for_applications() => below(model, *organization),
+        Actor::HostOperator => Places::Everywhere,
+        Actor::Application { .. } | Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => Places::Only(BTreeSet::new()),
     };
-    let opening: Vec<_> = account
-        .assignments
-        .iter()
-        .filter(|held| held.holding.resource_scope.is_none() && opens(model, held, A::CAPABILITY) == Verdict::Allowed)
-        .collect();
+    if found.is_nowhere() {
+        return Err(refused().unwrap_or(Denied::RootOnly { capability: A::CAPABILITY }));
+    }
+    Ok(found)
+}
+
+/// By these assignments and this model alone.
+fn places_of(assignments: &[Assignment], model: &RoleModel, capability: Capability) -> Places {
+    let at_organizations = assignments.iter().filter(|held| held.holding.resource_scope.is_none());
+    let opening: Vec<_> = at_organizations.filter(|held| opens(model, held, capability) == Verdict::Allowed).collect();
     let root = model.organizations.root();
-    let deepest = model.organizations.iter().map(|organization| organization.id);
-    if opening.iter().any(|held| held.holding.organization == root && held.holding.reach == crate::domain::assignment::Reach::Subtree) {
-        return Ok(Places::Everywhere);
+    if opening.iter().any(|held| held.holding.organization == root && held.holding.reach == Reach::Subtree) {
+        return Places::Everywhere;
     }
-    let places: BTreeSet<_> = deepest.filter(|at| opening.iter().any(|held| acts_at(model, held, *at, None))).collect();
-    if places.is_empty() {
-        Err(authorize::<A>(actor, model, root).err().unwrap_or(Denied::RootOnly { capability: A::CAPABILITY }))
-    } else {
-        Ok(Places::Only(places))
+    let all = model.organizations.iter().map(|organization| organization.id);
+    Places::Only(all.filter(|at| opening.iter().any(|held| acts_at(model, held, *at, None))).collect())
+}
+
+fn below(model: &RoleModel, top: OrganizationId) -> Places {
+    if top == model.organizations.root() {
+        return Places::Everywhere;
     }
+    let all = model.organizations.iter().map(|organization| organization.id);
+    Places::Only(all.filter(|at| model.organizations.is_within(*at, top)).collect())
 }
 
 /// The right to do what concerns the whole tenant, such as changing a role: it is an authority at the root alone.
@@ -93,9 +137,12 @@ fn is_done_at_the_root(model: &RoleModel, capability: Capability) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        domain::assignment::{Holding, Reach},
+        domain::{
+            actor::{AccountActor, AtSignIn},
+            assignment::{Holding, Reach},
+        },
         policy::{
-            action::{CreateRoles, ReadAccounts, ReadRoles, RotateCertificates, UpdateRoles},
+            action::{CreateRoles, ReadAccounts, ReadAudit, ReadRoles, RotateCertificates, UpdateRoles},
             fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
         },
     };
@@ -118,6 +165,41 @@ mod tests {
         assert_eq!(places::<RotateCertificates>(&Actor::HostOperator, &model).unwrap(), Places::Everywhere);
         assert!(places::<ReadAccounts>(&Actor::System, &model).is_err());
         assert!(set(&[EU]).reaches(Some(id(EU))) && !set(&[EU]).reaches(None) && Places::Everywhere.reaches(None));
+    }
+
+    #[test]
+    fn places_are_within_the_token_and_within_what_the_session_began_with() {
+        let model = tenant("dashboard", vec![]);
+        let editor = role_id(&model, "Editor - Users");
+        let held = |places: &[u128]| by_hand(places.iter().map(|at| holding(editor, *at)));
+        let with = |now: &[u128], then: Option<&[u128]>, only: Option<&[Capability]>| {
+            let Actor::Account(account) = person(held(now)) else { panic!("a person was expected") };
+            let at_sign_in = then.map(|then| AtSignIn { assignments: held(then), model: std::sync::Arc::new(model.clone()) });
+            let actor = Actor::Account(AccountActor { only: only.map(|only| only.iter().copied().collect()), at_sign_in, ..account });
+            let found = places::<ReadAccounts>(&actor, &model);
+            for at in [ROOT, EU, US, EU_WEST] {
+                let here = found.as_ref().is_ok_and(|places| places.contains(id(at)));
+                assert_eq!(here, permit(&actor, &model, Capability::AccountsRead, id(at)).is_ok(), "{now:?} {then:?} {only:?} at {at}");
+            }
+            found.map_err(|denied| denied.code())
+        };
+        assert_eq!(with(&[ROOT], None, Some(&[Capability::CertificatesRead])), Err("not_in_token"));
+        assert_eq!(with(&[ROOT], None, Some(&[Capability::AccountsRead])), Ok(Places::Everywhere));
+        assert_eq!(with(&[ROOT], Some(&[EU]), None), Ok(set(&[EU, EU_WEST])));
+        assert_eq!(with(&[EU], Some(&[ROOT]), None), Ok(set(&[EU, EU_WEST])));
+        assert_eq!(with(&[ROOT], Some(&[ROOT]), None), Ok(Places::Everywhere));
+        assert_eq!(with(&[ROOT], Some(&[]), None), Err("sign_in_again"));
+        assert_eq!(with(&[US], Some(&[EU]), None), Err("sign_in_again"));
+    }
+
+    #[test]
+    fn an_application_sees_its_part_of_the_tenant() {
+        let model = tenant("dashboard", vec![]);
+        let at = |place| Actor::Application { token: id(1), organization: id(place) };
+        assert_eq!(places::<ReadAccounts>(&at(ROOT), &model).unwrap(), Places::Everywhere);
+        assert_eq!(places::<ReadAccounts>(&at(EU), &model).unwrap(), set(&[EU, EU_WEST]));
+        assert_eq!(places::<RotateCertificates>(&at(EU), &model).unwrap_err().code(), "read_only");
+        assert_eq!(places::<ReadAudit>(&at(99), &model).unwrap_err().code(), "beyond_token", "its organization is gone");
     }
 
     #[test]

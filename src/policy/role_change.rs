@@ -55,7 +55,9 @@ pub enum RoleRefusal {
     System(String),
     #[error("{field} of the role {role:?} is locked by the preset; clone the role and change the clone")]
     Locked { role: String, field: &'static str },
-    #[error("this tenant has the roles of its preset only; an owner switches custom_roles on in the tenant's settings")]
+    #[error(
+        "this tenant has the roles of its preset only; settings = {{ custom_roles = true }} under [tenant] in its file switches others on"
+    )]
     CustomRolesOff,
     #[error("managed_roles names {0:?}, which is no role of this tenant; the id of a role or \"@none\" was expected")]
     UnknownManagedRole(String),

@@ -77,7 +77,9 @@ pub enum AssignRefusal {
     OwnerFloor(#[from] OwnerFloor),
     #[error(transparent)]
     LastLocalOwner(#[from] LastLocalOwner),
-    #[error("this tenant does not pass roles on: switch on delegation in its settings, or grant without may_delegate")]
+    #[error(
+        "this tenant does not pass roles on: grant without may_delegate, or switch it on by settings = {{ delegation = true }} under [tenant] in its file"
+    )]
     NoDelegation,
     #[error("it is granted already with another may_delegate; revoke it first")]
     OtherDelegation,

@@ -1,16 +1,19 @@
 //! The audit trail through the API.
 
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rolegate::db::tenant::find_tenant_by_slug;
+use rolegate::{admin::archive, db::tenant::find_tenant_by_slug, domain::actor::Actor};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::common::{CERTIFICATES, house, person};
-use crate::common::{
-    engines::Engine,
-    idp,
-    installation::{Browser, Gateway},
+use super::common::{CERTIFICATES, house, person, send};
+use crate::{
+    authz::people::tenant,
+    common::{
+        engines::Engine,
+        idp,
+        installation::{Answer, Browser, Gateway},
+    },
 };
 
 const AUDIT: &str = "/api/v1/audit";
@@ -89,6 +92,58 @@ async fn pages_of_the_trail_do_not_move_when_rows_come(#[values(Engine::Sqlite, 
     assert_eq!(other.code(), "invalid_cursor", "a cursor belongs to its filter");
 }
 
+/// Whether the first owner held their role, and the answer.
+async fn held(gateway: &Gateway, owner: &mut Browser<'_>, role: &str, at: &str) -> (bool, Answer) {
+    let row: Option<(String,)> =
+        gateway.app.db.query("select id from account where user_name_key = 'owner@acme.example'").optional().await.unwrap();
+    let (account, role) = (row.unwrap().0, utf8_percent_encode(role, NON_ALPHANUMERIC).to_string());
+    let answer = owner.get_json(&format!("{AUDIT}/role-at?account={account}&role={role}&at={at}")).await;
+    (answer.json()["held"] == true, answer)
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_role_that_was_renamed_or_is_of_an_archive_is_still_one_that_was_held(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let gateway = Gateway::open(engine).await;
+    let role = |name: &str| format!("[[roles]]\nname = \"{name}\"\npermissions = [\"user_management:read\"]\n");
+    gateway.apply(&format!("{}{}", tenant("acme", "idaas"), role("Desk"))).await;
+    let mut owner = person(&gateway, "Super Administrator").await;
+    let account: Option<(String,)> =
+        gateway.app.db.query("select id from account where user_name_key = 'owner@acme.example'").optional().await.unwrap();
+    let roles = owner.get_json("/api/v1/roles?search=desk").await.json();
+    let desk = roles["items"].as_array().unwrap().iter().find(|row| row["name"] == "Desk").unwrap()["id"].clone();
+    let organization: Option<(String,)> =
+        gateway.app.db.query("select id from organization where parent is null").optional().await.unwrap();
+    let made = json!({ "account": account.unwrap().0, "role": desk, "organization": organization.unwrap().0 });
+    assert_eq!(owner.post_json("/api/v1/assignments", &made).await.status, StatusCode::CREATED);
+    let then = gateway.app.now().to_string();
+    gateway.app.clock.advance_secs(60);
+    let path = format!("/api/v1/roles/{}", desk.as_str().unwrap());
+    assert_eq!(send(&mut owner, Method::PATCH, &path, &[], "{\"name\": \"Front desk\"}").await.status, StatusCode::OK);
+    gateway.settle().await;
+    let now = gateway.app.now().to_string();
+    for (name, at) in [("Desk", &then), ("Front desk", &now), ("Desk", &now), ("Front desk", &then)] {
+        let (held, answer) = held(&gateway, &mut owner, name, at).await;
+        assert!(held, "{name} {at}: {}", answer.text());
+        assert_eq!(answer.json()["because"][0]["by_kind"], "account");
+    }
+
+    gateway.app.clock.advance_secs(60);
+    let (row, key) = (find_tenant_by_slug(&gateway.app.db, "acme").await.unwrap().unwrap(), gateway.app.keys.chain());
+    let before = gateway.app.now();
+    let archived = archive::write(&gateway.app.db, row.id, "acme", &key, before, &mut Vec::new()).await.unwrap();
+    let mut occasion = gateway.app.occasion(Actor::HostOperator, "test");
+    archive::prune(&gateway.app.db, row.id, &key, &mut occasion, &archived).await.unwrap();
+    gateway.settle().await;
+    let (is_held, answer) = held(&gateway, &mut owner, "Front desk", &before.to_string()).await;
+    assert!(is_held, "what began in the archive is there today: {}", answer.text());
+    assert_eq!((&answer.json()["because"][0]["by_kind"], &answer.json()["because"][0]["since"]), (&json!("unknown"), &json!(then)));
+    let (_, early) = held(&gateway, &mut owner, "Front desk", &then).await;
+    assert_eq!((early.status, early.code().as_str()), (StatusCode::CONFLICT, "archived"), "{}", early.text());
+}
+
 #[rstest]
 #[tokio::test]
 async fn an_export_is_every_row_in_the_form_of_an_archive_and_is_written_down(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
@@ -133,6 +188,9 @@ async fn why_somebody_held_a_role_is_answered_for_a_time_that_is_past(#[values(E
     let before = owner.get_json(&ask("Organization Owner", "2020-01-01T00:00:00Z")).await.json();
     assert_eq!((&before["held"], &before["because"]), (&json!(false), &json!([])));
     assert_eq!(owner.get_json(&ask("Organization Member", &now)).await.json()["held"], false);
+    let unknown = owner.get_json(&ask("x", &now)).await;
+    assert_eq!((unknown.status, unknown.code().as_str()), (StatusCode::NOT_FOUND, "unknown_role"));
+    assert_eq!(owner.get_json(&ask("\0", &now)).await.code(), "unknown_role");
     let stranger = ask("x", &now).replace(&account, "01900000-0000-7000-8000-000000000001");
     assert_eq!(owner.get_json(&stranger).await.status, StatusCode::NOT_FOUND);
     assert_eq!(owner.get_json(&ask("x", "yesterday")).await.status, StatusCode::BAD_REQUEST);

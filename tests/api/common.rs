@@ -1,10 +1,15 @@
 //! Bodies, versions and pages.
 
-use axum::http::{Method, StatusCode, header};
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+};
+use futures_util::stream;
 use rolegate::db::provisioning_log::LogEntry;
 use rolegate::domain::{actor::Actor, id::kind};
 use rstest::rstest;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::{
     authz::people::{holder, model, tenant},
@@ -44,6 +49,11 @@ async fn a_body_that_cannot_be_read_is_a_problem_that_says_where() {
     let mut owner = person(&gateway, "Organization Owner").await;
     let wrong = send(&mut owner, Method::POST, CERTIFICATES, &[], "{\"certificate\": 7}").await;
     assert_eq!((wrong.status, wrong.code().as_str(), &wrong.json()["field"]), (StatusCode::BAD_REQUEST, "body", &json!("certificate")));
+    assert_eq!(wrong.json()["detail"], "Invalid type: integer `7`, expected a string.");
+    let missing = send(&mut owner, Method::POST, CERTIFICATES, &[], "{}").await;
+    assert_eq!((missing.code().as_str(), &missing.json()["field"]), ("body", &json!("certificate")), "{}", missing.text());
+    let array = send(&mut owner, Method::POST, CERTIFICATES, &[], "[\"x\"]").await;
+    assert_eq!((array.status, array.code().as_str()), (StatusCode::BAD_REQUEST, "body"), "{}", array.text());
     let half = send(&mut owner, Method::POST, CERTIFICATES, &[], "{\"certificate\":").await;
     assert_eq!((half.status, half.code().as_str(), half.json().get("field")), (StatusCode::BAD_REQUEST, "body", None));
     let form = send(&mut owner, Method::POST, CERTIFICATES, &[("content-type", "text/plain")], "x").await;
@@ -54,9 +64,43 @@ async fn a_body_that_cannot_be_read_is_a_problem_that_says_where() {
         let answer = owner.get_json(&format!("/api/v1/events{query}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
         assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json", "{query}");
+        assert!(["limit", "colour"].contains(&answer.json()["field"].as_str().unwrap()), "{}", answer.text());
     }
     let odd = owner.get_json("/api/v1/connections/%FF/certificates").await;
     assert_eq!((odd.status, odd.code().as_str()), (StatusCode::NOT_FOUND, "not_found"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn rights_are_those_of_the_moment_in_which_the_body_is_there(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let csrf = owner.csrf_token().await;
+    let (begun, has_begun) = oneshot::channel();
+    let (end, may_end) = oneshot::channel();
+    let body = stream::once(async move {
+        begun.send(()).unwrap();
+        may_end.await.unwrap();
+        Ok::<_, std::convert::Infallible>("{\"name\": \"Okta\"}")
+    });
+    let (name, value) = owner.cookies.iter().next().unwrap();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/api/v1/connections/acme-okta/oauth-clients")
+        .header("cookie", format!("{name}={value}"))
+        .header("content-type", "application/json")
+        .header("x-csrf-token", csrf)
+        .body(Body::from_stream(body))
+        .unwrap();
+    let meanwhile = async {
+        has_begun.await.unwrap();
+        let mut tx = gateway.app.db.begin().await.unwrap();
+        tx.query("delete from session").run().await.unwrap();
+        tx.commit().await.unwrap();
+        end.send(()).unwrap();
+    };
+    let (answer, ()) = tokio::join!(gateway.send(request), meanwhile);
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text());
 }
 
 #[rstest]
@@ -81,6 +125,10 @@ async fn a_change_is_made_to_the_version_that_was_read(#[values(Engine::Sqlite, 
     for (method, body) in [(Method::PUT, document("c")), (Method::DELETE, String::new())] {
         let stale = send(&mut owner, method, SCHEMA, &[("if-match", &tag(&first))], &body).await;
         assert_eq!((stale.status, stale.code().as_str()), (StatusCode::PRECONDITION_FAILED, "precondition_failed"));
+    }
+    for garbage in ["2", "garbage", "\"1\", x", "*, *"] {
+        let refused = send(&mut owner, Method::DELETE, SCHEMA, &[("if-match", garbage)], "").await;
+        assert_eq!((refused.status, refused.code().as_str()), (StatusCode::BAD_REQUEST, "if_match"), "{garbage}");
     }
     let others = send(&mut owner, Method::DELETE, SCHEMA, &[("if-match", "\"98\", \"99\"")], "").await;
     assert_eq!((others.status, others.code().as_str()), (StatusCode::PRECONDITION_FAILED, "precondition_failed"));

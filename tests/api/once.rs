@@ -87,6 +87,20 @@ async fn a_request_that_never_ended_is_not_made_again(#[values(Engine::Sqlite, E
 }
 
 #[tokio::test]
+async fn an_answer_is_repeated_to_whom_it_was_given() {
+    let gateway = house(Engine::Sqlite).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let few = owner.post_json("/api/v1/tokens", &json!({ "name": "x", "permissions": ["certificates.read"] })).await.json();
+    let body = json!({ "name": "Okta" }).to_string();
+    assert_eq!(send(&mut owner, Method::POST, CLIENTS, &[("idempotency-key", "k-1")], &body).await.status, StatusCode::CREATED);
+    // The same account, the same request, another bearer: it is judged for itself.
+    let bearer = format!("Bearer {}", few["token"].as_str().unwrap());
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("idempotency-key", "k-1")];
+    let refused = gateway.browser().send(Method::POST, CLIENTS, &headers, body.into_bytes()).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "not_in_token"), "{}", refused.text());
+}
+
+#[tokio::test]
 async fn a_refusal_leaves_the_key_free_and_a_key_opens_nothing() {
     let gateway = house(Engine::Sqlite).await;
     let mut owner = person(&gateway, "Organization Owner").await;

@@ -1,6 +1,12 @@
 //! Bearers of the API: of people, made from their sessions, and of applications.
 
-use axum::http::{Method, StatusCode};
+use std::net::SocketAddr;
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{Method, Request, StatusCode},
+};
 use rolegate::db;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -12,6 +18,7 @@ use crate::{
         engines::Engine,
         installation::{Answer, Browser, Gateway},
     },
+    organizations::from,
 };
 
 const TOKENS: &str = "/api/v1/tokens";
@@ -54,6 +61,7 @@ async fn a_token_does_what_its_owner_may_do_or_less(#[values(Engine::Sqlite, Eng
     // A bearer decides alone, whatever cookies come along.
     let mixed = owner.send(Method::GET, CERTIFICATES, &[("authorization", "Bearer rg_api_x")], Vec::new()).await;
     assert_eq!(mixed.status, StatusCode::UNAUTHORIZED);
+    assert!(mixed.json()["detail"].as_str().unwrap().starts_with("The bearer token"), "{}", mixed.text());
     // Tokens are made from sessions alone, and open no page.
     let again = with(&gateway, &all, Method::POST, TOKENS, "{\"name\": \"x\"}").await;
     assert_eq!((again.status, again.code().as_str()), (StatusCode::FORBIDDEN, "session_required"));
@@ -158,9 +166,7 @@ impl ParseId for String {
 #[rstest]
 #[tokio::test]
 async fn an_applications_token_looks_at_its_part_and_changes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let gateway = Gateway::open(engine).await;
-    let child = "[[organizations]]\nslug = \"acme-eu\"\nname = \"Europe\"\nparent = \"acme\"\n";
-    gateway.apply(&format!("{}{child}", tenant("acme", "owner-member"))).await;
+    let gateway = with_child(engine).await;
     let mut owner = person(&gateway, "Organization Owner").await;
     let whole = make(&mut owner, APP_TOKENS, &json!({ "name": "dashboard" })).await;
     assert!(whole["token"].as_str().unwrap().starts_with("rg_app_") && whole["organization"] == "acme");
@@ -169,7 +175,7 @@ async fn an_applications_token_looks_at_its_part_and_changes_nothing(#[values(En
     assert_eq!(get(&gateway, &whole, "/api/v1/events").await.status, StatusCode::OK);
     let beyond = get(&gateway, &part, "/api/v1/events").await;
     assert_eq!((beyond.status, beyond.code().as_str()), (StatusCode::FORBIDDEN, "beyond_token"));
-    for path in [CERTIFICATES, APP_TOKENS, "/api/v1/audit/export"] {
+    for path in [CERTIFICATES, APP_TOKENS, "/api/v1/audit/export", "/api/v1/audit"] {
         let refused = get(&gateway, &whole, path).await;
         assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "read_only"), "{path}");
     }
@@ -201,4 +207,97 @@ async fn an_applications_token_looks_at_its_part_and_changes_nothing(#[values(En
         let answer = owner.post_json(APP_TOKENS, &body).await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{body}");
     }
+}
+
+const SETTINGS: &str = "/api/v1/organizations/acme/settings";
+
+#[rstest]
+#[tokio::test]
+async fn an_organization_says_how_long_the_tokens_of_its_people_last(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let before = make(&mut owner, TOKENS, &json!({ "name": "before", "ttl_secs": 3000 })).await;
+    let end = gateway.app.now().plus_secs(600).to_string();
+    assert_eq!(send(&mut owner, Method::PATCH, SETTINGS, &[], "{\"api_token_ttl_secs\": 600}").await.status, StatusCode::OK);
+    let after = make(&mut owner, TOKENS, &json!({ "name": "after", "ttl_secs": 3000 })).await;
+    assert_eq!(after["expires_at"], end);
+    let listed = owner.get_json(TOKENS).await.json();
+    assert_eq!((&listed["tokens"][0]["expires_at"], &listed["tokens"][1]["expires_at"]), (&json!(end), &json!(end)));
+    gateway.app.clock.advance_secs(599);
+    for token in [&before, &after] {
+        assert_eq!(get(&gateway, token, TOKENS).await.status, StatusCode::OK);
+    }
+    gateway.app.clock.advance_secs(1);
+    for token in [&before, &after] {
+        assert_eq!(get(&gateway, token, TOKENS).await.status, StatusCode::UNAUTHORIZED, "of those made before, too");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_for_something_else_ends_nothing_of_its_holders() {
+    let gateway = house(Engine::Sqlite).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let few = make(&mut owner, TOKENS, &json!({ "name": "reader", "permissions": ["certificates.read"] })).await;
+    let session = owner.get_json("/api/v1/sessions").await.json()["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let account = owner.get_json("/me").await.json()["account"]["id"].as_str().unwrap().to_owned();
+    let one = format!("{TOKENS}/{}", few["id"].as_str().unwrap());
+    let asked = json!({ "account": account, "entity": "settings", "action": "read", "organization": "acme" }).to_string();
+    for (method, path, body) in [
+        (Method::GET, TOKENS, ""),
+        (Method::DELETE, &one, ""),
+        (Method::GET, "/api/v1/sessions", ""),
+        (Method::DELETE, &format!("/api/v1/sessions/{session}"), ""),
+        (Method::POST, "/api/v1/check", &asked),
+    ] {
+        let refused = with(&gateway, &few, method.clone(), path, body).await;
+        assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "not_in_token"), "{method} {path}");
+    }
+    assert_eq!(get(&gateway, &few, CERTIFICATES).await.status, StatusCode::OK);
+    let all = make(&mut owner, TOKENS, &json!({ "name": "script" })).await;
+    assert_eq!(with(&gateway, &all, Method::DELETE, &one, "").await.status, StatusCode::NO_CONTENT);
+}
+
+async fn with_child(engine: Engine) -> Gateway {
+    let gateway = Gateway::open(engine).await;
+    let child = "[[organizations]]\nslug = \"acme-eu\"\nname = \"Europe\"\nparent = \"acme\"\n";
+    gateway.apply(&format!("{}{child}", tenant("acme", "owner-member"))).await;
+    gateway
+}
+
+#[tokio::test]
+async fn an_applications_token_is_used_from_the_networks_of_its_organization() {
+    let gateway = with_child(Engine::Sqlite).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let token = make(&mut owner, APP_TOKENS, &json!({ "name": "europe", "organization": "acme-eu" })).await;
+    let list = "{\"console_networks\": [\"192.0.2.0/24\"]}";
+    let csrf = owner.csrf_token().await;
+    let set = from(&owner, &csrf, "192.0.2.9", Method::PATCH, "/api/v1/organizations/acme-eu/settings", list).await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.text());
+    for (address, status) in [("192.0.2.9", StatusCode::OK), ("198.51.100.1", StatusCode::FORBIDDEN)] {
+        let request = Request::builder()
+            .uri("/api/v1/organizations")
+            .header("authorization", format!("Bearer {}", token["token"].as_str().unwrap()))
+            .extension(ConnectInfo(SocketAddr::new(address.parse().unwrap(), 40_000)));
+        assert_eq!(gateway.send(request.body(Body::empty()).unwrap()).await.status, status, "{address}");
+    }
+    assert_eq!(get(&gateway, &token, "/api/v1/organizations").await.code(), "network_not_allowed", "an address that is not known");
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_organization_is_deleted_when_no_applications_token_looks_at_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = with_child(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let europe = "/api/v1/organizations/acme-eu";
+    let token = make(&mut owner, APP_TOKENS, &json!({ "name": "europe", "organization": "acme-eu" })).await;
+    make(&mut owner, APP_TOKENS, &json!({ "name": "brief", "organization": "acme-eu", "ttl_days": 1 })).await;
+    let refused = send(&mut owner, Method::DELETE, europe, &[], "").await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::CONFLICT, "organization_in_use"));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("2 application tokens"), "{}", refused.text());
+    let revoked = format!("{APP_TOKENS}/{}", token["id"].as_str().unwrap());
+    assert_eq!(send(&mut owner, Method::DELETE, &revoked, &[], "").await.status, StatusCode::NO_CONTENT);
+    gateway.app.clock.advance_secs(86_400);
+    let mut owner = person(&gateway, "Organization Owner").await;
+    assert_eq!(send(&mut owner, Method::DELETE, europe, &[], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(gateway.count("select count(*) from app_token").await, 0);
 }

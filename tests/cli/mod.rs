@@ -387,7 +387,10 @@ fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
     assert!(rows > 1 && before[0]["archived"] == 0);
     let early = host.run(&["audit", "archive", "--before", "2020-01-01T00:00:00Z", "--out", "early.jsonl"]);
     assert!(early.status.success() && !host.0.path().join("early.jsonl").exists());
-    let archived = host.json(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl", "--json"]);
+    let late = host.run(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "late.jsonl"]);
+    assert!(refused(&late).1.contains("in the future") && !host.0.path().join("late.jsonl").exists());
+    let now = rolegate::app::Clock::System.now().to_string();
+    let archived = host.json(&["audit", "archive", "--before", &now, "--out", "first.jsonl", "--json"]);
     assert_eq!((archived["first"].as_i64(), archived["last"].as_i64(), archived["rows"].as_i64()), (Some(1), Some(rows), Some(rows)));
     let file = host.0.path().join("first.jsonl");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -395,12 +398,15 @@ fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
     let after = host.json(&["audit", "verify", "--json"]);
     assert_eq!((after[0]["rows"].as_i64(), after[0]["archived"].as_i64()), (Some(1), Some(rows)), "the archiving itself is a row");
     assert!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.success());
-    let again = host.run(&["audit", "archive", "--before", "2999-01-01T00:00:00Z", "--out", "first.jsonl"]);
+    let again = host.run(&["audit", "archive", "--before", &now, "--out", "first.jsonl"]);
     assert_eq!(refused(&again).0, 1, "an archive is not overwritten");
 
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("tenant", "tenanT", 1)).unwrap();
-    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+    let verdict = host.run(&["audit", "verify", "--archive", "first.jsonl"]);
+    assert_eq!(verdict.status.code(), Some(1));
+    let words = String::from_utf8(verdict.stdout).unwrap();
+    assert!(words.contains("acme: 1 rows hold") && words.contains("archived ones do not"), "both verdicts are given: {words}");
     let cut: Vec<&str> = text.lines().skip(1).collect();
     fs::write(&file, cut.join("\n")).unwrap();
     assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));

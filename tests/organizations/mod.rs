@@ -4,6 +4,7 @@ mod check;
 mod domains;
 mod places;
 mod settings;
+mod shown;
 mod tree;
 
 use std::net::SocketAddr;

@@ -204,7 +204,7 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
     assert!(!resolve(&mut tx, ours, open[0].id, NOW).await.unwrap());
     assert!(!update_role(&mut tx, ours, &held).await.unwrap());
     assert!(!delete_role(&mut tx, ours, held.id).await.unwrap());
-    assert!(!delete_organization(&mut tx, ours, root).await.unwrap());
+    assert!(!delete_organization(&mut tx, ours, root, NOW).await.unwrap());
     assert!(!end_session(&mut tx, ours, session.id).await.unwrap());
     assert_eq!(end_sessions_of_account(&mut tx, ours, account).await.unwrap(), 0);
     assert_eq!(consume_authn_request(&mut tx, ours, connection, "_a", "browser", NOW).await.unwrap(), None);

@@ -87,8 +87,8 @@ async fn organizations_move_are_renamed_and_deleted_when_nothing_hangs_on_them(#
     assert!(!update_organization(&mut tx, world.tenant, &europe).await.unwrap(), "the slug is taken");
     europe.slug = Slug::parse("eurasia").unwrap();
     assert!(update_organization(&mut tx, world.tenant, &europe).await.unwrap());
-    assert!(!delete_organization(&mut tx, world.tenant, asia.id).await.unwrap(), "it has a child and a scope");
-    assert!(!delete_organization(&mut tx, world.tenant, world.root).await.unwrap());
+    assert!(!delete_organization(&mut tx, world.tenant, asia.id, NOW).await.unwrap(), "it has a child and a scope");
+    assert!(!delete_organization(&mut tx, world.tenant, world.root, NOW).await.unwrap());
     tx.commit().await.unwrap();
 
     let rows = list_organizations(&**db, world.tenant).await.unwrap();
@@ -97,8 +97,8 @@ async fn organizations_move_are_renamed_and_deleted_when_nothing_hangs_on_them(#
     assert_eq!(list_scopes(&**db, world.tenant).await.unwrap(), [scope]);
 
     let mut tx = db.begin().await.unwrap();
-    assert!(delete_organization(&mut tx, world.tenant, europe.id).await.unwrap());
-    assert!(!delete_organization(&mut tx, world.tenant, europe.id).await.unwrap(), "it is gone");
+    assert!(delete_organization(&mut tx, world.tenant, europe.id, NOW).await.unwrap());
+    assert!(!delete_organization(&mut tx, world.tenant, europe.id, NOW).await.unwrap(), "it is gone");
     tx.commit().await.unwrap();
     assert_eq!(list_organizations(&**db, world.tenant).await.unwrap().len(), 2);
 }

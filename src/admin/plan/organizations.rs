@@ -13,7 +13,7 @@ use crate::{
     domain::{
         id::OrganizationId,
         name::Slug,
-        organization::{Organization, OrganizationTree},
+        organization::{MAX_DEPTH, Organization, OrganizationTree, TreeError},
     },
 };
 
@@ -35,7 +35,23 @@ impl Planner<'_> {
             }
         }
         let tree = OrganizationTree::new(self.organizations.clone());
-        tree.map_err(|error| self.file.tenant.slug.place.refuse(error).into())
+        tree.map_err(|error| self.misplaced(error).into())
+    }
+
+    /// Where the file says what makes it no tree.
+    fn misplaced(&self, error: TreeError) -> FileError {
+        let (TreeError::Detached(id) | TreeError::TooDeep(id)) = error else { return self.file.tenant.slug.place.refuse(error) };
+        let slug = self.organizations.iter().find(|organization| organization.id == id).map(|organization| &organization.slug);
+        match self.file.organizations.iter().find(|entry| Some(&entry.slug.value) == slug) {
+            None => self.file.tenant.slug.place.refuse(error),
+            Some(entry) if matches!(error, TreeError::TooDeep(_)) => {
+                entry.parent.place.refuse(format!("{} would lie deeper than {MAX_DEPTH} levels", entry.slug.value))
+            }
+            Some(entry) => {
+                let (slug, parent) = (&entry.slug.value, &entry.parent.value);
+                entry.parent.place.refuse(format!("{slug} would hang below itself: {parent} hangs below it"))
+            }
+        }
     }
 
     fn organization(&mut self, entry: &OrganizationEntry) -> Result<(), PlanError> {
@@ -92,8 +108,10 @@ impl Planner<'_> {
         if self.organizations.iter().any(|child| hangs_here(child) && !gone.contains(&child.id)) {
             return stays("others hang below it; move or remove those first");
         }
-        if current.peopled.contains(&id) {
-            return stays("accounts are at home, members or hold roles there; move them first");
+        if current.occupied.contains(&id) {
+            return stays(
+                "something is there: accounts, assignments, contexts, local groups, domains, connections enabled for it or application tokens; move or remove it first",
+            );
         }
         if current.connections.iter().any(|row| row.connection.organization == id) {
             return stays("a connection belongs to it; move that to another organization first");

@@ -11,9 +11,13 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    admin::archive,
+    admin::archive::{self, Archived},
+    app::App,
     cli::{Context, Failure, Output, find_tenant, plan::correlation},
-    db::seal::{ChainKey, Head},
+    db::{
+        seal::{ChainKey, Head},
+        tenant::Tenant,
+    },
     domain::{actor::Actor, id::TenantId, time::Timestamp},
 };
 
@@ -35,21 +39,24 @@ impl Archive {
         let json = context.json;
         let app = context.open().await?;
         let tenant = find_tenant(&app.db, self.tenant.as_deref()).await?;
+        if self.before > app.now() {
+            return Err(Failure::new(format!("--before {} is in the future: name a time that is past", self.before)));
+        }
         app.seal(tenant.id).await;
         let key = app.keys.chain();
         let failed = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", self.out.display()));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.out).map_err(|error| failed(&error))?;
-        let mut to = BufWriter::new(file);
-        let archived = archive::write(&app.db, tenant.id, tenant.slug.as_str(), &key, self.before, &mut to).await?;
-        to.into_inner().map_err(|error| failed(&error))?.sync_all().map_err(|error| failed(&error))?;
+        let archived = match self.write(&app, &tenant, &key, file).await {
+            Ok(archived) => archived,
+            Err(failure) => {
+                // Half an archive is none, and would be in the way of the next one.
+                std::fs::remove_file(&self.out).map_err(|error| failed(&error))?;
+                return Err(failure);
+            }
+        };
         if archived.rows() == 0 {
             std::fs::remove_file(&self.out).map_err(|error| failed(&error))?;
             return output.line(format!("{}: no row is older than {}", tenant.slug, self.before));
-        }
-        // Nothing is pruned before the file was read back.
-        let written = archive::read(&key, tenant.id, archived.from.clone(), open(&self.out)?)?;
-        if written != *archived.last() {
-            return Err(failed(&"what was written does not read back; nothing was pruned"));
         }
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
         let pruned = archive::prune(&app.db, tenant.id, &key, &mut occasion, &archived).await?;
@@ -59,6 +66,16 @@ impl Archive {
             return output.json(&json!({ "tenant": tenant.slug, "first": first, "last": last, "rows": pruned, "file": self.out }));
         }
         output.line(format!("{}: rows {first} to {last} are in {} and out of the database", tenant.slug, self.out.display()))
+    }
+
+    /// Nothing is pruned before the file was read back.
+    async fn write(&self, app: &App, tenant: &Tenant, key: &ChainKey, file: File) -> Result<Archived, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", self.out.display()));
+        let mut to = BufWriter::new(file);
+        let archived = archive::write(&app.db, tenant.id, tenant.slug.as_str(), key, self.before, &mut to).await?;
+        to.into_inner().map_err(|error| failed(&error))?.sync_all().map_err(|error| failed(&error))?;
+        let written = archive::read(key, tenant.id, archived.from.clone(), open(&self.out)?)?;
+        if written == *archived.last() { Ok(archived) } else { Err(failed(&"what was written does not read back; nothing was pruned")) }
     }
 }
 

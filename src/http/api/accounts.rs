@@ -1,6 +1,6 @@
 //! Accounts: who there is, what they hold, and what people decide of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::{
     Json,
@@ -23,7 +23,7 @@ use crate::{
     db::{
         self,
         assignment_list::{Asked, ListedAssignment},
-        filter::{Condition, Resources},
+        filter::Condition,
         people::PersonRow,
     },
     domain::{
@@ -51,8 +51,8 @@ const ONE: &str = "/api/v1/accounts/{id}";
 const KNOWN: &[&str] = &["id", "userName", "displayName", "active", "emails", "roles", "value"];
 /// Accounts that are looked at in one go where a filter asks for what stands in no column.
 const SCAN: i64 = 1000;
-/// Assignments of one page of accounts.
-const HELD: i64 = 100_000;
+/// Assignments that are read in one go.
+const HELD: i64 = 2000;
 
 pub fn routes() -> Routes {
     Routes::chapter(
@@ -150,20 +150,18 @@ async fn filtered(
     mut after: Option<AccountId>,
     ask: i64,
 ) -> Result<Vec<PersonRow>, Problem> {
-    let condition = Condition::of(filter, Resources::Accounts);
+    let names_roles = filter.attributes().any(|path| path.name.eq_ignore_ascii_case("roles"));
+    // Whoever may not look at assignments does not learn of them by asking for accounts, nor of those beyond where they may look.
+    let held_at = if names_roles { places::<ReadAssignments>(&caller.actor, &caller.model)? } else { Places::Everywhere };
+    let condition = Condition::of_accounts(filter, &held_at);
     let wanted = usize::try_from(ask).unwrap_or(usize::MAX);
     let chunk = if condition.is_exact() { ask } else { SCAN };
-    let names_roles = filter.attributes().any(|path| path.name.eq_ignore_ascii_case("roles"));
-    if names_roles {
-        // Whoever may not look at assignments does not learn of them by asking for accounts.
-        places::<ReadAssignments>(&caller.actor, &caller.model)?;
-    }
     let mut found = Vec::new();
     loop {
         let rows = person::list(seen, caller.db(), caller.tenant, Some(&condition), after, chunk).await?;
         let is_last = i64::try_from(rows.len()).is_ok_and(|read| read < chunk);
         after = rows.last().map(|row| row.id);
-        let roles = if names_roles && !condition.is_exact() { roles_of(caller, &rows).await? } else { Roles::new() };
+        let roles = if names_roles && !condition.is_exact() { roles_of(caller, &held_at, &rows).await? } else { Roles::new() };
         found.extend(rows.into_iter().filter(|row| condition.is_exact() || matches(filter, row, &roles)));
         if is_last || found.len() >= wanted {
             found.truncate(wanted);
@@ -175,14 +173,28 @@ async fn filtered(
 /// Names of roles that each account holds.
 type Roles = HashMap<AccountId, Vec<String>>;
 
-async fn roles_of(caller: &Caller, rows: &[PersonRow]) -> Result<Roles, Problem> {
-    let ids: Vec<AccountId> = rows.iter().map(|row| row.id).collect();
-    let asked = Asked { accounts: Some(&ids), ..Asked::default() };
+async fn roles_of(caller: &Caller, held_at: &Places, rows: &[PersonRow]) -> Result<Roles, Problem> {
     let mut roles = Roles::new();
-    for held in db::assignment_list::list_assignments(caller.db(), caller.tenant, &asked, None, HELD).await? {
+    for held in held(caller, held_at, rows).await? {
         roles.entry(held.account).or_default().push(held.role_name);
     }
     Ok(roles)
+}
+
+/// What these accounts hold there; read by pages, because somebody may hold much, and a statement has room for so many values.
+async fn held(caller: &Caller, held_at: &Places, rows: &[PersonRow]) -> Result<Vec<ListedAssignment>, Problem> {
+    let ids: Vec<AccountId> = rows.iter().map(|row| row.id).collect();
+    let asked = Asked { accounts: Some(&ids), places: Some(held_at), ..Asked::default() };
+    let mut all: Vec<ListedAssignment> = Vec::new();
+    loop {
+        let after = all.last().map(|held| held.id);
+        let page = db::assignment_list::list_assignments(caller.db(), caller.tenant, &asked, after, HELD).await?;
+        let is_last = i64::try_from(page.len()).is_ok_and(|read| read < HELD);
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 fn matches(filter: &Filter, row: &PersonRow, roles: &Roles) -> bool {
@@ -323,7 +335,7 @@ pub struct ShownAccount {
     #[schema(value_type = String)]
     kind: AccountKind,
     status: Status,
-    /// The slug of its home organization.
+    /// The slug of its home organization; null where it has none, and where the caller does not see accounts there.
     home_organization: Option<String>,
     /// Since when it is marked as verified.
     verified_at: Option<Moment>,
@@ -341,7 +353,7 @@ struct Status {
     /// What people decided; it counts while there is a way to sign in.
     #[schema(value_type = String)]
     decided: SignInStatus,
-    /// Where it is a member; of a single account only.
+    /// Where it is a member, as far as the caller sees accounts there.
     memberships: Vec<Membership>,
 }
 
@@ -353,11 +365,12 @@ struct Membership {
 }
 
 impl ShownAccount {
-    pub fn of(caller: &Caller, row: PersonRow) -> Self {
-        Self::with(caller, row, Vec::new())
+    /// As far as the caller sees organizations.
+    pub fn of(caller: &Caller, seen: &Places, row: PersonRow) -> Self {
+        Self::with(caller, seen, row, Vec::new())
     }
 
-    fn with(caller: &Caller, row: PersonRow, memberships: Vec<Membership>) -> Self {
+    fn with(caller: &Caller, seen: &Places, row: PersonRow, memberships: Vec<Membership>) -> Self {
         Self {
             id: row.id,
             user_name: row.user_name,
@@ -367,7 +380,7 @@ impl ShownAccount {
             connection: row.connection,
             kind: row.kind,
             status: Status { sign_in: row.status, decided: row.standing, memberships },
-            home_organization: row.home_organization.and_then(|id| slug(caller, id)),
+            home_organization: row.home_organization.filter(|id| seen.contains(*id)).and_then(|id| slug(caller, id)),
             verified_at: row.verified_at.map(Moment),
             created_at: row.created_at.into(),
             changed_at: row.changed_at.into(),
@@ -381,6 +394,7 @@ fn slug(caller: &Caller, id: OrganizationId) -> Option<String> {
 
 /// What a page of accounts holds and belongs to.
 struct Details {
+    seen: Places,
     held: Vec<ListedAssignment>,
     rules: HashMap<String, String>,
     memberships: Vec<(AccountId, OrganizationId, Timestamp)>,
@@ -389,15 +403,16 @@ struct Details {
 impl Details {
     async fn read(caller: &Caller, rows: &[PersonRow]) -> Result<Self, Problem> {
         let ids: Vec<AccountId> = rows.iter().map(|row| row.id).collect();
-        let memberships = db::people::list_memberships(caller.db(), caller.tenant, &ids).await?;
+        let seen = person::may_read(&caller.actor, &caller.model).unwrap_or_else(|_| Places::Only(BTreeSet::new()));
+        let mut memberships = db::people::list_memberships(caller.db(), caller.tenant, &ids).await?;
+        memberships.retain(|(_, organization, _)| seen.contains(*organization));
         // Who may not look at assignments sees none.
         let Ok(places) = places::<ReadAssignments>(&caller.actor, &caller.model) else {
-            return Ok(Self { held: Vec::new(), rules: HashMap::new(), memberships });
+            return Ok(Self { seen, held: Vec::new(), rules: HashMap::new(), memberships });
         };
-        let asked = Asked { accounts: Some(&ids), places: Some(&places), ..Asked::default() };
-        let held = db::assignment_list::list_assignments(caller.db(), caller.tenant, &asked, None, HELD).await?;
+        let held = held(caller, &places, rows).await?;
         let rules = names(caller, &held).await?;
-        Ok(Self { held, rules, memberships })
+        Ok(Self { seen, held, rules, memberships })
     }
 
     fn row(&mut self, caller: &Caller, row: PersonRow) -> AccountRow {
@@ -407,7 +422,7 @@ impl Details {
         let assignments = self.held.extract_if(.., |held| held.account == row.id).collect::<Vec<_>>();
         AccountRow {
             assignments: assignments.into_iter().map(|held| ShownAssignment::of(held, &self.rules)).collect(),
-            account: ShownAccount::with(caller, row, memberships),
+            account: ShownAccount::with(caller, &self.seen, row, memberships),
         }
     }
 }

@@ -180,6 +180,9 @@ async fn of_organization(
     Query(sent): Query<PageParameters>,
 ) -> Result<Json<Paged<ShownAssignment>>, Problem> {
     let known = caller.model.organizations.find(id).is_some();
+    if known {
+        caller.authorize_at::<ReadAssignments>(id)?;
+    }
     let asked = Asked { organization: Some(id), ..Asked::default() };
     list_shown(&caller, &format!("assignments at {id}"), sent, asked, known).await.map(Json)
 }

@@ -38,7 +38,7 @@ pub fn routes() -> Routes {
         )
         .document(
             Operation::put(PATH, "Declare or replace the tenant's extension")
-                .about("Values of attributes that are declared no more are kept, unseen.")
+                .about("Values of attributes that are declared no more are kept, unseen. One that the tenant's file declares is set back by the next `apply`.")
                 .needs::<UpdateAttributeSchema>()
                 .versioned()
                 .takes::<SchemaDocument>()
@@ -48,6 +48,7 @@ pub fn routes() -> Routes {
         )
         .document(
             Operation::delete(PATH, "Withdraw the tenant's extension")
+                .about("One that the tenant's file declares is back after the next `apply`.")
                 .needs::<UpdateAttributeSchema>()
                 .versioned()
                 .answers_nothing("It is withdrawn")

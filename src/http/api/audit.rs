@@ -19,15 +19,20 @@ use crate::{
     admin::{
         audit_line::AuditLine,
         audit_trail,
-        history::{self, Past},
+        history::{self, HistoryError, Past},
         listing,
     },
     db::{DbError, audit::AuditRow},
     domain::id::AccountId,
-    http::{caller::api::Caller, error::Problem, operation::Operation, routes::Routes},
+    http::{
+        caller::api::{By, Caller},
+        error::{Kind, Problem},
+        operation::Operation,
+        routes::Routes,
+    },
     policy::{
-        access::Grant,
-        action::{ExportAudit, ReadAudit},
+        access::{Denied, Grant},
+        action::{Action, ExportAudit, ReadAudit},
     },
 };
 
@@ -41,6 +46,7 @@ pub fn routes() -> Routes {
                      `subject` and `subjectKind` are named, looking costs what is found.",
                 )
                 .needs::<ReadAudit>()
+                .for_people()
                 .pages::<ListParameters>()
                 .answers::<Paged<AuditLine>>(StatusCode::OK, "A page of rows"),
             list,
@@ -55,16 +61,27 @@ pub fn routes() -> Routes {
         )
         .document(
             Operation::get("/api/v1/audit/role-at", "Why did somebody hold a role at a time")
-                .about("Answered from the audit trail; what was pruned from it is not known here.")
+                .about("Answered from the audit trail and, for what began before it, from what is held today. Times that are wholly in an archive are refused.")
                 .needs::<ReadAudit>()
+                .for_people()
                 .query::<RoleAtParameters>()
                 .answers::<Past>(StatusCode::OK, "Whether the role was held, and why")
-                .refuses(StatusCode::NOT_FOUND, &["not_found"]),
+                .refuses(StatusCode::NOT_FOUND, &["not_found", "unknown_role"])
+                .refuses(StatusCode::CONFLICT, &["archived"]),
             role_at,
         )
 }
 
+/// Applications are told of changes by the events; the trail, with everything of everybody, is for people.
+fn for_people(caller: &Caller) -> Result<(), Problem> {
+    match caller.by {
+        By::Session(_) | By::ApiToken(_) => Ok(()),
+        By::AppToken => Err(Denied::ReadOnly { capability: ReadAudit::CAPABILITY }.into()),
+    }
+}
+
 async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Response, Problem> {
+    for_people(&caller)?;
     let grant = caller.authorize_at::<ReadAudit>(caller.model.organizations.root())?;
     let page = Page::<i64>::read(&caller, "audit", &sent, &audit_trail::ATTRIBUTES)?;
     let query = audit_trail::query_of(page.filter.as_ref());
@@ -73,6 +90,16 @@ async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Resp
     let slug = slug(&caller);
     let body = page.finish(&caller, rows, |row| row.number, |row| AuditLine::new(&slug, row));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::UnknownRole(_) => Self::new(Kind::NotFound, "unknown_role", format!("{error}.")).at("role"),
+            HistoryError::Archived(_) => Self::conflict("archived", format!("{error}.")).at("at"),
+            HistoryError::Db(error) => error.into(),
+        }
+    }
 }
 
 /// The tenant's, which is that of its root organization.
@@ -135,7 +162,7 @@ struct RoleAtParameters {
     /// The id.
     #[param(value_type = String, format = "uuid")]
     account: AccountId,
-    /// The name that the role had then.
+    /// The name that the role had then; where none had it, a name that it had before or has since.
     role: String,
     /// When.
     #[param(value_type = String, format = DateTime)]
@@ -143,6 +170,7 @@ struct RoleAtParameters {
 }
 
 async fn role_at(caller: Caller, Query(sent): Query<RoleAtParameters>) -> Result<Response, Problem> {
+    for_people(&caller)?;
     caller.authorize_at::<ReadAudit>(caller.model.organizations.root())?;
     listing::find_account(caller.db(), caller.tenant, sent.account).await?.ok_or_else(Problem::not_found)?;
     let past = history::role_at(caller.db(), caller.tenant, sent.account, &sent.role, sent.at.0).await?;

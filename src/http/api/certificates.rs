@@ -52,7 +52,7 @@ pub fn routes() -> Routes {
     .document(
         Operation::post("/api/v1/connections/{slug}/certificates/{id}/retire", "Trust a certificate no longer")
             .needs::<RotateCertificates>()
-            .takes::<Retirement>()
+            .may_take::<Retirement>()
             .answers::<ShownCertificate>(StatusCode::OK, "It is retired")
             .refuses(StatusCode::CONFLICT, &["last_certificate", "certificate_in_use"]),
         retire,

@@ -98,7 +98,7 @@ async fn ask(caller: Caller, body: Body) -> Result<Response, Problem> {
         let answer = answer(&caller, &[question]).await?.into_iter().next().ok_or_else(Problem::not_found)?;
         return Ok(respond(&Answers::One(answer)));
     }
-    let asked: Vec<Asked> = body.read()?;
+    let asked: Vec<Asked> = body.read_array()?;
     if asked.len() > MOST {
         let detail = format!("{} questions in one request; at most {MOST} are answered.", asked.len());
         return Err(Problem::invalid("too_many", detail));

@@ -33,7 +33,11 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let read = axum::extract::Query::<T>::from_request_parts(parts, app).await;
-        read.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection| Problem::invalid("parameter", rejection.body_text()))
+        read.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection| {
+            let text = rejection.body_text();
+            let (field, detail) = said(&text, "query string: ");
+            refused("parameter", field, detail)
+        })
     }
 }
 
@@ -46,12 +50,27 @@ impl Body {
     /// # Errors
     /// 415 when it was sent as something else than JSON, 400 when it is not the JSON that is expected.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // Fields would be taken by their order.
+        if self.is_array() {
+            return Err(Problem::invalid("body", "The body is an array; an object was expected."));
+        }
+        self.read_any()
+    }
+
+    /// As [`Body::read`], of an array.
+    pub fn read_array<T: DeserializeOwned>(&self) -> Result<Vec<T>, Problem> {
+        self.read_any()
+    }
+
+    fn read_any<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         Json::from_bytes(&self.0).map(|Json(value)| value).map_err(|rejection| {
             let text = rejection.body_text();
-            let problem = Problem::invalid("body", text.as_str());
-            match (&rejection, place(&text)) {
-                (JsonRejection::JsonDataError(_), Some(field)) => problem.at(field),
-                _ => problem,
+            match &rejection {
+                JsonRejection::JsonDataError(_) => {
+                    let (field, detail) = said(&text, "target type: ");
+                    refused("body", field, detail)
+                }
+                _ => refused("body", None, text.split_once(": ").map_or(&*text, |(_, what)| what)),
             }
         })
     }
@@ -74,11 +93,26 @@ impl Body {
     }
 }
 
-/// Where in the body it was: `Failed to deserialize …: a.b[0]: invalid type …`. Nothing when it is the body as a whole.
-fn place(text: &str) -> Option<&str> {
-    let (place, _) = text.split_once("target type: ")?.1.split_once(": ")?;
-    let is_path = place.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'));
-    (is_path && place != ".").then_some(place)
+/// Where it was and what, of `Failed to deserialize … {behind}a.b[0]: invalid type …`. No place when it is the body as a whole.
+fn said<'t>(text: &'t str, behind: &str) -> (Option<&'t str>, &'t str) {
+    let what = text.split_once(behind).map_or(text, |(_, what)| what);
+    let what = what.split_once(" at line ").map_or(what, |(what, _)| what);
+    let is_path = |place: &str| place.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'));
+    let (place, what) = what.split_once(": ").filter(|(place, _)| is_path(place)).map_or((None, what), |(place, what)| (Some(place), what));
+    let missing = what.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let place = place.filter(|place| *place != "." && !place.is_empty());
+    // What is missing is named itself; where it would stand is what it is missing in.
+    (place.or(missing), what)
+}
+
+fn refused(code: &'static str, field: Option<&str>, detail: &str) -> Problem {
+    let mut letters = detail.chars();
+    let detail = letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()));
+    let problem = Problem::invalid(code, detail);
+    match field {
+        Some(field) => problem.at(field),
+        None => problem,
+    }
 }
 
 impl FromRequest<App> for Body {
@@ -118,16 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_where_it_was() {
-        for (text, expected) in [
-            (r#"{"name": 7}"#, Some("name")),
-            (r#"{"name": "x", "parts": [1, "2"]}"#, Some("parts[1]")),
-            (r#"{"name": "x", "parts": [], "size": 1}"#, Some("size")),
-            ("{}", None),
-            ("[", None),
+    fn a_refusal_says_where_it_was_and_what() {
+        for (text, field, detail) in [
+            (r#"{"name": 7}"#, Some("name"), "invalid type: integer `7`, expected a string"),
+            (r#"{"name": "x", "parts": [1, "2"]}"#, Some("parts[1]"), "invalid type: string \"2\", expected i64"),
+            (r#"{"name": "x", "parts": [], "size": 1}"#, Some("size"), "unknown field `size`, expected `name` or `parts`"),
+            ("{}", Some("name"), "missing field `name`"),
         ] {
             let rejection = Json::<Thing>::from_bytes(text.as_bytes()).unwrap_err().body_text();
-            assert_eq!(place(&rejection), expected, "{rejection}");
+            assert_eq!(said(&rejection, "target type: "), (field, detail), "{rejection}");
         }
+        let query = "Failed to deserialize query string: limit: invalid digit found in string";
+        assert_eq!(said(query, "query string: "), (Some("limit"), "invalid digit found in string"));
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        assert!(Body(Bytes::from_static(b"[\"x\", [1]]")).read::<Thing>().is_err());
+        assert!(Body(Bytes::from_static(b" [{\"name\": \"x\", \"parts\": []}]")).read_array::<Thing>().is_ok());
     }
 }

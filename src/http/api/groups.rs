@@ -28,7 +28,7 @@ use crate::{
     },
     policy::{
         action::{ReadGroups, UpdateGroups},
-        places::places,
+        places::{Places, places},
     },
     provision::{
         current_model,
@@ -131,14 +131,19 @@ async fn list(caller: Caller, Query(sent): Query<PageParameters>) -> Result<Json
 /// One that the caller sees.
 async fn find(caller: &Caller, id: GroupId) -> Result<ListedGroup, Problem> {
     let seen = places::<ReadGroups>(&caller.actor, &caller.model)?;
-    let rows = db::local_group::list_groups(caller.db(), caller.tenant, &seen, Some(id), None, 1).await?;
+    find_at(caller, &seen, id).await
+}
+
+async fn find_at(caller: &Caller, seen: &Places, id: GroupId) -> Result<ListedGroup, Problem> {
+    let rows = db::local_group::list_groups(caller.db(), caller.tenant, seen, Some(id), None, 1).await?;
     rows.into_iter().next().ok_or_else(Problem::not_found)
 }
 
-/// One that the caller sees and that no directory keeps.
+/// One that the caller sees or may change, and that no directory keeps.
 async fn find_local(caller: &Caller, id: GroupId) -> Result<(), Problem> {
-    places::<UpdateGroups>(&caller.actor, &caller.model)?;
-    match find(caller, id).await?.connection {
+    let may_change = places::<UpdateGroups>(&caller.actor, &caller.model)?;
+    let seen = places::<ReadGroups>(&caller.actor, &caller.model).unwrap_or(may_change);
+    match find_at(caller, &seen, id).await?.connection {
         None => Ok(()),
         Some(connection) => {
             let detail = format!("The group is kept by the connection {connection}: change it at the identity provider.");
@@ -167,6 +172,11 @@ async fn finish(caller: &Caller, tx: Tx) -> Result<(), Problem> {
     Ok(())
 }
 
+/// As it was just written: who may change a group may see what they made of it.
+async fn written(caller: &Caller, status: StatusCode, id: GroupId) -> Result<Response, Problem> {
+    Ok(answer(caller, status, find_at(caller, &Places::Everywhere, id).await?))
+}
+
 fn title(name: &str) -> Result<Title, Problem> {
     Title::parse("the name", name.trim()).map_err(|error| Problem::unprocessable("name", format!("{error}.")).at("name"))
 }
@@ -189,7 +199,7 @@ async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Re
     let (mut tx, model) = begin(&caller).await?;
     let id = local_group::create(&mut tx, &model, &mut caller.occasion(), sent.organization, name).await?;
     finish(&caller, tx).await?;
-    Ok(answer(&caller, StatusCode::CREATED, find(&caller, id).await?))
+    written(&caller, StatusCode::CREATED, id).await
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -210,7 +220,7 @@ async fn rename(
     let (mut tx, model) = begin(&caller).await?;
     local_group::rename(&mut tx, &model, &mut caller.occasion(), id, precondition, name).await?;
     finish(&caller, tx).await?;
-    Ok(answer(&caller, StatusCode::OK, find(&caller, id).await?))
+    written(&caller, StatusCode::OK, id).await
 }
 
 async fn delete(
@@ -248,7 +258,7 @@ async fn change_members(ChangingCaller(caller): ChangingCaller, Path(id): Path<G
     let (mut tx, model) = begin(&caller).await?;
     local_group::change_members(&mut tx, &model, &mut caller.occasion(), id, &sent.add, &sent.remove).await?;
     finish(&caller, tx).await?;
-    Ok(answer(&caller, StatusCode::OK, find(&caller, id).await?))
+    written(&caller, StatusCode::OK, id).await
 }
 
 #[derive(Debug, Serialize, ToSchema)]

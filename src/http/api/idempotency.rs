@@ -1,8 +1,9 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a POST that a client sends again under the same key is done once and
-//! answered twice. Keys are a caller's own, for one route, for a day.
+//! answered twice. Keys are those of one session or token, for one route, for a day: an answer is repeated to whom it was given.
 //!
 //! The key is taken before the work begins and never done under it again: when the process ends between the work and the keeping of its
-//! answer, who asks again is told that nobody knows how it ended. Only successes are kept: a refusal changed nothing, so its key is free.
+//! answer, who asks again is told that nobody knows how it ended. Only successes are kept: a refusal of the client's (4xx) changed nothing,
+//! so its key is free; of what broke inside (5xx), nobody knows either.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -24,7 +25,7 @@ use crate::{
     domain::time::Timestamp,
     http::{
         BODY_LIMIT,
-        caller::api::ChangingCaller,
+        caller::api::{By, Caller, ChangingCaller},
         error::{Kind, Problem},
         routes::Routes,
     },
@@ -85,13 +86,22 @@ async fn work(app: &App, route: String, key: &HeaderValue, request: Request, nex
     let body = to_bytes(body, BODY_LIMIT).await;
     let body =
         body.map_err(|_| Problem::new(Kind::TooLarge, "too_large", "The body is larger than 1 MiB, or ended before it was complete."))?;
-    let slot = Slot { tenant: caller.tenant, caller: caller.actor.id().unwrap_or_default(), route, key };
+    let slot = Slot { tenant: caller.tenant, caller: bearer(&caller)?, route, key };
     let (digest, now) = (digest(&parts, &body), app.now());
     if !idempotency::take(&app.db, &slot, &digest, now, now.plus_secs(-idempotency::TTL_SECS)).await? {
         return repeat(app, &slot, &digest, now).await;
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     Ok(settle(app, &slot, response).await?)
+}
+
+/// The session or the token.
+fn bearer(caller: &Caller) -> Result<String, Problem> {
+    match &caller.by {
+        By::Session(session) => Ok(format!("session {}", session.id)),
+        By::ApiToken(id) => Ok(format!("token {id}")),
+        By::AppToken => Err(Problem::forbidden("An application's token looks and changes nothing.")),
+    }
 }
 
 fn read_key(sent: &HeaderValue) -> Result<String, Problem> {
@@ -143,15 +153,31 @@ fn replay(kept: Kept) -> Response {
     response
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Done,
+    Nothing,
+    /// It broke, and nobody knows before or after it was done: the commit itself may be what was not answered.
+    Unknown,
+}
+
+fn ending(status: StatusCode) -> Ending {
+    match status {
+        status if status.is_success() => Ending::Done,
+        status if status.is_server_error() => Ending::Unknown,
+        _ => Ending::Nothing,
+    }
+}
+
 /// Keeps the answer of what was done; gives the key back when nothing was.
 async fn settle(app: &App, slot: &Slot, response: Response) -> Result<Response, DbError> {
-    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-        // Whether it was done before it broke, nobody knows.
-        return Ok(response);
-    }
-    if !response.status().is_success() {
-        idempotency::release(&app.db, slot).await?;
-        return Ok(response);
+    match ending(response.status()) {
+        Ending::Done => {}
+        Ending::Unknown => return Ok(response),
+        Ending::Nothing => {
+            idempotency::release(&app.db, slot).await?;
+            return Ok(response);
+        }
     }
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -174,4 +200,22 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 /// A sealed answer opens in its own slot only.
 fn purpose(slot: &Slot) -> String {
     format!("idempotent answer {} {} {} {}", slot.tenant, slot.caller, slot.route, slot.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_free_again_only_where_nothing_can_have_been_done() {
+        for (status, expected) in [
+            (StatusCode::CREATED, Ending::Done),
+            (StatusCode::CONFLICT, Ending::Nothing),
+            (StatusCode::FORBIDDEN, Ending::Nothing),
+            (StatusCode::INTERNAL_SERVER_ERROR, Ending::Unknown),
+            (StatusCode::SERVICE_UNAVAILABLE, Ending::Unknown),
+        ] {
+            assert_eq!(ending(status), expected, "{status}");
+        }
+    }
 }

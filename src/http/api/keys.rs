@@ -46,7 +46,7 @@ pub fn routes() -> Routes {
         Operation::post(PATH, "Make or import a key pair")
             .about("The first signs at once; a further one is published in the metadata as the next. A rotation has five steps: publish the next key, let the identity provider load the metadata, switch signing to it, go on decrypting with the old one, remove that.")
             .needs::<ManageKeys>()
-            .takes::<NewKey>()
+            .may_take::<NewKey>()
             .answers::<ShownKey>(StatusCode::CREATED, "It is in the metadata")
             .refuses(StatusCode::BAD_REQUEST, &["private_key", "certificate", "algorithm", "valid_days"])
             .refuses(StatusCode::CONFLICT, &["key_known", "next_key_exists", "too_many_keys"]),
@@ -56,7 +56,7 @@ pub fn routes() -> Routes {
         Operation::post("/api/v1/connections/{slug}/keys/{id}/activate", "Switch signing to the next key")
             .about("The key that signed so far is retired: it leaves the metadata and goes on decrypting.")
             .needs::<ManageKeys>()
-            .takes::<Step>()
+            .may_take::<Step>()
             .answers::<ShownKey>(StatusCode::OK, "It signs")
             .refuses(StatusCode::CONFLICT, &["key_not_next", "key_not_taken_in"]),
         activate,
@@ -65,7 +65,7 @@ pub fn routes() -> Routes {
         Operation::post("/api/v1/connections/{slug}/keys/{id}/retire", "Take a key out of the metadata")
             .about("It goes on decrypting until it is removed.")
             .needs::<ManageKeys>()
-            .takes::<Step>()
+            .may_take::<Step>()
             .answers::<ShownKey>(StatusCode::OK, "It is retired")
             .refuses(StatusCode::CONFLICT, &["key_signs"]),
         retire,
@@ -74,7 +74,7 @@ pub fn routes() -> Routes {
         Operation::post("/api/v1/connections/{slug}/keys/{id}/remove", "Destroy a retired key")
             .about("What is encrypted for it can be read no more.")
             .needs::<ManageKeys>()
-            .takes::<Step>()
+            .may_take::<Step>()
             .answers_nothing("It is gone")
             .refuses(StatusCode::CONFLICT, &["key_not_retired", "key_in_use"]),
         remove,

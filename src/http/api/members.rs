@@ -48,7 +48,7 @@ pub fn routes() -> Routes {
         Operation::put(ONE, "Make somebody a member, or change what they are there")
             .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization; for another home also at the one before it, or at the root where there is none. Nobody but an owner changes their own.")
             .needs::<UpdateAccounts>()
-            .takes::<Put>()
+            .may_take::<Put>()
             .answers::<Shown>(StatusCode::OK, "The member")
             .refuses(StatusCode::FORBIDDEN, &["out_of_reach", "own_account"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_eligible"]),

@@ -93,7 +93,7 @@ struct Patch {
     /// Networks such as `192.0.2.0/24` or `2001:db8::/32`, from which those at home here may use the console and the API; empty: from
     /// anywhere. Must hold the caller's own address.
     console_networks: Option<Vec<String>>,
-    /// Of those who sign in without an identity provider.
+    /// Of those who sign in without an identity provider. It is kept and told; nothing asks for a second factor yet.
     email_mfa_required: Option<bool>,
     /// 300 to 2592000.
     #[serde(default, deserialize_with = "sent")]

@@ -171,7 +171,11 @@ fn filter(text: &str, known: &[&str]) -> Result<Filter, Problem> {
     let is_known = |name: &str| known.iter().any(|known| known.eq_ignore_ascii_case(name));
     let unknown = filter.attributes().find(|path| !is_known(&path.name)).map(|path| path.name.clone());
     match unknown {
-        Some(name) => Err(refused(format!("This list is not filtered by {name:?}: {} are known.", known.join(", ")))),
+        Some(name) => {
+            // The name of a value within an attribute of several is none of its own.
+            let known: Vec<&str> = known.iter().copied().filter(|known| *known != "value").collect();
+            Err(refused(format!("This list is not filtered by {name:?}: {} are known.", known.join(", "))))
+        }
         None => Ok(filter),
     }
 }

@@ -1,5 +1,7 @@
 //! Roles: looking at them takes `roles.read` anywhere, changing them the right at the root, because they belong to the tenant.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
     http::StatusCode,
@@ -34,7 +36,7 @@ use crate::{
     },
     policy::{
         action::{CreateRoles, DeleteRoles, ReadAccounts, ReadAssignments, ReadRoles, UpdateRoles},
-        places::authorize_for_tenant,
+        places::{Places, authorize_for_tenant, places},
         role_change::{self, Draft, RoleRefusal},
     },
 };
@@ -117,7 +119,7 @@ pub fn routes() -> Routes {
         Operation::post("/api/v1/roles/{id}/clone", "Clone a role")
             .about("The clone is yours to edit: it is no role of the preset, makes nobody an owner, names nothing that is an owner's alone, and is for people. `dropped` says what of it the clone does not have.")
             .needs::<CreateRoles>()
-            .takes::<CloneName>()
+            .may_take::<CloneName>()
             .answers::<ClonedRole>(StatusCode::CREATED, "The clone")
             .refuses(StatusCode::FORBIDDEN, &["custom_roles_off"])
             .refuses(StatusCode::CONFLICT, &["role_name_taken"])
@@ -209,7 +211,7 @@ async fn list(caller: Caller, Query(sent): Query<RoleParameters>) -> Result<Json
     let places = role::may_read(&caller.actor, &caller.model)?;
     let name = format!("roles {}", sent.search.as_deref().unwrap_or_default());
     let page: Page<(String, RoleId)> = Page::read(&caller, &name, &ListParameters::of(sent.limit, sent.cursor), &[])?;
-    let mut rows = role::list(&places, caller.db(), caller.tenant, sent.search.as_deref()).await?;
+    let mut rows = role::list(&places, &held_at(&caller), caller.db(), caller.tenant, sent.search.as_deref()).await?;
     let position = |shown: &Shown| (shown.row.role.name.key(), shown.row.role.id);
     if let Some(after) = &page.after {
         rows.retain(|shown| position(shown) > *after);
@@ -218,9 +220,14 @@ async fn list(caller: Caller, Query(sent): Query<RoleParameters>) -> Result<Json
     Ok(Json(page.finish(&caller, rows, position, |shown| ShownRole::of(&caller, &shown))))
 }
 
+/// Where the caller may look at who holds a role.
+fn held_at(caller: &Caller) -> Places {
+    places::<ReadAssignments>(&caller.actor, &caller.model).unwrap_or_else(|_| Places::Only(BTreeSet::new()))
+}
+
 async fn get(caller: Caller, Path(id): Path<RoleId>) -> Result<Response, Problem> {
     let places = role::may_read(&caller.actor, &caller.model)?;
-    Ok(answer(&caller, StatusCode::OK, &role::get(&places, caller.db(), caller.tenant, id).await?))
+    Ok(answer(&caller, StatusCode::OK, &role::get(&places, &held_at(&caller), caller.db(), caller.tenant, id).await?))
 }
 
 fn answer(caller: &Caller, status: StatusCode, shown: &Shown) -> Response {
@@ -469,7 +476,7 @@ async fn lacking(
     let name = format!("lacking {id} {at}");
     let page: Page<AccountId> = Page::read(&caller, &name, &ListParameters::of(sent.limit, sent.cursor), &[])?;
     let rows = person::list_lacking(&places, caller.db(), &caller.model, (id, at), page.after, page.ask()).await?;
-    Ok(Json(page.finish(&caller, rows, |row| row.id, |row| ShownAccount::of(&caller, row))))
+    Ok(Json(page.finish(&caller, rows, |row| row.id, |row| ShownAccount::of(&caller, &places, row))))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -493,8 +500,8 @@ pub struct ShownRole {
     auto_assign_on_join: bool,
     auto_assign_first_user: bool,
     scope_kind: Option<String>,
-    /// How many accounts hold it.
-    holders: i64,
+    /// How many accounts hold it where the caller may look at assignments; null where that is nowhere.
+    holders: Option<i64>,
     /// A tenant file made it, and will bring it back as it is there.
     from_file: bool,
     /// What it does not do although it names it.
@@ -526,7 +533,7 @@ impl ShownRole {
             auto_assign_on_join: role.auto_assign_on_join,
             auto_assign_first_user: role.auto_assign_first_user,
             scope_kind: role.scope_kind.clone(),
-            holders: shown.holders,
+            holders: places::<ReadAssignments>(&caller.actor, &caller.model).is_ok().then_some(shown.holders),
             from_file: shown.row.from_file,
             notices: role_change::notices(&caller.model, role),
         }

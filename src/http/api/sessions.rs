@@ -20,8 +20,8 @@ use crate::{
         routes::Routes,
     },
     policy::{
-        access::{Grant, Target, authorize_over_account},
-        action::RevokeSessions,
+        access::{Grant, Target, authorize_over_account, within_token},
+        action::{Action, RevokeSessions},
     },
 };
 
@@ -69,11 +69,13 @@ impl From<SessionError> for Problem {
 }
 
 async fn list(caller: Caller) -> Result<Response, Problem> {
+    within_token(caller.person()?, RevokeSessions::CAPABILITY)?;
     let rows = session::list(caller.db(), caller.tenant, caller.person()?.account, &caller.model.settings, caller.app.now()).await?;
     shown(&caller, &rows).await
 }
 
 async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<SessionId>) -> Result<Response, Problem> {
+    within_token(caller.person()?, RevokeSessions::CAPABILITY)?;
     session::revoke_own(caller.db(), &mut caller.occasion(), caller.tenant, caller.person()?.account, id).await?;
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())

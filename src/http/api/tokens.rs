@@ -23,7 +23,7 @@ use crate::{
     db::{self, api_token::ApiTokenRow},
     domain::{
         capability::Capability,
-        id::{AccountId, ApiTokenId},
+        id::{AccountId, ApiTokenId, OrganizationId},
         name::Title,
     },
     http::{
@@ -33,7 +33,7 @@ use crate::{
         routes::Routes,
     },
     policy::{
-        access::{Grant, Target, authorize_over_account},
+        access::{Grant, Target, authorize_over_account, within_token},
         action::{Action, ReadTokens, RevokeTokens},
     },
 };
@@ -45,11 +45,11 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::post("/api/v1/tokens", "Make an API token")
-            .about("From a session, never from another token. It lasts an hour, or as long as is asked for, and never longer than the session.")
+            .about("From a session, never from another token. It lasts an hour, or as long as is asked for, and never longer than the session or what the organization's settings allow.")
             .takes::<NewToken>()
             .answers::<MadeToken>(StatusCode::CREATED, "The only answer with the token")
             .refuses(StatusCode::BAD_REQUEST, &["name", "ttl_secs"])
-            .refuses(StatusCode::FORBIDDEN, &["session_required"])
+            .for_sessions()
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_held"]),
         create,
     )
@@ -106,12 +106,18 @@ async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Re
     if !(1..=MAX_TTL_SECS).contains(&ttl_secs) {
         return Err(Problem::invalid("ttl_secs", format!("ttl_secs is a whole number from 1 to {MAX_TTL_SECS}.")).at("ttl_secs"));
     }
-    let asked = Asked { name, ttl_secs, only: sent.permissions, session_ends_at: session.expires_at };
+    let longest_secs = longest(&caller, caller.home);
+    let asked = Asked { name, ttl_secs, only: sent.permissions, session_ends_at: session.expires_at, longest_secs };
     let random = caller.app.random.bytes();
     let (row, secret) = api_token::create(caller.db(), &mut caller.occasion(), caller.person()?, &caller.model, asked, random).await?;
     caller.committed();
-    let body = MadeToken { token: secret.expose().clone(), shown: ShownToken::of(row) };
+    let body = MadeToken { token: secret.expose().clone(), shown: ShownToken::of(row, longest_secs) };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// How many seconds the tokens of somebody at home there last at most.
+fn longest(caller: &Caller, home: Option<OrganizationId>) -> Option<i64> {
+    caller.model.organizations.in_force(home).api_token_ttl_secs
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -125,14 +131,18 @@ struct ListParameters {
 
 async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Response, Problem> {
     let own = caller.person().map(|account| account.account);
-    let rows = match sent.account.filter(|account| own.as_ref().ok() != Some(account)) {
-        None => api_token::list_own(caller.db(), caller.tenant, caller.person()?).await?,
+    let (rows, home) = match sent.account.filter(|account| own.as_ref().ok() != Some(account)) {
+        None => {
+            within_token(caller.person()?, ReadTokens::CAPABILITY)?;
+            (api_token::list_own(caller.db(), caller.tenant, caller.person()?).await?, caller.home)
+        }
         Some(account) => {
-            let grant = over::<ReadTokens>(&caller, account).await?;
-            api_token::list_of(&grant, caller.db(), caller.tenant, account).await?
+            let (grant, home) = over::<ReadTokens>(&caller, account).await?;
+            (api_token::list_of(&grant, caller.db(), caller.tenant, account).await?, home)
         }
     };
-    let body = TokenList { tokens: rows.into_iter().map(ShownToken::of).collect() };
+    let longest_secs = longest(&caller, home);
+    let body = TokenList { tokens: rows.into_iter().map(|row| ShownToken::of(row, longest_secs)).collect() };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
@@ -140,18 +150,21 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenI
     let own = caller.person()?;
     match api_token::find_holder(caller.db(), caller.tenant, id).await? {
         Some(account) if account != own.account => {
-            let grant = over::<RevokeTokens>(&caller, account).await?;
+            let (grant, _) = over::<RevokeTokens>(&caller, account).await?;
             api_token::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, account, id).await?;
         }
-        Some(_) | None => api_token::revoke_own(caller.db(), &mut caller.occasion(), caller.tenant, own, id).await?,
+        Some(_) | None => {
+            within_token(own, RevokeTokens::CAPABILITY)?;
+            api_token::revoke_own(caller.db(), &mut caller.occasion(), caller.tenant, own, id).await?;
+        }
     }
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The right over somebody else's account: at its home organization, by a role that manages all that it holds. Who has the right nowhere
-/// learns nothing of which accounts there are.
-async fn over<A: Action>(caller: &Caller, account: AccountId) -> Result<Grant<A>, Problem> {
+/// learns nothing of which accounts there are. With the home of the account.
+async fn over<A: Action>(caller: &Caller, account: AccountId) -> Result<(Grant<A>, Option<OrganizationId>), Problem> {
     let root = caller.model.organizations.root();
     let Some(holder) = find_holder(caller.db(), caller.tenant, account).await? else {
         caller.authorize_at::<A>(root)?;
@@ -160,7 +173,7 @@ async fn over<A: Action>(caller: &Caller, account: AccountId) -> Result<Grant<A>
     let own_groups = db::group::list_group_ids(caller.db(), caller.tenant, caller.person()?.account).await?;
     let home = holder.row.account.home_organization;
     let target = Target { assignments: &holder.assignments, groups: &holder.groups };
-    Ok(authorize_over_account(&caller.actor, &caller.model, home, &target, &own_groups)?)
+    Ok((authorize_over_account(&caller.actor, &caller.model, home, &target, &own_groups)?, home))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -193,13 +206,13 @@ struct ShownToken {
 }
 
 impl ShownToken {
-    fn of(row: ApiTokenRow) -> Self {
+    fn of(row: ApiTokenRow, longest_secs: Option<i64>) -> Self {
         Self {
             id: row.id,
             name: row.name,
             permissions: row.only,
             created_at: row.created_at.into(),
-            expires_at: row.expires_at.into(),
+            expires_at: longest_secs.map_or(row.expires_at, |secs| row.expires_at.min(row.created_at.plus_secs(secs))).into(),
             revoked_at: row.revoked_at.map(Moment),
             last_used_at: row.last_used_at.map(Moment),
         }

@@ -16,16 +16,17 @@ use super::{
 };
 use crate::{
     app::App,
-    db::{self, Db, DbError, api_token, app_token, session::SessionRow},
+    db::{self, Db, api_token, app_token, session::SessionRow},
     domain::{
         actor::{AccountActor, Actor, Occasion},
         connection::Connection,
-        id::{OrganizationId, TenantId},
+        id::{ApiTokenId, OrganizationId, TenantId},
         model::RoleModel,
         name::Slug,
         secret::Secret,
     },
     http::{
+        client,
         error::{Kind, Problem},
         request::RequestId,
     },
@@ -44,6 +45,8 @@ pub struct Caller {
     pub actor: Actor,
     pub model: Arc<RoleModel>,
     pub request_id: RequestId,
+    /// Whose rules bind the caller: the home of a person, the organization of an application's token.
+    pub home: Option<OrganizationId>,
     pub by: By,
 }
 
@@ -51,7 +54,7 @@ pub struct Caller {
 #[derive(Debug, Clone)]
 pub enum By {
     Session(Box<SessionRow>),
-    ApiToken,
+    ApiToken(ApiTokenId),
     AppToken,
 }
 
@@ -102,8 +105,8 @@ impl Caller {
 
 impl From<SessionCaller> for Caller {
     fn from(session: SessionCaller) -> Self {
-        let SessionCaller { app, tenant, actor, model, request_id, session, .. } = session;
-        Self { app, tenant, actor, model, request_id, by: By::Session(Box::new(session)) }
+        let SessionCaller { app, tenant, actor, model, request_id, session, home, .. } = session;
+        Self { app, tenant, actor, model, request_id, home, by: By::Session(Box::new(session)) }
     }
 }
 
@@ -113,7 +116,7 @@ async fn by_bearer(secret: &str, parts: &Parts, app: &App) -> Result<Option<Call
         return by_api_token(secret, parts, app).await;
     }
     if secret.starts_with(keys::APP_TOKEN_PREFIX) {
-        return Ok(by_app_token(secret, parts, app).await?);
+        return by_app_token(secret, parts, app).await;
     }
     Ok(None)
 }
@@ -124,26 +127,33 @@ async fn by_api_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<C
     let Some((token, session)) = api_token::find_bearer(&app.db, &keys::hash(secret), now).await? else { return Ok(None) };
     let Some(session) = SessionCaller::of(session, Secret::new(secret.to_owned()), parts, app).await? else { return Ok(None) };
     session.admit()?;
+    let longest = session.model.organizations.in_force(session.home).api_token_ttl_secs;
+    if longest.is_some_and(|secs| token.created_at.plus_secs(secs) <= now) {
+        return Ok(None);
+    }
     if token.last_used_at.is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {
         api_token::mark_api_token_used(&app.db, session.tenant, token.id, now).await?;
     }
-    let mut caller = Caller { by: By::ApiToken, ..session.into() };
+    let mut caller = Caller { by: By::ApiToken(token.id), ..session.into() };
     if let Actor::Account(account) = &mut caller.actor {
         account.only = token.only;
     }
     Ok(Some(caller))
 }
 
-async fn by_app_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<Caller>, DbError> {
+/// Held to the networks of its organization as people at home there are.
+async fn by_app_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<Caller>, Problem> {
     let now = app.now();
     let Some(token) = app_token::find_bearer(&app.db, &keys::hash(secret), now).await? else { return Ok(None) };
     let Some(version) = db::tenant::find_model_version(&app.db, token.tenant).await? else { return Ok(None) };
     let model = app.published.model(&app.db, token.tenant, version).await?;
+    let home = Some(token.organization);
+    client::admit(&model, home, client::address(parts, &app.config.trusted_proxies))?;
     if token.last_used_at.is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {
         app_token::mark_app_token_used(&app.db, token.tenant, token.id, now).await?;
     }
     let actor = Actor::Application { token: token.id, organization: token.organization };
-    Ok(Some(Caller { app: app.clone(), tenant: token.tenant, actor, model, request_id: request_id(parts), by: By::AppToken }))
+    Ok(Some(Caller { app: app.clone(), tenant: token.tenant, actor, model, request_id: request_id(parts), home, by: By::AppToken }))
 }
 
 /// A token that was used is marked so at most this often.
@@ -156,9 +166,15 @@ impl FromRequestParts<App> for Caller {
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return Ok(SessionCaller::from_request_parts(parts, app).await?.into());
         }
-        let secret = bearer_token(&parts.headers).ok_or_else(Problem::unauthenticated)?;
-        by_bearer(secret, parts, app).await?.ok_or_else(Problem::unauthenticated)
+        let secret = bearer_token(&parts.headers).ok_or_else(no_bearer)?;
+        by_bearer(secret, parts, app).await?.ok_or_else(no_bearer)
     }
+}
+
+/// One and the same whatever was wrong with it.
+fn no_bearer() -> Problem {
+    let detail = "The bearer token counts for nothing here: it is unknown, revoked or expired, or its session has ended.";
+    Problem::new(Kind::Unauthenticated, "unauthenticated", detail)
 }
 
 /// Somebody who may be let change things: a session whose token came in the header `X-CSRF-Token`, or an API token.
@@ -176,7 +192,7 @@ impl FromRequestParts<App> for ChangingCaller {
         }
         let caller = Caller::from_request_parts(parts, app).await?;
         match caller.by {
-            By::Session(_) | By::ApiToken => Ok(Self(caller)),
+            By::Session(_) | By::ApiToken(_) => Ok(Self(caller)),
             By::AppToken => Err(Problem::new(Kind::Forbidden, "read_only", "An application's token looks and changes nothing.")),
         }
     }

@@ -50,7 +50,7 @@ pub struct SessionCaller {
     pub request_id: RequestId,
     /// Where the caller is, as far as the gateway knows.
     pub address: Option<IpAddr>,
-    home: Option<OrganizationId>,
+    pub(super) home: Option<OrganizationId>,
     secret: Secret<String>,
 }
 
@@ -147,21 +147,22 @@ impl FromRequestParts<App> for SessionCaller {
     }
 }
 
-/// A session whose holder means the change, for forms of our own pages: the token came in the header or in the field `csrf_token`.
+/// A session whose holder means to end it, by a form of our own page: the token came in the header or in the field `csrf_token`. From
+/// wherever they are: who left the networks of their organization can still sign out.
 #[derive(Debug, Clone)]
-pub struct FormCaller(pub SessionCaller);
+pub struct LeavingCaller(pub SessionCaller);
 
 #[derive(Deserialize)]
 struct CsrfForm {
     csrf_token: Option<String>,
 }
 
-impl FromRequest<App> for FormCaller {
+impl FromRequest<App> for LeavingCaller {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let caller = SessionCaller::from_request_parts(&mut parts, app).await?;
+        let (parts, body) = request.into_parts();
+        let caller = SessionCaller::read(&parts, app).await?.ok_or_else(Problem::unauthenticated)?;
         let headers = parts.headers.clone();
         let sent = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
         let field = match sent {
