@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     acs::Failure,
-    browser,
+    browser, find,
     form::AcsForm,
     login,
     refusal::SignInRefusal,
@@ -25,7 +25,7 @@ use crate::{
         self, DbError,
         test_sign_in::{TestRow, TestState},
     },
-    domain::{actor::Occasion, connection::Connection, id::EventId, name::Slug},
+    domain::{actor::Occasion, connection::Connection, id::EventId},
     http::{api::test_sign_ins, caller::session::SessionCaller, error::Problem, page},
     keys,
     provision::ProvisionError,
@@ -38,12 +38,6 @@ const ATTEMPTS: u32 = 3;
 pub struct Token {
     #[serde(default)]
     token: String,
-}
-
-/// A connection, switched on or not.
-async fn find(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
-    let Ok(slug) = Slug::parse(slug) else { return Ok(None) };
-    Ok(db::connection::find_connection_by_slug(&app.db, slug.as_str()).await?.map(|row| row.connection))
 }
 
 pub async fn begin(State(app): State<App>, Path(slug): Path<String>, Query(query): Query<Token>) -> Response {
