@@ -7,7 +7,7 @@ use super::{
     refusal::{Refusal, Step},
     structure::SUCCESS,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::{connection::MAX_SKEW_SECS, time::Timestamp};
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 
@@ -59,6 +59,7 @@ pub(super) fn check(
     Ok(Assertion {
         usable_until: until.plus_secs(party.skew_secs),
         session_index: authn.session_index.clone(),
+        remembered_until: until.plus_secs(MAX_SKEW_SECS),
         session_not_on_or_after: session_end,
         in_response_to,
         authn_instant: authn.instant,

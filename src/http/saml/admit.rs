@@ -152,7 +152,7 @@ async fn consume(
 ) -> Result<Result<Option<LocalPath>, SignInRefusal>, ProvisionError> {
     let (tenant, id) = (connection.tenant, connection.id);
     let refuse = |step, message: &str| Ok(Err(SignInRefusal::new(step, message)));
-    if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.usable_until).await? {
+    if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.remembered_until).await? {
         return refuse("replay", "the assertion was used before");
     }
     match &assertion.in_response_to {

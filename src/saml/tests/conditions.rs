@@ -110,9 +110,10 @@ fn a_start_in_the_future_is_refused_beyond_the_skew() {
 }
 
 #[test]
-fn the_shorter_of_two_ends_bounds_the_replay_record() {
+fn the_shorter_of_two_ends_counts_and_the_replay_record_outlives_every_tolerance() {
     let xml = assertion_with("NotOnOrAfter=\"2026-03-03T08:05:00Z\" Recipient", "NotOnOrAfter=\"2026-03-03T08:02:00Z\" Recipient");
-    assert_eq!(verify(&xml).unwrap().usable_until, now().plus_secs(180));
+    let read = verify(&xml).unwrap();
+    assert_eq!((read.usable_until, read.remembered_until), (now().plus_secs(180), now().plus_secs(420)));
     let xml = assertion_with("NotOnOrAfter=\"2026-03-03T08:05:00Z\">", "NotOnOrAfter=\"2026-03-03T08:01:00Z\">");
     assert_eq!(verify(&xml).unwrap().usable_until, now().plus_secs(120));
     let xml =
