@@ -155,6 +155,10 @@ async fn consume(
     if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.remembered_until).await? {
         return refuse("replay", "the assertion was used before");
     }
+    // The verification and this transaction waited for their turns.
+    if assertion.usable_until <= app.now() {
+        return Ok(Err(SignInRefusal::too_late("the assertion expired while it was worked on")));
+    }
     match &assertion.in_response_to {
         Some(request) => {
             let Some(secret) = browser::find(app, headers, request) else {

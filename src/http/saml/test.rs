@@ -89,7 +89,7 @@ pub async fn receive(
     occasion: &mut Occasion,
 ) -> Result<Option<Response>, Problem> {
     let verified = match form {
-        Ok(form) => verify(app, connection, &form.saml_response, occasion.now).await,
+        Ok(form) => verify(app, connection, &form.saml_response).await,
         Err(message) => Err(SignInRefusal::new("transport", message.as_str()).into()),
     };
     let outcome = match verified {
