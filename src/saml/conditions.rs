@@ -50,8 +50,9 @@ pub(super) fn check(
     let authn = claims.authn.first().ok_or_else(|| refuse("no_authn_statement", "AuthnStatement is missing in the Assertion"))?;
     check_authn_context(authn, party)?;
     let session_end = claims.authn.iter().filter_map(|authn| authn.session_not_on_or_after).min();
+    // Without tolerance: a session that has ended by our clock would be over before its first request.
     if let Some(end) = session_end
-        && now >= end.plus_secs(party.skew_secs)
+        && now >= end
     {
         return Err(expired("session_expired", "SessionNotOnOrAfter", end, now));
     }
