@@ -58,8 +58,7 @@ pub async fn get(
     Extension(id): Extension<RequestId>,
 ) -> Response {
     let query = query.unwrap_or_default();
-    let received =
-        form::parse_message(query.as_bytes()).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
+    let received = form::parse_query(&query).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
     match find(&app, &slug).await {
         Ok(connection) => receive(&app, &connection, received, id.as_str()).await,
         Err(response) => response,
