@@ -119,12 +119,14 @@ async fn show(
     verified: &Verified,
     occasion: &mut Occasion,
 ) -> Result<Result<(), SignInRefusal>, Problem> {
+    let (assertion, claim) = (&verified.assertion, &verified.claim);
+    if !test_sign_in::consume(&app.db, connection, assertion).await? {
+        return Ok(Err(SignInRefusal::new("replay", "the assertion was used before")));
+    }
     let mut attempt = 1;
     loop {
-        let (assertion, claim) = (&verified.assertion, &verified.claim);
         match test_sign_in::show(&app.db, &app.published, occasion, connection, row, assertion, claim).await {
-            Ok(true) => return Ok(Ok(())),
-            Ok(false) => return Ok(Err(SignInRefusal::new("replay", "the assertion was used before"))),
+            Ok(()) => return Ok(Ok(())),
             Err(ProvisionError::Again) if attempt < ATTEMPTS => attempt += 1,
             Err(ProvisionError::Again) => return Err(Problem::unavailable("Others are signing in to the same account; test again.")),
             Err(ProvisionError::Db(error)) => return Err(error.into()),
