@@ -24,6 +24,7 @@ use crate::{
     },
     http::{
         caller::{request_id, session},
+        client::Stranger,
         error::Problem,
         local_path::LocalPath,
         page,
@@ -63,7 +64,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(error) => return page::failed(error.into()),
     };
     let Some(asked) = begun.as_ref().map(|(connection, _)| connection).or(enabled.as_ref()) else { return page::not_found() };
-    let Ok(mut held) = app.intake.enter(asked.id) else { return page::failed(full()) };
+    let Ok(mut held) = app.intake.enter(asked.id, Stranger::of(&parts, &app.config.trusted_proxies)) else { return page::failed(full()) };
     let form = match form::read(&parts.headers, body, &mut held).await {
         Ok(form) => Ok(form),
         Err(FormError::Refused(message)) => Err(message),

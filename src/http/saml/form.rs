@@ -168,7 +168,7 @@ mod tests {
 
     async fn read_as(content_type: &str, body: Body) -> (Result<AcsForm, FormError>, usize) {
         let intake = Intake::default();
-        let mut held = intake.enter(ConnectionId::new(Uuid::nil())).unwrap();
+        let mut held = intake.enter(ConnectionId::new(Uuid::nil()), None).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
         let form = read(&headers, body, &mut held).await;
@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_in_time_gives_its_room_back() {
         let intake = Intake::default();
-        let mut held = intake.enter(ConnectionId::new(Uuid::nil())).unwrap();
+        let mut held = intake.enter(ConnectionId::new(Uuid::nil()), None).unwrap();
         // Some of it comes, and then nothing more.
         let first = stream::iter([Ok::<_, std::convert::Infallible>("SAMLResponse=a")]);
         let outcome = bytes(Body::from_stream(first.chain(stream::pending())), &mut held, Duration::from_millis(50)).await;

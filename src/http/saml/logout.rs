@@ -27,7 +27,7 @@ use crate::{
         actor::{Actor, Occasion},
         connection::Connection,
     },
-    http::{caller::request_id, error::Problem, page, request::RequestId, work},
+    http::{caller::request_id, client::Stranger, error::Problem, page, request::RequestId, work},
     saml::{
         Refusal,
         logout::{Content, LogoutParty, LogoutRequest, LogoutResponse, Outgoing, Sent, read_request, read_response},
@@ -75,7 +75,8 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Ok(connection) => connection,
         Err(response) => return response,
     };
-    let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
+    let stranger = Stranger::of(&parts, &app.config.trusted_proxies);
+    let Ok(mut held) = app.intake.enter(connection.id, stranger) else { return page::failed(full()) };
     let received = match form::read_message(&parts.headers, body, &mut held).await {
         Ok((carried, relay_state)) => Ok(Received { carried, relay_state, query: None }),
         Err(FormError::Refused(message)) => Err(message),
