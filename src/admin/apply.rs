@@ -269,7 +269,13 @@ impl Work<'_> {
             }
             Change::UpdateConnection { connection, what } => {
                 self.update_connection(connection).await?;
-                self.note("connection.changed", "connection", &connection.id, json!({ "slug": connection.slug, "what": what }));
+                let mut detail = json!({ "slug": connection.slug, "what": what });
+                if !(connection.enabled && connection.saml.enabled) {
+                    // Nobody is signed in through what is switched off.
+                    let ended = db::session::end_sessions_of_connection(self.tx, tenant, connection.id).await?;
+                    detail["sessions_ended"] = ended.into();
+                }
+                self.note("connection.changed", "connection", &connection.id, detail);
             }
             Change::AddCertificate { connection, certificate, .. } => self.add_certificate(*connection, certificate).await?,
             Change::TrustCertificate { connection, certificate, fingerprint, .. } => {
