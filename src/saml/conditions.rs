@@ -59,8 +59,8 @@ pub(super) fn check(
     let until = conditions.not_on_or_after.map_or(confirmed_until, |end| end.min(confirmed_until));
     Ok(Assertion {
         usable_until: until.plus_secs(party.skew_secs),
-        session_index: authn.session_index.clone(),
         remembered_until: until.plus_secs(MAX_SKEW_SECS),
+        session_index: authn.session_index.clone(),
         session_not_on_or_after: session_end,
         in_response_to,
         authn_instant: authn.instant,
@@ -192,28 +192,6 @@ fn early(code: &'static str, what: &str, at: Timestamp, now: Timestamp) -> Refus
 
 fn expired(code: &'static str, what: &str, at: Timestamp, now: Timestamp) -> Refusal {
     refuse(code, what).got(at.to_string()).expected(format!("after {now}")).cure("compare the clocks of both sides, or sign in afresh")
-}
-
-/// Whether an assertion answers the request that this browser began (`outstanding`), or may come without one.
-///
-/// # Errors
-/// When it answers another request, or none where one is asked for.
-pub fn check_answer(assertion: &Assertion, outstanding: Option<&str>, idp_initiated: bool) -> Result<(), Refusal> {
-    let refuse = |code, what: &str| Refusal::new(Step::InResponseTo, code, what);
-    match (assertion.in_response_to.as_deref(), outstanding) {
-        (Some(answered), Some(outstanding)) if answered == outstanding => Ok(()),
-        (Some(answered), Some(outstanding)) => {
-            Err(refuse("in_response_to", "InResponseTo names another request than the one of this browser")
-                .got(answered)
-                .expected(outstanding))
-        }
-        (Some(answered), None) => Err(refuse("in_response_to", "InResponseTo names a request that this browser has not outstanding")
-            .got(answered)
-            .cure("begin at the connection's sign-in address again, in the same browser")),
-        (None, _) if idp_initiated => Ok(()),
-        (None, _) => Err(refuse("unsolicited", "the response answers no request, and the connection does not take such")
-            .cure("begin at the connection's sign-in address, or switch idp_initiated on")),
-    }
 }
 
 /// Every InResponseTo that is present says the same, and one of them stands in signed bytes.

@@ -161,23 +161,6 @@ fn every_in_response_to_says_the_same_and_one_is_signed() {
 }
 
 #[test]
-fn an_answer_is_taken_for_the_request_of_this_browser_alone() {
-    let mut answered = message();
-    answered.in_response_to = Some("_request".to_owned());
-    let answered = verify(&RSA.issue(&answered, Sign::Both).unwrap()).unwrap();
-    let unsolicited = verify(&RSA.issue(&message(), Sign::Both).unwrap()).unwrap();
-    let code = |assertion, outstanding, idp_initiated| {
-        check_answer(assertion, outstanding, idp_initiated).map_or_else(|refusal| refusal.code(), |()| "accepted")
-    };
-    assert_eq!(code(&answered, Some("_request"), false), "accepted");
-    assert_eq!(code(&answered, Some("_other"), true), "in_response_to");
-    assert_eq!(code(&answered, None, true), "in_response_to", "present means checked, also where none is needed");
-    assert_eq!(code(&unsolicited, None, true), "accepted");
-    assert_eq!(code(&unsolicited, None, false), "unsolicited");
-    assert_eq!(code(&unsolicited, Some("_request"), false), "unsolicited");
-}
-
-#[test]
 fn name_id_may_be_missing_where_the_subject_comes_from_an_attribute() {
     let mut message = message();
     message.name_id = None;
