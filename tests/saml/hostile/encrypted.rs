@@ -153,6 +153,10 @@ fn decrypted() -> Vec<Case> {
     ]
 }
 
+fn numbered(numbers: std::ops::Range<usize>, one: impl Fn(usize) -> String) -> String {
+    numbers.fold(String::new(), |all, n| all + &one(n))
+}
+
 /// What a message may make us do does not grow by being encrypted.
 fn bounds() -> Vec<Case> {
     vec![
@@ -169,15 +173,15 @@ fn bounds() -> Vec<Case> {
             )
         }),
         inside("five hundred attributes on one element", SCAN, "<saml:Subject>", || {
-            let many: String = (0..500).map(|n| format!(" a{n}=\"\"")).collect();
+            let many = numbered(0..500, |n| format!(" a{n}=\"\""));
             format!("<saml:Subject{many}>")
         }),
         inside("a hundred namespaces", SCAN, "<saml:Subject>", || {
-            let many: String = (0..100).map(|n| format!(" xmlns:n{n}=\"urn:{n}\"")).collect();
+            let many = numbered(0..100, |n| format!(" xmlns:n{n}=\"urn:{n}\""));
             format!("<saml:Subject{many}>")
         }),
         Case::xml("entities that grow a billion times", SCAN, |scene, kind| {
-            let laughs: String = (1..10).map(|n| format!("<!ENTITY a{n} \"{}\">", format!("&a{};", n - 1).repeat(10))).collect();
+            let laughs = numbered(1..10, |n| format!("<!ENTITY a{n} \"{}\">", format!("&a{};", n - 1).repeat(10)));
             let typed = format!("<!DOCTYPE a [<!ENTITY a0 \"ha\">{laughs}]>{}", scene.message.assertion().replace("ada@acme", "&a9;@acme"));
             around(&scene.message, Sign::Response, &kind.pick(scene.message.assertion(), typed))
         }),
