@@ -29,7 +29,7 @@ fn people() -> Vec<Value> {
     let one = |n: usize| {
         let mut person = person(&format!("p{n}"));
         person["externalId"] = json!(format!("x{n}"));
-        person["active"] = json!(n % 5 != 0);
+        person["active"] = json!(!n.is_multiple_of(5));
         person["title"] = json!(["editor", "auditor", "guest"][n % 3]);
         person["emails"] = json!([{ "value": format!("p{n}@acme.example") }, { "value": format!("q{n}@acme.example") }]);
         person
