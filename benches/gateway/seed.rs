@@ -338,7 +338,7 @@ async fn people(db: &Db, ids: &mut IdSource, directory: &Directory, count: usize
     let made: Vec<AccountId> = users.iter().map(|user| AccountId::parse(user).unwrap()).collect();
     let (tenant, connection) =
         (rolegate::domain::id::TenantId::parse(&tenant).unwrap(), rolegate::domain::id::ConnectionId::parse(&connection).unwrap());
-    rolegate::db::counter::add(&mut tx, tenant, connection, rolegate::provision::user::USERS, &made, 1).await.unwrap();
+    rolegate::db::counter::add(&mut tx, tenant, connection, rolegate::db::counter::USERS, &made, 1).await.unwrap();
     tx.commit().await.unwrap();
     users
 }

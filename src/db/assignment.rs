@@ -10,13 +10,26 @@ use crate::domain::{
 };
 
 #[derive(sqlx::FromRow)]
-pub(super) struct AssignmentColumns {
+struct AssignmentColumns {
+    #[sqlx(flatten)]
+    held: HeldColumns,
+    #[sqlx(flatten)]
+    origin: OriginColumns,
+}
+
+/// An assignment without its origins.
+#[derive(sqlx::FromRow)]
+pub(super) struct HeldColumns {
     pub id: String,
     pub account: String,
     pub role: String,
     pub organization: String,
     pub resource_scope: String,
     pub reach: String,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct OriginColumns {
     pub kind: String,
     pub connection: String,
     pub rule: String,
@@ -25,7 +38,26 @@ pub(super) struct AssignmentColumns {
     pub since_ms: i64,
 }
 
-fn origin(row: &AssignmentColumns) -> Result<Origin, DbError> {
+impl OriginColumns {
+    pub(super) fn read(&self) -> Result<OriginRow, DbError> {
+        Ok(OriginRow { origin: origin(self)?, since: Timestamp::from_millis(self.since_ms), may_delegate: self.may_delegate })
+    }
+}
+
+impl HeldColumns {
+    pub(super) fn read(&self) -> Result<Assignment, DbError> {
+        let holding = Holding {
+            role: column::id("assignment.role", &self.role)?,
+            organization: column::id("assignment.organization", &self.organization)?,
+            resource_scope: column::id_or_empty("assignment.resource_scope", &self.resource_scope)?,
+            reach: column::word("assignment.reach", &self.reach)?,
+        };
+        let (id, account) = (column::id("assignment.id", &self.id)?, column::id("assignment.account", &self.account)?);
+        Ok(Assignment { id, account, holding, origins: Vec::new() })
+    }
+}
+
+fn origin(row: &OriginColumns) -> Result<Origin, DbError> {
     let connection = || column::id("assignment_origin.connection", &row.connection);
     let rule = || column::id("assignment_origin.rule", &row.rule);
     let by = || column::optional_id("assignment_origin.granted_by", row.granted_by.as_deref());
@@ -45,26 +77,17 @@ fn origin(row: &AssignmentColumns) -> Result<Origin, DbError> {
 }
 
 /// One row an origin, ordered by assignment, into assignments with their origins.
-pub(super) fn assemble(rows: Vec<AssignmentColumns>) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
+fn assemble(rows: Vec<AssignmentColumns>) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
     let mut found: BTreeMap<AccountId, Vec<Assignment>> = BTreeMap::new();
     for row in rows {
-        let id: AssignmentId = column::id("assignment.id", &row.id)?;
-        let account = column::id("assignment.account", &row.account)?;
-        let origin = OriginRow { origin: origin(&row)?, since: Timestamp::from_millis(row.since_ms), may_delegate: row.may_delegate };
-        let held = found.entry(account).or_default();
+        let (mut assignment, origin) = (row.held.read()?, row.origin.read()?);
+        let held = found.entry(assignment.account).or_default();
         match held.last_mut() {
-            Some(last) if last.id == id => last.origins.push(origin),
-            _ => held.push(Assignment {
-                id,
-                account,
-                holding: Holding {
-                    role: column::id("assignment.role", &row.role)?,
-                    organization: column::id("assignment.organization", &row.organization)?,
-                    resource_scope: column::id_or_empty("assignment.resource_scope", &row.resource_scope)?,
-                    reach: column::word("assignment.reach", &row.reach)?,
-                },
-                origins: vec![origin],
-            }),
+            Some(last) if last.id == assignment.id => last.origins.push(origin),
+            _ => {
+                assignment.origins.push(origin);
+                held.push(assignment);
+            }
         }
     }
     Ok(found)

@@ -5,6 +5,15 @@ use std::collections::BTreeMap;
 use super::engine::{DbError, Target, Tx};
 use crate::domain::id::{ConnectionId, Id, TenantId};
 
+/// Live SCIM users of a connection.
+pub const USERS: &str = "users";
+/// SCIM groups of a connection.
+pub const GROUPS: &str = "groups";
+
+/// The sum of the stripes; its values: tenant, connection, name. PostgreSQL sums bigint into numeric.
+pub(super) const TOTAL: &str =
+    "select cast(coalesce(sum(value), 0) as bigint) as total from counter where tenant = $1 and connection = $2 and name = $3";
+
 /// Adds `delta` for each of these to the stripes that they fall on. The last write of a transaction, or nearly: the stripes stay locked
 /// until the commit, and are taken in their order.
 pub async fn add<Kind>(
@@ -33,11 +42,9 @@ pub async fn add<Kind>(
 }
 
 pub async fn total(source: impl Into<Target<'_>>, tenant: TenantId, connection: ConnectionId, name: &str) -> Result<i64, DbError> {
-    // PostgreSQL sums bigint into numeric.
-    let sql = "select cast(coalesce(sum(value), 0) as bigint) from counter where tenant = $1 and connection = $2 and name = $3";
     let mut source = source.into();
     let row: Option<(i64,)> =
-        source.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(name.to_owned()).optional().await?;
+        source.query(TOTAL).bind(tenant.to_string()).bind(connection.to_string()).bind(name.to_owned()).optional().await?;
     Ok(row.map_or(0, |(total,)| total))
 }
 

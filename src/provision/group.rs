@@ -23,9 +23,6 @@ use crate::{
     },
 };
 
-/// The name of the counter of groups.
-pub const GROUPS: &str = "groups";
-
 /// Up to so many people are mapped again in the request that changed their membership; more of them by the job that follows.
 pub const MAPPED_AT_ONCE: usize = 200;
 
@@ -55,7 +52,7 @@ pub async fn create_group(tx: &mut Tx, published: &Published, occasion: &mut Occ
     record.note("group.created", "group", &row.id, json!({ "connection": published.connection.id, "members_added": change.added }));
     record.write(tx, tenant, occasion).await?;
     settle(tx, published, occasion, change.affected).await?;
-    db::counter::add(tx, tenant, published.connection.id, GROUPS, &[row.id], 1).await?;
+    db::counter::add(tx, tenant, published.connection.id, db::counter::GROUPS, &[row.id], 1).await?;
     Ok(row)
 }
 
@@ -150,7 +147,7 @@ pub async fn delete_group(
     record.note("group.deleted", "group", &id, json!({ "connection": published.connection.id, "members": affected.len() }));
     record.write(tx, tenant, occasion).await?;
     settle(tx, published, occasion, affected).await?;
-    Ok(db::counter::add(tx, tenant, published.connection.id, GROUPS, &[id], -1).await?)
+    Ok(db::counter::add(tx, tenant, published.connection.id, db::counter::GROUPS, &[id], -1).await?)
 }
 
 /// The people whose groups changed, locked: mapped now when they are few, else marked for the job.

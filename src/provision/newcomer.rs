@@ -8,7 +8,7 @@ use super::{
     reconcile::{Person, reconcile},
     record::Record,
     remap::write_homes,
-    user::{USERS, resource, settle_profile, with_mapping},
+    user::{resource, settle_profile, with_mapping},
 };
 use crate::{
     db::{
@@ -52,7 +52,7 @@ pub(super) async fn make_users(
     let joining: Vec<Joining> = people.iter().map(|person| Joining::of(&person.account.account, connection.organization)).collect();
     affiliation::join(tx, &published.model, occasion, &joining, &mut record).await?;
     let ids: Vec<_> = rows.iter().map(|row| row.account).collect();
-    db::counter::add(tx, tenant, connection.id, USERS, &ids, 1).await?;
+    db::counter::add(tx, tenant, connection.id, db::counter::USERS, &ids, 1).await?;
     record.write(tx, tenant, occasion).await?;
     rows.into_iter().map(resource).collect()
 }

@@ -29,9 +29,6 @@ use crate::{
     scim::{error::ScimError, resource::User},
 };
 
-/// The name of the counter of live users.
-pub const USERS: &str = "users";
-
 /// What somebody has to look at when an identity provider reaches for an owner's account.
 pub(super) const OWNER_CLAIMED: &str = "identity.owner_claimed";
 
@@ -116,7 +113,7 @@ async fn take_over(
     db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     let joining = Joining::of(&person.account.account, published.connection.organization);
     affiliation::join(tx, &published.model, occasion, &[joining], &mut record).await?;
-    db::counter::add(tx, tenant, published.connection.id, USERS, &[row.account], 1).await?;
+    db::counter::add(tx, tenant, published.connection.id, db::counter::USERS, &[row.account], 1).await?;
     record.write(tx, tenant, occasion).await?;
     resource(row)
 }
@@ -218,7 +215,7 @@ pub async fn delete_user(
             json!({ "message": "the account was deleted by its identity provider and still holds grants made by hand; they are dormant" });
         db::attention::raise(tx, tenant, occasion, "account.deleted_with_grants", Some(published.connection.id), Some(id), &detail).await?;
     }
-    db::counter::add(tx, tenant, published.connection.id, USERS, &[id], -1).await?;
+    db::counter::add(tx, tenant, published.connection.id, db::counter::USERS, &[id], -1).await?;
     record.write(tx, tenant, occasion).await?;
     Ok(())
 }

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*};
 use rolegate::{
-    db::{self, counter},
+    db::{
+        self,
+        counter::{self, GROUPS, USERS},
+    },
     domain::{
         account::SignInStatus,
         actor::{Actor, Occasion},
         id::{AccountId, GroupId},
     },
-    provision::{ProvisionError, Published, group::GROUPS, remap, sign_in::Refused, user::USERS},
+    provision::{ProvisionError, Published, remap, sign_in::Refused},
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;

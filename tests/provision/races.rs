@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use rolegate::{
-    db::{counter, identity, tenant},
-    domain::id::AccountId,
-    provision::{
-        Precondition, ProvisionError, PublishedCache,
-        group::GROUPS,
-        user::{self, USERS},
+    db::{
+        counter::{self, GROUPS, USERS},
+        identity, tenant,
     },
+    domain::id::AccountId,
+    provision::{Precondition, ProvisionError, PublishedCache, user},
     scim::{
         group::{GroupChange, MemberChange},
         resource::User,

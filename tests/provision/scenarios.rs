@@ -1,12 +1,12 @@
 //! What public trackers show other products failing, each a test by the number of its scenario, on both engines.
 
 use rolegate::{
-    db::counter,
+    db::counter::{self, USERS},
     domain::{
         account::{AccountKind, SignInStatus},
         connection::{Authority, Jit, MissingGroups, SamlSettings},
     },
-    provision::{ProvisionError, sign_in::Refused, user::USERS},
+    provision::{ProvisionError, sign_in::Refused},
     scim::group::{GroupChange, MemberChange},
 };
 use rstest::rstest;

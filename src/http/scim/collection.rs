@@ -6,7 +6,7 @@ use super::respond::Rendered;
 use crate::{
     db::{
         DbError, counter,
-        directory::{Directory, Span, count, list_groups, list_users},
+        directory::{Directory, Places, Span, count, list_groups, list_ids, list_ids_from_end, list_users},
         filter::{Condition, Resources},
         group::{GroupRow, MemberRow, direct_groups, list_members},
         identity::UserRow,
@@ -14,7 +14,6 @@ use crate::{
     },
     domain::id::{AccountId, GroupId},
     http::{caller::ScimCaller, error::ScimFailure},
-    provision,
     scim::{
         group::{Group, Member},
         project::Projection,
@@ -41,6 +40,10 @@ pub trait Collection: Sync {
     fn version(&self, row: &Self::Row) -> i64;
     fn location(&self, row: &Self::Row) -> String;
     fn page(&self, condition: &Condition, span: Span<Self::Id>) -> impl Future<Output = Result<Vec<Self::Row>, DbError>> + Send;
+    /// Which are at these places of the list.
+    fn ids(&self, condition: &Condition, places: Places) -> impl Future<Output = Result<Vec<Self::Id>, DbError>> + Send;
+    /// The same of the whole collection, sought from its end; `None` when there are not `total` any more.
+    fn ids_from_end(&self, total: i64, places: Places) -> impl Future<Output = Result<Option<Vec<Self::Id>>, DbError>> + Send;
     fn count(&self, condition: &Condition) -> impl Future<Output = Result<i64, DbError>> + Send;
     /// Those of these ids that are there, in no order; no more than a page.
     fn picked(&self, ids: &[Self::Id]) -> impl Future<Output = Result<Vec<Self::Row>, DbError>> + Send;
@@ -94,6 +97,14 @@ impl Collection for Users<'_> {
         list_users(&self.0.app.db, directory(self.0), condition, span).await
     }
 
+    async fn ids(&self, condition: &Condition, places: Places) -> Result<Vec<AccountId>, DbError> {
+        list_ids(&self.0.app.db, directory(self.0), condition, Self::RESOURCES, places).await
+    }
+
+    async fn ids_from_end(&self, total: i64, places: Places) -> Result<Option<Vec<AccountId>>, DbError> {
+        list_ids_from_end(&self.0.app.db, directory(self.0), Self::RESOURCES, total, places).await
+    }
+
     async fn count(&self, condition: &Condition) -> Result<i64, DbError> {
         count(&self.0.app.db, directory(self.0), condition, Self::RESOURCES).await
     }
@@ -107,7 +118,7 @@ impl Collection for Users<'_> {
     }
 
     async fn total(&self) -> Result<i64, DbError> {
-        counter::total(&self.0.app.db, self.0.tenant, self.0.connection, provision::user::USERS).await
+        counter::total(&self.0.app.db, self.0.tenant, self.0.connection, counter::USERS).await
     }
 
     async fn show(&self, rows: &[UserRow], apart: bool, projection: &Projection) -> Result<Vec<Value>, DbError> {
@@ -177,6 +188,14 @@ impl Collection for Groups<'_> {
         list_groups(&self.0.app.db, directory(self.0), condition, span).await
     }
 
+    async fn ids(&self, condition: &Condition, places: Places) -> Result<Vec<GroupId>, DbError> {
+        list_ids(&self.0.app.db, directory(self.0), condition, Self::RESOURCES, places).await
+    }
+
+    async fn ids_from_end(&self, total: i64, places: Places) -> Result<Option<Vec<GroupId>>, DbError> {
+        list_ids_from_end(&self.0.app.db, directory(self.0), Self::RESOURCES, total, places).await
+    }
+
     async fn count(&self, condition: &Condition) -> Result<i64, DbError> {
         count(&self.0.app.db, directory(self.0), condition, Self::RESOURCES).await
     }
@@ -190,7 +209,7 @@ impl Collection for Groups<'_> {
     }
 
     async fn total(&self) -> Result<i64, DbError> {
-        counter::total(&self.0.app.db, self.0.tenant, self.0.connection, provision::group::GROUPS).await
+        counter::total(&self.0.app.db, self.0.tenant, self.0.connection, counter::GROUPS).await
     }
 
     async fn show(&self, rows: &[GroupRow], apart: bool, projection: &Projection) -> Result<Vec<Value>, DbError> {

@@ -7,7 +7,11 @@ use serde_json::{Map, Value};
 
 use super::{collection::Collection, cursors::Cursors};
 use crate::{
-    db::{DbError, directory::Span, filter::Condition},
+    db::{
+        DbError,
+        directory::{Places, Span},
+        filter::Condition,
+    },
     http::{caller::ScimCaller, error::ScimFailure},
     scim::{
         cursor::Position,
@@ -136,7 +140,7 @@ impl<'a, C: Collection> Asked<'a, C> {
                 rows.extend(found.into_iter().map(|(row, _)| row));
             }
         } else {
-            rows = self.collection.page(&self.condition, Span { after, offset: 0, limit: number(count) + 1 }).await?;
+            rows = self.collection.page(&self.condition, Span { after, limit: number(count) + 1 }).await?;
         }
         let more = rows.len() > count;
         rows.truncate(count);
@@ -162,19 +166,37 @@ impl<'a, C: Collection> Asked<'a, C> {
             return Ok((matches, kept));
         }
         let (offset, limit) = (number(start - 1), number(count));
-        let span = Span { after: None, offset, limit };
-        let rows = if limit == 0 { Vec::new() } else { self.collection.page(&self.condition, span).await? };
-        let read = number(rows.len());
-        let total = if self.condition.is_all() {
-            self.collection.total().await?
-        } else if read < limit && (read > 0 || offset == 0) {
+        let total = if self.condition.is_all() { Some(self.collection.total().await?) } else { None };
+        let (read, rows) = self.at(Places { offset, limit }, total).await?;
+        let total = match total {
+            Some(total) => total,
             // The page has the end of the list: nothing needs counting.
-            offset + read
-        } else {
-            self.collection.count(&self.condition).await?
+            None if read < limit && (read > 0 || offset == 0) => offset + read,
+            None => self.collection.count(&self.condition).await?,
         };
         // A counter may have been read before a commit that the page has seen.
         Ok((usize::try_from(total.max(if read > 0 { offset + read } else { 0 })).unwrap_or(0), rows))
+    }
+
+    /// What is at these places, and how many it were when they were sought; `total`: of the whole collection, where all of it is listed.
+    async fn at(&self, places: Places, total: Option<i64>) -> Result<(i64, Vec<C::Row>), DbError> {
+        let Places { offset, limit } = places;
+        if limit == 0 {
+            return Ok((0, Vec::new()));
+        }
+        if offset == 0 {
+            let rows = self.collection.page(&self.condition, Span { after: None, limit }).await?;
+            return Ok((number(rows.len()), rows));
+        }
+        let from_end = match total {
+            Some(total) if offset > total / 2 => self.collection.ids_from_end(total, places).await?,
+            _ => None,
+        };
+        let ids = match from_end {
+            Some(ids) => ids,
+            None => self.collection.ids(&self.condition, places).await?,
+        };
+        Ok((number(ids.len()), self.read(&ids).await?))
     }
 
     /// All that match, in order; their documents are looked at and let go.
@@ -238,7 +260,7 @@ impl<'w, C: Collection> Walk<'w, C> {
         if self.ended {
             return Ok(None);
         }
-        let rows = self.collection.page(self.condition, Span { after: self.after, offset: 0, limit: self.limit }).await?;
+        let rows = self.collection.page(self.condition, Span { after: self.after, limit: self.limit }).await?;
         self.ended = number(rows.len()) < self.limit;
         if let Some(last) = rows.last() {
             self.after = Some(self.collection.id(last));
