@@ -21,10 +21,10 @@ use crate::{
     dns::Dns,
     domain::{
         actor::{Actor, Occasion, Tally},
-        id::{IdSource, TenantId},
+        id::{ConnectionId, IdSource, TenantId},
         time::Timestamp,
     },
-    http::{pace::Pace, saml::intake::Intake},
+    http::{client::Stranger, pace::Pace, saml::intake::Intake},
     keys::{self, KeyError, Keys},
     outbound::Outbound,
     provision::{PublishedCache, SchemaCache},
@@ -48,7 +48,10 @@ pub struct App {
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
     pub provisioning_log: ProvisioningLog,
-    pub pace: Pace,
+    pub pace: Pace<ConnectionId>,
+    /// Sign-ins that begin, at each connection.
+    pub beginnings: Pace<ConnectionId>,
+    pub strangers: Pace<Stranger>,
     pub schemas: SchemaCache,
     /// One for each core: a signature check cannot be cut short, so that no more of them may run at a time.
     pub verifications: Arc<Semaphore>,
@@ -133,6 +136,8 @@ impl App {
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),
+            beginnings: Pace::default(),
+            strangers: Pace::default(),
             schemas: SchemaCache::default(),
             verifications: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
             intake: Intake::default(),

@@ -19,7 +19,7 @@ use crate::domain::secret::Secret;
 pub use crate::domain::network::{Network, NetworkError};
 
 /// Every setting, by its name in the file; in the environment it is `ROLEGATE_` and the name in capitals.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "data_dir",
     "database_password_file",
     "database_pool_size",
@@ -28,6 +28,7 @@ const NAMES: [&str; 11] = [
     "log_format",
     "log_level",
     "master_key_file",
+    "open_requests_per_second",
     "outbound_networks",
     "public_url",
     "trusted_proxies",
@@ -59,6 +60,8 @@ pub struct Config {
     pub log_level: String,
     /// Proxies whose forwarded client address counts; none by default.
     pub trusted_proxies: Vec<Network>,
+    /// Of one client address, at routes that ask nothing of their caller; 0: without limit.
+    pub open_requests_per_second: u32,
     /// Private, loopback and link-local networks that the gateway may fetch from all the same; none by default.
     pub outbound_networks: Vec<Network>,
 }
@@ -201,6 +204,7 @@ impl Config {
             log_format: take(&settings, "log_format", LogFormat::Text)?,
             log_level: take(&settings, "log_level", "info".to_owned())?,
             trusted_proxies: take(&settings, "trusted_proxies", Networks(Vec::new()))?.0,
+            open_requests_per_second: take(&settings, "open_requests_per_second", 50)?,
             outbound_networks: take(&settings, "outbound_networks", Networks(Vec::new()))?.0,
         };
         if config.database_pool_size == 0 {

@@ -140,6 +140,8 @@ impl Seed {
             .env("ROLEGATE_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("ROLEGATE_PUBLIC_URL", format!("http://127.0.0.1:{}", self.port))
             .env("ROLEGATE_MASTER_KEY_FILE", folder.join("master.key"))
+            // All sign-ins come from one client.
+            .env("ROLEGATE_OPEN_REQUESTS_PER_SECOND", "0")
             .stdin(Stdio::null());
         command
     }

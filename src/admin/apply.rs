@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     attribute_schema,
+    certificate::{self, Adding, TooMany},
     change::Change,
     current,
     plan::{Metadata, Plan, PlanError, plan},
@@ -19,7 +20,7 @@ use crate::{
         self, Db, DbError, Tx,
         account::{AccountRow, OwnerRow},
         audit::Entry,
-        certificate::{CertificateState, IdpCertificateRow},
+        certificate::CertificateState,
         listing::Counts,
     },
     domain::{
@@ -29,7 +30,7 @@ use crate::{
         connection::Connection,
         id::{AccountId, ConnectionId, TenantId},
         model::RoleModel,
-        name::{Email, Title},
+        name::{Email, Slug, Title},
         secret::Secret,
     },
     policy::{
@@ -52,6 +53,8 @@ pub enum ApplyError {
     Plan(#[from] PlanError),
     #[error("the connection slug {0} is taken by another tenant of this installation: choose another")]
     SlugTaken(String),
+    #[error("{connection}: {source}")]
+    TooManyCertificates { connection: String, source: TooMany },
     #[error("the file would leave no owner who can sign in without an identity provider: list one under [[owners]]")]
     NoLocalOwner,
     #[error("the changed rules would take the owner role from the last owner of the tenant: make another owner first")]
@@ -80,7 +83,13 @@ impl ApplyError {
         match self {
             Self::Meanwhile | Self::Provision(ProvisionError::Again) => true,
             Self::Db(error) => error.is_transient(),
-            Self::Plan(_) | Self::SlugTaken(_) | Self::NoLocalOwner | Self::LastOwner | Self::NoOwnerRole(_) | Self::Provision(_) => false,
+            Self::Plan(_)
+            | Self::SlugTaken(_)
+            | Self::TooManyCertificates { .. }
+            | Self::NoLocalOwner
+            | Self::LastOwner
+            | Self::NoOwnerRole(_)
+            | Self::Provision(_) => false,
         }
     }
 }
@@ -270,10 +279,17 @@ impl Work<'_> {
             }
             Change::UpdateConnection { connection, what } => {
                 self.update_connection(connection).await?;
-                self.note("connection.changed", "connection", &connection.id, json!({ "slug": connection.slug, "what": what }));
+                let mut detail = json!({ "slug": connection.slug, "what": what });
+                if !(connection.enabled && connection.saml.enabled) {
+                    // Nobody is signed in through what is switched off.
+                    let ended = db::session::end_sessions_of_connection(self.tx, tenant, connection.id).await?;
+                    detail["sessions_ended"] = ended.into();
+                }
+                self.note("connection.changed", "connection", &connection.id, detail);
             }
-            Change::AddCertificate { connection, certificate, .. } => self.add_certificate(*connection, certificate).await?,
-            Change::TrustCertificate { connection, certificate, fingerprint, .. } => {
+            Change::AddCertificate { connection, slug, certificate } => self.add_certificate(*connection, slug, certificate).await?,
+            Change::TrustCertificate { connection, slug, certificate, fingerprint } => {
+                self.check_room(*connection, slug).await?;
                 let state = CertificateState::Current;
                 sure(db::certificate::trust_certificate(self.tx, tenant, *connection, *certificate, state).await?)?;
                 db::connection::raise_connection_version(self.tx, tenant, *connection).await?;
@@ -323,25 +339,15 @@ impl Work<'_> {
         sure(db::connection::update_connection(self.tx, connection).await?.is_some())
     }
 
-    async fn add_certificate(&mut self, connection: ConnectionId, certificate: &Certificate) -> Result<(), ApplyError> {
-        let row = IdpCertificateRow {
-            id: self.occasion.ids.make(),
-            connection,
-            der: certificate.der().to_vec(),
-            fingerprint: certificate.fingerprint().to_owned(),
-            subject: certificate.subject().to_owned(),
-            key_kind: certificate.key().to_string(),
-            not_before: certificate.not_before(),
-            not_after: certificate.not_after(),
-            state: CertificateState::Current,
-            from_file: true,
-            added_by: None,
-            added_at: self.occasion.now,
-            retired_by: None,
-            retired_at: None,
-            first_used_at: None,
-            last_used_at: None,
-        };
+    async fn check_room(&mut self, connection: ConnectionId, slug: &Slug) -> Result<(), ApplyError> {
+        let known = db::certificate::list_certificates(&mut *self.tx, self.tenant, connection).await?;
+        certificate::check_room(&known, 1).map_err(|source| ApplyError::TooManyCertificates { connection: slug.to_string(), source })
+    }
+
+    async fn add_certificate(&mut self, connection: ConnectionId, slug: &Slug, certificate: &Certificate) -> Result<(), ApplyError> {
+        self.check_room(connection, slug).await?;
+        let by = Adding { by: None, from_file: true };
+        let row = certificate::new_row(by, self.occasion, connection, certificate, CertificateState::Current);
         sure(db::certificate::insert_certificate(self.tx, self.tenant, &row).await?)?;
         db::connection::raise_connection_version(self.tx, self.tenant, connection).await?;
         self.note("certificate.added", "certificate", &row.id, json!({ "connection": connection, "fingerprint": row.fingerprint }));

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         actor::Occasion,
         connection::Connection,
-        id::{AccountId, CertificateId, kind},
+        id::{AccountId, CertificateId, ConnectionId, kind},
         time::Timestamp,
     },
     policy::{
@@ -25,6 +25,8 @@ use crate::{
 
 /// A certificate that verified a sign-in within this time is still in use.
 pub const IN_USE_SECS: i64 = 7 * 86_400;
+/// Certificates that a connection trusts at a time: a response is checked against each of them until one fits.
+pub const MOST_TRUSTED: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
@@ -40,7 +42,55 @@ pub enum RotationError {
     )]
     InUse(Timestamp),
     #[error(transparent)]
+    TooMany(TooMany),
+    #[error(transparent)]
     Db(#[from] DbError),
+}
+
+/// Why nothing more is trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<TrustError> for RotationError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::TooMany(error) => Self::TooMany(error),
+            TrustError::Db(error) => Self::Db(error),
+        }
+    }
+}
+
+/// The connection trusts as many certificates as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a connection trusts {MOST_TRUSTED} certificates at most: retire those that are used no more first")]
+pub struct TooMany;
+
+/// What is kept as a certificate is named in metadata that an owner imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    Trusted,
+    /// An owner retired it: it is trusted again by adding it, and by nothing else.
+    Retired,
+    Unknown,
+}
+
+#[must_use]
+pub fn named(known: &[IdpCertificateRow], certificate: &Certificate) -> Named {
+    match known.iter().find(|row| row.fingerprint == certificate.fingerprint()) {
+        Some(row) if is_trusted(row) => Named::Trusted,
+        Some(_) => Named::Retired,
+        None => Named::Unknown,
+    }
+}
+
+/// Whether so many more may be trusted.
+pub fn check_room(known: &[IdpCertificateRow], more: usize) -> Result<(), TooMany> {
+    if known.iter().filter(|row| is_trusted(row)).count() + more > MOST_TRUSTED { Err(TooMany) } else { Ok(()) }
 }
 
 /// Every certificate of the connection, retired ones too, in the order of their adding.
@@ -75,8 +125,11 @@ pub(super) async fn trust(
     connection: &Connection,
     certificate: &Certificate,
     by: Option<AccountId>,
-) -> Result<(IdpCertificateRow, bool), DbError> {
+) -> Result<(IdpCertificateRow, bool), TrustError> {
     let known = db::certificate::list_certificates(&mut *tx, connection.tenant, connection.id).await?;
+    if named(&known, certificate) != Named::Trusted {
+        check_room(&known, 1)?;
+    }
     let state = if known.iter().any(is_trusted) { CertificateState::Next } else { CertificateState::Current };
     let row = match known.into_iter().find(|row| row.fingerprint == certificate.fingerprint()) {
         // Nothing changes, so nothing is written.
@@ -86,7 +139,7 @@ pub(super) async fn trust(
             IdpCertificateRow { state, retired_by: None, retired_at: None, ..row }
         }
         None => {
-            let row = new_row(by, occasion, connection, certificate, state);
+            let row = new_row(Adding { by, from_file: false }, occasion, connection.id, certificate, state);
             db::certificate::insert_certificate(tx, connection.tenant, &row).await?;
             row
         }
@@ -152,16 +205,23 @@ fn may_go(row: &IdpCertificateRow, known: &[IdpCertificateRow], now: Timestamp) 
     }
 }
 
-fn new_row(
-    by: Option<AccountId>,
+/// Who adds a certificate, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Adding {
+    pub by: Option<AccountId>,
+    pub from_file: bool,
+}
+
+pub(super) fn new_row(
+    adding: Adding,
     occasion: &mut Occasion,
-    connection: &Connection,
+    connection: ConnectionId,
     certificate: &Certificate,
     state: CertificateState,
 ) -> IdpCertificateRow {
     IdpCertificateRow {
         id: occasion.ids.make::<kind::Certificate>(),
-        connection: connection.id,
+        connection,
         der: certificate.der().to_vec(),
         fingerprint: certificate.fingerprint().to_owned(),
         subject: certificate.subject().to_owned(),
@@ -169,8 +229,8 @@ fn new_row(
         not_before: certificate.not_before(),
         not_after: certificate.not_after(),
         state,
-        from_file: false,
-        added_by: by,
+        from_file: adding.from_file,
+        added_by: adding.by,
         added_at: occasion.now,
         retired_by: None,
         retired_at: None,

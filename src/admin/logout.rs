@@ -21,6 +21,10 @@ const WAITS_SECS: i64 = 600;
 pub enum Ended {
     /// The same request came before.
     Replayed,
+    /// The connection is another one than the request was verified for.
+    ConnectionChanged,
+    /// The request held no longer when its turn came.
+    Expired,
     /// So many sessions; none when they had ended before.
     Sessions(usize),
 }
@@ -34,22 +38,34 @@ pub async fn end_by_identity_provider(
 ) -> Result<Ended, DbError> {
     let (tenant, id) = (connection.tenant, connection.id);
     let mut tx = db.begin().await?;
-    if !db::sign_in::consume_assertion(&mut tx, tenant, id, &request.issuer, &request.id, request.usable_until).await? {
+    let found = db::connection::find_connection(&mut tx, tenant, id).await?;
+    if found.is_none_or(|row| row.connection.version != connection.version) {
+        return Ok(Ended::ConnectionChanged);
+    }
+    if !db::sign_in::consume_assertion(&mut tx, tenant, id, &request.issuer, &request.id, request.remembered_until).await? {
         return Ok(Ended::Replayed);
     }
-    let sessions = db::session::list_sessions_of_subject(&mut tx, tenant, id, &request.name_id.value).await?;
-    let meant: Vec<_> = sessions.into_iter().filter(|session| is_meant(request, session)).collect();
-    let ids: Vec<SessionId> = meant.iter().map(|session| session.id).collect();
-    db::session::end_sessions(&mut tx, tenant, &ids).await?;
-    let mut accounts: BTreeMap<AccountId, u64> = BTreeMap::new();
-    for session in &meant {
-        *accounts.entry(session.account).or_default() += 1;
+    if request.usable_until <= occasion.now {
+        return Ok(Ended::Expired);
+    }
+    let (mut accounts, mut ended, mut last) = (BTreeMap::<AccountId, u64>::new(), 0, None);
+    loop {
+        let sessions = db::session::list_sessions_of_subject(&mut tx, tenant, id, &request.name_id.value, last).await?;
+        let Some(latest) = sessions.last() else { break };
+        last = Some(latest.id);
+        let meant: Vec<_> = sessions.iter().filter(|session| is_meant(request, session)).collect();
+        let ids: Vec<SessionId> = meant.iter().map(|session| session.id).collect();
+        db::session::end_sessions(&mut tx, tenant, &ids).await?;
+        ended += meant.len();
+        for session in meant {
+            *accounts.entry(session.account).or_default() += 1;
+        }
     }
     for (account, ended) in accounts {
         record_end(&mut tx, occasion, tenant, account, ended, "signed_out_by_identity_provider").await?;
     }
     tx.commit().await?;
-    Ok(Ended::Sessions(meant.len()))
+    Ok(Ended::Sessions(ended))
 }
 
 /// SAML core, 3.7.3.1: without a SessionIndex all sessions of the person are meant.

@@ -6,7 +6,7 @@ pub mod reading;
 use serde::Serialize;
 use serde_json::json;
 
-use super::certificate;
+use super::certificate::{self, Named, TooMany, TrustError};
 use crate::{
     db::{
         self, Db, DbError, Tx,
@@ -52,10 +52,21 @@ pub enum MetadataError {
     AutoTrustWithoutUrl,
     #[error(transparent)]
     Unreadable(#[from] saml::MetadataError),
+    #[error(transparent)]
+    TooMany(TooMany),
     #[error("the connection is being changed by somebody else: try again")]
     Meanwhile,
     #[error(transparent)]
     Db(#[from] DbError),
+}
+
+impl From<TrustError> for MetadataError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::TooMany(error) => Self::TooMany(error),
+            TrustError::Db(error) => Self::Db(error),
+        }
+    }
 }
 
 /// A document that was read, with the hash of its bytes.
@@ -92,6 +103,10 @@ pub struct Changes {
     pub proposed: Vec<String>,
     /// Trusted here and not in the metadata: they stay, an owner may retire them.
     pub certificates_missing: Vec<String>,
+    /// In the metadata and retired here: they stay retired, an owner may add them again.
+    pub certificates_retired: Vec<String>,
+    /// In the metadata and expired: not trusted for that.
+    pub certificates_expired: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -144,7 +159,7 @@ pub async fn import(
         connection.saml.idp_entity_id.clone_from(named);
     }
     for change in address_changes(&connection.saml, &document.metadata) {
-        set_address(&mut connection.saml, change.what, &change.after);
+        take_over(&mut connection.saml, change.what, &change.after);
         changes.addresses.push(change);
     }
     connection.saml.idp_wants_signed_requests = document.metadata.want_authn_requests_signed;
@@ -192,15 +207,16 @@ pub async fn refresh(db: &Db, occasion: &mut Occasion, row: &MetadataRow, docume
     let addresses = address_changes(&connection.saml, metadata);
     let known = db::certificate::list_certificates(&mut tx, row.tenant, row.connection).await?;
     changes.certificates_missing = missing(&known, metadata);
-    // One that an owner retired is known: it is neither trusted nor proposed again.
-    let fresh: Vec<_> = metadata
-        .certificates
-        .iter()
-        .filter(|new| occasion.now < new.not_after() && !known.iter().any(|row| row.fingerprint == new.fingerprint()))
-        .collect();
+    let fresh = fresh(&known, metadata, occasion.now, &mut changes);
+    let mut proposals = Vec::new();
+    if metadata.want_authn_requests_signed != connection.saml.idp_wants_signed_requests {
+        // Never taken over unasked: without a key no sign-in would begin.
+        let wanted = metadata.want_authn_requests_signed.to_string();
+        proposals.push((What::SignedRequests, wanted.clone(), wanted));
+    }
     if now.auto_trust {
         for change in addresses {
-            set_address(&mut connection.saml, change.what, &change.after);
+            take_over(&mut connection.saml, change.what, &change.after);
             changes.addresses.push(change);
         }
         if !changes.addresses.is_empty() {
@@ -210,25 +226,25 @@ pub async fn refresh(db: &Db, occasion: &mut Occasion, row: &MetadataRow, docume
             certificate::trust(&mut tx, occasion, &connection, certificate, None).await?;
             changes.certificates_added.push(certificate.fingerprint().to_owned());
         }
-        settle_proposals(&mut tx, occasion, &connection, document, &[], None).await?;
     } else {
-        let mut proposals: Vec<_> = fresh.into_iter().map(|new| (What::Certificate, new.fingerprint(), new.to_base64())).collect();
-        proposals.extend(addresses.iter().map(|change| (change.what, change.after.as_str(), change.after.clone())));
-        let proposals: Vec<_> = proposals
-            .into_iter()
-            .map(|(what, key, value)| ProposalRow {
-                id: occasion.ids.make::<kind::Event>(),
-                what,
-                key: key.to_owned(),
-                value,
-                state: ProposalState::Open,
-                proposed_at: occasion.now,
-                decided_by: None,
-                decided_at: None,
-            })
-            .collect();
-        changes.proposed = settle_proposals(&mut tx, occasion, &connection, document, &proposals, None).await?;
+        let certificates = fresh.into_iter().map(|new| (What::Certificate, new.fingerprint().to_owned(), new.to_base64()));
+        let addresses = addresses.into_iter().map(|change| (change.what, change.after.clone(), change.after));
+        proposals = certificates.chain(addresses).chain(proposals).collect();
     }
+    let proposals: Vec<_> = proposals
+        .into_iter()
+        .map(|(what, key, value)| ProposalRow {
+            id: occasion.ids.make::<kind::Event>(),
+            what,
+            key,
+            value,
+            state: ProposalState::Open,
+            proposed_at: occasion.now,
+            decided_by: None,
+            decided_at: None,
+        })
+        .collect();
+    changes.proposed = settle_proposals(&mut tx, occasion, &connection, document, &proposals, None).await?;
     let row = MetadataRow {
         digest: Some(document.digest.clone()),
         valid_until: metadata.valid_until,
@@ -250,7 +266,7 @@ pub async fn refresh(db: &Db, occasion: &mut Occasion, row: &MetadataRow, docume
 /// The same document again: nothing is compared, and nobody who reads the connection has to read it anew.
 async fn note_unchanged(db: &Db, occasion: &Occasion, row: &MetadataRow, document: &Document) -> Result<Changes, MetadataError> {
     let mut tx = db.begin().await?;
-    let now = idp_metadata::find_metadata(&mut tx, row.tenant, row.connection).await?;
+    let now = idp_metadata::lock_metadata(&mut tx, row.tenant, row.connection).await?;
     let now = now.filter(|now| now.url == row.url).ok_or(MetadataError::Meanwhile)?;
     let due_at = Some(next_reading(occasion.now, &document.metadata));
     let row = MetadataRow { read_at: Some(occasion.now), failures: 0, last_error: None, due_at, ..now };
@@ -263,7 +279,7 @@ async fn note_unchanged(db: &Db, occasion: &Occasion, row: &MetadataRow, documen
 /// A reading failed: it is tried again, later each time, and what was trusted stays trusted.
 pub async fn note_failure(db: &Db, occasion: &mut Occasion, row: &MetadataRow, why: &str) -> Result<(), DbError> {
     let mut tx = db.begin().await?;
-    let Some(now) = idp_metadata::find_metadata(&mut tx, row.tenant, row.connection).await? else { return Ok(()) };
+    let Some(now) = idp_metadata::lock_metadata(&mut tx, row.tenant, row.connection).await? else { return Ok(()) };
     if now.url != row.url {
         return Ok(());
     }
@@ -309,9 +325,8 @@ pub async fn decide(
     accepted: bool,
 ) -> Result<ProposalRow, MetadataError> {
     let (mut tx, mut connection) = begin(grant.at(), db, connection).await?;
-    let proposals = idp_metadata::list_proposals(&mut tx, connection.tenant, connection.id).await?;
-    let open = |row: &&ProposalRow| row.state == ProposalState::Open;
-    let proposal = proposals.iter().filter(open).find(|row| row.id == id).ok_or(MetadataError::NotFound)?.clone();
+    let open = idp_metadata::list_open_proposals(&mut tx, connection.tenant, connection.id).await?;
+    let proposal = open.iter().find(|row| row.id == id).ok_or(MetadataError::NotFound)?.clone();
     let by = grant.actor().account_id();
     let state = if accepted { ProposalState::Accepted } else { ProposalState::Declined };
     if !idp_metadata::decide(&mut tx, connection.tenant, connection.id, id, state, by, occasion.now).await? {
@@ -322,13 +337,13 @@ pub async fn decide(
             let certificate = Certificate::parse(&proposal.value).map_err(|error| DbError::corrupt("a proposed certificate", &error))?;
             certificate::trust(&mut tx, occasion, &connection, &certificate, by).await?;
         }
-        What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl if accepted => {
-            set_address(&mut connection.saml, proposal.what, &proposal.value);
+        What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl | What::SignedRequests if accepted => {
+            take_over(&mut connection.saml, proposal.what, &proposal.value);
             write_connection(&mut tx, &connection).await?;
         }
-        What::Certificate | What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl => {}
+        What::Certificate | What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl | What::SignedRequests => {}
     }
-    if proposals.iter().filter(open).count() == 1 {
+    if open.len() == 1 {
         db::attention::resolve_kind(&mut tx, connection.tenant, PROPOSED, connection.id, occasion.now).await?;
     }
     let action = if accepted { "metadata.accepted" } else { "metadata.declined" };
@@ -354,6 +369,21 @@ async fn write_connection(tx: &mut Tx, connection: &Connection) -> Result<(), Me
     db::connection::update_connection(tx, connection).await?.map(drop).ok_or(MetadataError::Meanwhile)
 }
 
+/// Certificates that the metadata brings. One that an owner retired is known: it is neither trusted nor proposed again.
+fn fresh<'a>(known: &[IdpCertificateRow], metadata: &'a IdpMetadata, now: Timestamp, changes: &mut Changes) -> Vec<&'a Certificate> {
+    let mut fresh = Vec::new();
+    for new in &metadata.certificates {
+        let fingerprint = || new.fingerprint().to_owned();
+        match certificate::named(known, new) {
+            Named::Trusted => {}
+            Named::Retired => changes.certificates_retired.push(fingerprint()),
+            Named::Unknown if new.not_after() <= now => changes.certificates_expired.push(fingerprint()),
+            Named::Unknown => fresh.push(new),
+        }
+    }
+    fresh
+}
+
 fn missing(known: &[IdpCertificateRow], metadata: &IdpMetadata) -> Vec<String> {
     let named = |row: &&IdpCertificateRow| metadata.certificates.iter().any(|new| new.fingerprint() == row.fingerprint);
     let trusted = known.iter().filter(|row| row.state != CertificateState::Retired);
@@ -367,15 +397,13 @@ async fn add_certificates(
     document: &Document,
     by: Option<AccountId>,
     changes: &mut Changes,
-) -> Result<(), DbError> {
-    for certificate in &document.metadata.certificates {
-        let (row, added) = certificate::trust(tx, occasion, connection, certificate, by).await?;
-        if added {
-            changes.certificates_added.push(row.fingerprint);
-        }
-    }
+) -> Result<(), TrustError> {
     let known = db::certificate::list_certificates(&mut *tx, connection.tenant, connection.id).await?;
     changes.certificates_missing = missing(&known, &document.metadata);
+    for certificate in fresh(&known, &document.metadata, occasion.now, changes) {
+        let (row, _) = certificate::trust(tx, occasion, connection, certificate, by).await?;
+        changes.certificates_added.push(row.fingerprint);
+    }
     Ok(())
 }
 
@@ -389,10 +417,9 @@ async fn settle_proposals(
     by: Option<AccountId>,
 ) -> Result<Vec<String>, DbError> {
     let (tenant, id) = (connection.tenant, connection.id);
-    let known = idp_metadata::list_proposals(&mut *tx, tenant, id).await?;
     let same = |a: &ProposalRow, b: &ProposalRow| (a.what, &a.key) == (b.what, &b.key);
     let mut open = 0;
-    for old in known.iter().filter(|row| row.state == ProposalState::Open) {
+    for old in &idp_metadata::list_open_proposals(tx, tenant, id).await? {
         if proposals.iter().any(|new| same(new, old)) {
             open += 1;
         } else {
@@ -401,10 +428,9 @@ async fn settle_proposals(
             idp_metadata::decide(tx, tenant, id, old.id, state, by, occasion.now).await?;
         }
     }
-    let is_settled = |row: &ProposalRow| matches!(row.state, ProposalState::Open | ProposalState::Declined);
-    let fresh: Vec<_> = proposals.iter().filter(|new| !known.iter().any(|old| same(new, old) && is_settled(old))).cloned().collect();
-    idp_metadata::propose(tx, tenant, id, &fresh).await?;
-    let keys: Vec<_> = fresh.into_iter().map(|row| row.key).collect();
+    let opened = idp_metadata::propose(tx, tenant, id, proposals).await?;
+    let is_new = |row: &&ProposalRow| opened.contains(&(row.what, row.key.clone()));
+    let keys: Vec<_> = proposals.iter().filter(is_new).map(|row| row.key.clone()).collect();
     if !keys.is_empty() {
         let message = "the identity provider's metadata names something new: look at it, and accept or decline it";
         let detail = json!({ "message": message, "proposed": keys });
@@ -427,15 +453,17 @@ fn address_changes(saml: &SamlSettings, metadata: &IdpMetadata) -> Vec<AddressCh
     changed.filter_map(|(what, before, after)| Some(AddressChange { what, before: before.clone(), after: after.clone()? })).collect()
 }
 
-fn set_address(saml: &mut SamlSettings, what: What, address: &str) {
-    let field = match what {
-        What::SsoUrl => &mut saml.sso_url,
-        What::SsoPostUrl => &mut saml.sso_post_url,
-        What::SloRedirectUrl => &mut saml.slo_redirect_url,
-        What::SloPostUrl => &mut saml.slo_post_url,
-        What::Certificate => return,
-    };
-    *field = Some(address.to_owned());
+/// Certificates are rows of their own.
+fn take_over(saml: &mut SamlSettings, what: What, value: &str) {
+    let address = Some(value.to_owned());
+    match what {
+        What::SsoUrl => saml.sso_url = address,
+        What::SsoPostUrl => saml.sso_post_url = address,
+        What::SloRedirectUrl => saml.slo_redirect_url = address,
+        What::SloPostUrl => saml.slo_post_url = address,
+        What::SignedRequests => saml.idp_wants_signed_requests = value == "true",
+        What::Certificate => {}
+    }
 }
 
 /// As often as the document says, at least daily, and an hour before it ends.

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     db::{
-        DbError, Target, sp_key,
+        Db, DbError, installation, sp_key,
         sp_key::{SpKeyRow, SpKeyState},
     },
     domain::{connection::Connection, id::ConnectionId},
@@ -26,6 +26,19 @@ pub struct OwnKeys {
     pub decrypting: Vec<DecryptionKey>,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum OwnKeysError {
+    #[error("the master key was changed while this node runs: restart it with the new one")]
+    OtherMasterKey,
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Whether the database still belongs to the master key that this node was started with.
+pub async fn are_current(db: &Db, keys: &Keys) -> Result<bool, DbError> {
+    Ok(installation::find_key_check(db).await?.is_none_or(|check| keys.gives(&check)))
+}
+
 /// With the version of the connection for which they were read.
 type Kept = (i64, Arc<OwnKeys>);
 
@@ -33,21 +46,26 @@ type Kept = (i64, Arc<OwnKeys>);
 pub struct OwnKeysCache(Arc<RwLock<HashMap<ConnectionId, Kept>>>);
 
 impl OwnKeysCache {
-    pub async fn read(&self, source: impl Into<Target<'_>>, keys: &Keys, connection: &Connection) -> Result<Arc<OwnKeys>, DbError> {
+    pub async fn read(&self, db: &Db, keys: &Keys, connection: &Connection) -> Result<Arc<OwnKeys>, OwnKeysError> {
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&connection.id).cloned();
         if let Some((version, own)) = kept
             && version == connection.version
         {
             return Ok(own);
         }
-        let rows = sp_key::list_sp_keys(source, connection.tenant, connection.id).await?;
-        let own = Arc::new(open(rows, keys, connection)?);
+        let rows = sp_key::list_sp_keys(db, connection.tenant, connection.id).await?;
+        let own = match open(rows, keys, connection)? {
+            Some(own) => Arc::new(own),
+            None if are_current(db, keys).await? => return Err(DbError::corrupt("a private key", "it cannot be opened").into()),
+            None => return Err(OwnKeysError::OtherMasterKey),
+        };
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(connection.id, (connection.version, own.clone()));
         Ok(own)
     }
 }
 
-fn open(mut rows: Vec<SpKeyRow>, keys: &Keys, connection: &Connection) -> Result<OwnKeys, DbError> {
+/// `None` when one of them cannot be opened with this master key.
+fn open(mut rows: Vec<SpKeyRow>, keys: &Keys, connection: &Connection) -> Result<Option<OwnKeys>, DbError> {
     let rank = |state| match state {
         SpKeyState::Current => 0,
         SpKeyState::Next => 1,
@@ -58,9 +76,7 @@ fn open(mut rows: Vec<SpKeyRow>, keys: &Keys, connection: &Connection) -> Result
     for row in rows {
         let certificate = Certificate::from_der(&row.certificate_der).map_err(|error| DbError::corrupt("a key's certificate", &error))?;
         let place = KeyPlace { tenant: connection.tenant, connection: connection.id, id: row.id };
-        let pair = keys.open_private_key(place, &row.sealed, certificate.clone()).ok_or_else(|| {
-            DbError::corrupt("a private key", "it was sealed under another master key: restart with the one that the database has now")
-        })?;
+        let Some(pair) = keys.open_private_key(place, &row.sealed, certificate.clone()) else { return Ok(None) };
         match row.state {
             SpKeyState::Current => own.signing = Some(pair.clone()),
             SpKeyState::Next | SpKeyState::Retired => {}
@@ -70,5 +86,5 @@ fn open(mut rows: Vec<SpKeyRow>, keys: &Keys, connection: &Connection) -> Result
         }
         own.decrypting.extend(DecryptionKey::of(row.id, &pair));
     }
-    Ok(own)
+    Ok(Some(own))
 }

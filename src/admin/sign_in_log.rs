@@ -11,12 +11,13 @@ use std::{
 use crate::{
     db::{
         Db, DbError, certificate, sign_in,
-        sign_in::{LogFilter, SignInLogRow},
+        sign_in::{LogFilter, SignInLogRow, SignInOutcome},
         sp_key,
     },
     domain::{
         connection::Connection,
         id::{CertificateId, ConnectionId, EventId, SpKeyId, TenantId},
+        rate::{Bucket, Rate},
         time::Timestamp,
     },
     policy::{access::Grant, action::ReadLogs},
@@ -24,6 +25,8 @@ use crate::{
 
 /// Rows that wait in memory at most.
 const CAPACITY: usize = 4096;
+/// Refusals of one connection that are kept: strangers cause them.
+const REFUSALS: Rate = Rate { per_second: 20, burst: 2000 };
 /// A certificate's use is written at most this often.
 const MARK_EVERY_SECS: i64 = 60;
 
@@ -35,6 +38,7 @@ pub struct SignInLog(Arc<Mutex<Waiting>>);
 struct Waiting {
     rows: Vec<(TenantId, SignInLogRow)>,
     lost: u64,
+    refusals: BTreeMap<ConnectionId, Bucket>,
     used: BTreeMap<CertificateId, (TenantId, ConnectionId, Timestamp)>,
     marked: BTreeMap<CertificateId, Timestamp>,
     decrypted: BTreeMap<SpKeyId, (TenantId, ConnectionId, Timestamp)>,
@@ -44,7 +48,14 @@ struct Waiting {
 impl SignInLog {
     pub fn note(&self, tenant: TenantId, row: SignInLogRow) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.rows.len() < CAPACITY {
+        let in_pace = match row.outcome {
+            SignInOutcome::Accepted => true,
+            SignInOutcome::Refused => {
+                let bucket = waiting.refusals.entry(row.connection).or_insert_with(|| Bucket::full(REFUSALS, row.at));
+                bucket.take(REFUSALS, row.at).is_ok()
+            }
+        };
+        if in_pace && waiting.rows.len() < CAPACITY {
             waiting.rows.push((tenant, row));
         } else {
             waiting.lost += 1;

@@ -86,8 +86,17 @@ pub async fn refuse(db: &Db, row: &TestRow, step: &str, message: &str, why: &Val
     end(db, row, TestState::Refused, &result).await
 }
 
-/// The response was accepted: what it says, and what it would do, is shown. A person who would not be let in is a result like any other.
-/// False when the response was used before, and then nothing is shown.
+/// Uses the response up, as a sign-in does. False when it was used before.
+pub async fn consume(db: &Db, connection: &Connection, assertion: &Assertion) -> Result<bool, DbError> {
+    let mut tx = db.begin().await?;
+    let (tenant, id) = (connection.tenant, connection.id);
+    let fresh = db::sign_in::consume_assertion(&mut tx, tenant, id, &assertion.issuer, &assertion.id, assertion.remembered_until).await?;
+    tx.commit().await?;
+    Ok(fresh)
+}
+
+/// The response was accepted and used up: what it says, and what it would do, is shown. A person who would not be let in is a result like
+/// any other. May be tried again when others were in the way.
 pub async fn show(
     db: &Db,
     published: &PublishedCache,
@@ -96,18 +105,10 @@ pub async fn show(
     row: &TestRow,
     assertion: &Assertion,
     claim: &Claim,
-) -> Result<bool, ProvisionError> {
-    let mut tx = db.begin().await?;
-    let (tenant, id) = (connection.tenant, connection.id);
-    let fresh = db::sign_in::consume_assertion(&mut tx, tenant, id, &assertion.issuer, &assertion.id, assertion.usable_until).await?;
-    tx.commit().await?;
-    if !fresh {
-        return Ok(false);
-    }
+) -> Result<(), ProvisionError> {
     let would = preview(db, published, occasion, connection, claim).await?;
     let result = json!({ "assertion": shown(assertion), "identity": identity(claim), "would": would });
-    end(db, row, TestState::Accepted, &result).await?;
-    Ok(true)
+    Ok(end(db, row, TestState::Accepted, &result).await?)
 }
 
 /// Signs in, reads what that made, and drops it.

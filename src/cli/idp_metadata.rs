@@ -166,6 +166,8 @@ fn tell(changes: &Changes, json: bool, output: &mut Output) -> Result<(), Failur
         ("trusted from now on", &changes.certificates_added),
         ("proposed", &changes.proposed),
         ("trusted here and not in the metadata", &changes.certificates_missing),
+        ("in the metadata and retired here: it stays retired", &changes.certificates_retired),
+        ("in the metadata and expired: not trusted", &changes.certificates_expired),
     ] {
         list.iter().try_for_each(|one| output.line(format!("{what}: {one}")))?;
     }
@@ -179,6 +181,7 @@ fn name(what: What) -> &'static str {
         What::SsoPostUrl => "sign-in by POST",
         What::SloRedirectUrl => "logout by redirect",
         What::SloPostUrl => "logout by POST",
+        What::SignedRequests => "wants signed requests",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where a connection's metadata comes from, what became of it, and what it brought that an owner has to decide.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -67,16 +69,24 @@ impl Row {
     }
 }
 
+const FIND: &str =
+    "select tenant, connection, url, auto_trust, digest, valid_until_ms, set_by, set_at_ms, read_at_ms, failures, last_error,
+        due_at_ms
+    from idp_metadata where tenant = $1 and connection = $2";
+
 pub async fn find_metadata(
     source: impl Into<Target<'_>>,
     tenant: TenantId,
     connection: ConnectionId,
 ) -> Result<Option<MetadataRow>, DbError> {
-    let sql = "select tenant, connection, url, auto_trust, digest, valid_until_ms, set_by, set_at_ms, read_at_ms, failures, last_error,
-            due_at_ms
-        from idp_metadata where tenant = $1 and connection = $2";
     let mut source = source.into();
-    let query = source.query(sql).bind(tenant.to_string()).bind(connection.to_string());
+    let query = source.query(FIND).bind(tenant.to_string()).bind(connection.to_string());
+    query.optional().await?.map(Row::read).transpose()
+}
+
+/// As [`find_metadata`]: until the transaction ends nobody else writes it, so that what is written back undoes nobody's word.
+pub async fn lock_metadata(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<Option<MetadataRow>, DbError> {
+    let query = tx.lock(FIND).bind(tenant.to_string()).bind(connection.to_string());
     query.optional().await?.map(Row::read).transpose()
 }
 
@@ -141,6 +151,18 @@ pub enum What {
     SsoPostUrl,
     SloRedirectUrl,
     SloPostUrl,
+    /// Whether AuthnRequests are to be signed: `true` or `false`.
+    SignedRequests,
+}
+
+impl What {
+    #[must_use]
+    pub fn is_address(self) -> bool {
+        match self {
+            Self::SsoUrl | Self::SsoPostUrl | Self::SloRedirectUrl | Self::SloPostUrl => true,
+            Self::Certificate | Self::SignedRequests => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,25 +206,41 @@ impl ProposalColumns {
     }
 }
 
-/// Every proposal of a connection, decided ones too, in the order of their making; at most a thousand.
+/// The open proposals of a connection in the order of their making, then decided ones, the latest first; at most a thousand.
 pub async fn list_proposals(
     source: impl Into<Target<'_>>,
     tenant: TenantId,
     connection: ConnectionId,
 ) -> Result<Vec<ProposalRow>, DbError> {
     let sql = "select id, what, key, value, state, proposed_at_ms, decided_by, decided_at_ms
-        from metadata_proposal where tenant = $1 and connection = $2 order by id limit 1000";
+        from metadata_proposal where tenant = $1 and connection = $2
+        order by case when state = 'open' then 0 else 1 end, case when state = 'open' then id end, id desc limit 1000";
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(connection.to_string());
     query.all().await?.into_iter().map(ProposalColumns::read).collect()
 }
 
-/// What was withdrawn before and is said again is open again; what is known otherwise stays as it is.
-pub async fn propose(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, rows: &[ProposalRow]) -> Result<(), DbError> {
+/// Those that wait for an owner, in the order of their making. No more than one document can name.
+pub async fn list_open_proposals(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<Vec<ProposalRow>, DbError> {
+    let sql = "select id, what, key, value, state, proposed_at_ms, decided_by, decided_at_ms
+        from metadata_proposal where tenant = $1 and connection = $2 and state = 'open' order by id";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string());
+    query.all().await?.into_iter().map(ProposalColumns::read).collect()
+}
+
+/// What was withdrawn before and is said again is open again; what is open or declined stays as it is. Which are open only now.
+pub async fn propose(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    rows: &[ProposalRow],
+) -> Result<BTreeSet<(What, String)>, DbError> {
+    let mut opened = BTreeSet::new();
     let sql = "insert into metadata_proposal (tenant, connection, id, what, key, value, state, proposed_at_ms)
         values {($1, $2, $3, $4, $5, $6, $7, $8)}
         on conflict (tenant, connection, what, key) do update set state = 'open', proposed_at_ms = excluded.proposed_at_ms
-        where metadata_proposal.state in ('withdrawn', 'accepted')";
+        where metadata_proposal.state in ('withdrawn', 'accepted')
+        returning what, key";
     for chunk in rows.chunks(SET_LIMIT) {
         let mut query = tx.query_set(sql, chunk.len());
         for row in chunk {
@@ -216,9 +254,11 @@ pub async fn propose(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, ro
                 .bind(column::to_word(row.state))
                 .bind(row.proposed_at.millis());
         }
-        query.run().await?;
+        for (what, key) in query.all::<(String, String)>().await? {
+            opened.insert((column::word("what a proposal is about", &what)?, key));
+        }
     }
-    Ok(())
+    Ok(opened)
 }
 
 /// False when it is not there, or is not open any more.

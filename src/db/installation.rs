@@ -40,6 +40,12 @@ pub async fn begin_key_change(tx: &mut Tx, next_key_check: &str, next_chain_key:
     Ok(begun)
 }
 
+/// The check value of the key to which a change is under way.
+pub async fn find_next_key_check(tx: &mut Tx) -> Result<Option<String>, DbError> {
+    let row: Option<(Option<String>,)> = tx.query("select next_key_check from master_key_change where id = 1").optional().await?;
+    Ok(row.and_then(|(check,)| check))
+}
+
 /// From here on the database is that of the next key.
 pub async fn finish_key_change(tx: &mut Tx, next_key_check: &str) -> Result<(), DbError> {
     tx.query("update installation set key_check = $1 where id = 1").bind(next_key_check.to_owned()).run().await?;

@@ -128,18 +128,21 @@ pub async fn list_sessions(
     query.all().await?.into_iter().map(Row::read).collect()
 }
 
-/// Those of one subject at one connection, whoever's account it is: what a LogoutRequest speaks of. At most a thousand.
+/// Those of one subject at one connection, whoever's account it is: what a LogoutRequest speaks of. In the order of their beginning, from
+/// the one after `after` on, at most a thousand.
 pub async fn list_sessions_of_subject(
     tx: &mut Tx,
     tenant: TenantId,
     connection: ConnectionId,
     subject: &str,
+    after: Option<SessionId>,
 ) -> Result<Vec<SessionRow>, DbError> {
     let sql =
         "select id, tenant, account, connection, surface, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
             csrf_hash
-        from session where tenant = $1 and connection = $2 and subject = $3 order by id limit 1000";
+        from session where tenant = $1 and connection = $2 and subject = $3 and id > $4 order by id limit 1000";
     let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(subject.to_owned());
+    let query = query.bind(after.map_or_else(String::new, |id| id.to_string()));
     query.all().await?.into_iter().map(Row::read).collect()
 }
 

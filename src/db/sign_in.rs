@@ -64,7 +64,7 @@ pub async fn consume_authn_request(
     Ok(row.map(|(return_to,)| AuthnRequestRow { return_to }))
 }
 
-/// False when the assertion was used before. `expires_at` is the time from which its own conditions refuse it, clock skew included.
+/// False when the assertion was used before. At `expires_at` its own conditions refuse it, whatever clock skew is tolerated.
 pub async fn consume_assertion(
     tx: &mut Tx,
     tenant: TenantId,

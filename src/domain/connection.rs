@@ -158,6 +158,9 @@ pub struct AuthnContext {
     pub required: bool,
 }
 
+/// The largest tolerance for a wrong clock that a connection may have.
+pub const MAX_SKEW_SECS: i64 = 300;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with one another")]

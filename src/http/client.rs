@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
 use axum::{
@@ -29,6 +29,30 @@ impl FromRequestParts<App> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         Ok(Self(address(parts, &app.config.trusted_proxies)))
+    }
+}
+
+/// Somebody whom the gateway does not know, as far as the network tells them apart: an IPv4 address, or the first half of an IPv6 address,
+/// which is one subscriber's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stranger(IpAddr);
+
+impl Stranger {
+    /// `None` for a request that came over no socket.
+    #[must_use]
+    pub fn of(parts: &Parts, trusted: &[Network]) -> Option<Self> {
+        let ConnectInfo(socket) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        let socket = socket.ip().to_canonical();
+        // Who hides behind a proxy's unreadable word is that proxy.
+        Some(Self::at(behind(socket, &parts.headers, trusted).unwrap_or(socket)))
+    }
+
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address @ IpAddr::V4(_) => address,
+        })
     }
 }
 
@@ -90,6 +114,15 @@ mod tests {
         }
         let trusted: Vec<Network> = trusted.iter().map(|text| text.parse().unwrap()).collect();
         behind(socket.parse().unwrap(), &headers, &trusted).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn a_stranger_is_an_address_or_the_half_of_one() {
+        let at = |text: &str| Stranger::at(text.parse().unwrap());
+        assert_eq!(at("2001:db8:1:2::7"), at("2001:db8:1:2:ffff::1"));
+        assert_ne!(at("2001:db8:1:2::7"), at("2001:db8:1:3::7"));
+        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
+        assert_ne!(at("192.0.2.2"), at("192.0.2.1"));
     }
 
     #[test]

@@ -9,17 +9,25 @@ use axum::{
 use serde_json::json;
 
 use super::error::Problem;
-use crate::app::App;
+use crate::{admin::own_keys, app::App, db::DbError};
 
 pub async fn live() -> Json<serde_json::Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// The database answers, and its tables are those of this program.
+/// The database answers, its tables are those of this program, and the master key is still its own.
 pub async fn ready(State(app): State<App>) -> Response {
-    match app.db.is_migrated().await {
-        Ok(true) => (StatusCode::OK, Json(json!({ "status": "ready" }))).into_response(),
-        Ok(false) => Problem::unavailable("the database's tables are not up to date").into(),
+    match find_obstacle(&app).await {
+        Ok(None) => (StatusCode::OK, Json(json!({ "status": "ready" }))).into_response(),
+        Ok(Some(obstacle)) => Problem::unavailable(obstacle).into(),
         Err(error) => Problem::from(error).into(),
     }
+}
+
+async fn find_obstacle(app: &App) -> Result<Option<&'static str>, DbError> {
+    if !app.db.is_migrated().await? {
+        return Ok(Some("the database's tables are not up to date"));
+    }
+    let current = own_keys::are_current(&app.db, &app.keys).await?;
+    Ok((!current).then_some("the master key was changed while this node runs: restart it with the new one"))
 }

@@ -33,6 +33,7 @@ use axum::{Router, extract::DefaultBodyLimit, http::Method, middleware};
 
 use self::{
     api::idempotency::{self, Once},
+    pace::Strangers,
     routes::{Entry, Routes},
 };
 use crate::app::App;
@@ -65,6 +66,7 @@ pub fn routes() -> Routes {
 pub fn router(app: App) -> Router {
     let routes = routes();
     let once = Once::new(app.clone(), &routes);
+    let strangers = Strangers::new(app.clone(), &routes);
     routes
         .into_router()
         .fallback(error::no_such_page)
@@ -72,6 +74,7 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(once, idempotency::once))
         .layer(middleware::from_fn_with_state((app.clone(), arrival::PATIENCE), arrival::whole))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(strangers, pace::strangers))
         .layer(middleware::from_fn_with_state(app.clone(), meter::record))
         .layer(middleware::from_fn_with_state(app.clone(), request::run_to_completion))
         .with_state(app)

@@ -118,6 +118,12 @@ pub fn failed(problem: Problem) -> Response {
             error::mark(problem.kind(), response.headers_mut());
             response
         }
+        Kind::TooFast { .. } => {
+            let lines = ["Too many requests came at once. Please try again in a moment."];
+            let mut response = say(StatusCode::TOO_MANY_REQUESTS, "Not so fast", &lines);
+            error::mark(problem.kind(), response.headers_mut());
+            response
+        }
         _ => problem.into(),
     }
 }

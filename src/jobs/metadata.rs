@@ -9,7 +9,7 @@ use super::{JobError, report, told};
 use crate::{
     admin::metadata::{Changes, reading},
     app::App,
-    db::idp_metadata,
+    db::idp_metadata::{self, MetadataRow},
     domain::actor::Actor,
 };
 
@@ -27,16 +27,21 @@ pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Reads all that is due.
+/// Reads all that is due. What goes wrong with one keeps no other from being read.
 pub async fn round(app: &App) -> Result<(), JobError> {
     for row in idp_metadata::list_due(&app.db, app.now()).await? {
-        if !idp_metadata::claim(&app.db, &row, app.now().plus_secs(CLAIM_SECS)).await? {
-            continue;
-        }
-        let mut occasion = app.occasion(Actor::System, "metadata");
-        if reading::read(&app.db, &app.outbound, &row, &mut occasion).await?.is_ok_and(|changes| changes != Changes::default()) {
-            app.committed.notify_one();
-        }
+        report("the metadata of one connection", read(app, &row).await);
+    }
+    Ok(())
+}
+
+async fn read(app: &App, row: &MetadataRow) -> Result<(), JobError> {
+    if !idp_metadata::claim(&app.db, row, app.now().plus_secs(CLAIM_SECS)).await? {
+        return Ok(());
+    }
+    let mut occasion = app.occasion(Actor::System, "metadata");
+    if reading::read(&app.db, &app.outbound, row, &mut occasion).await?.is_ok_and(|changes| changes != Changes::default()) {
+        app.committed.notify_one();
     }
     Ok(())
 }

@@ -23,8 +23,10 @@ pub struct Assertion {
     pub qualifiers: [Option<String>; 2],
     pub session_index: Option<String>,
     pub session_not_on_or_after: Option<Timestamp>,
-    /// Until when the same assertion would be accepted again: keep the replay record as long.
+    /// From then on it is refused.
     pub usable_until: Timestamp,
+    /// How long to keep the replay record: whatever tolerance the connection is given meanwhile, it is refused by then.
+    pub remembered_until: Timestamp,
     /// The request that it answers; `None` when the identity provider began. Read from signed bytes.
     pub in_response_to: Option<String>,
     pub authn_instant: Timestamp,

@@ -7,7 +7,7 @@ use super::{
     refusal::{Refusal, Step},
     structure::SUCCESS,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::{connection::MAX_SKEW_SECS, time::Timestamp};
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 
@@ -50,14 +50,16 @@ pub(super) fn check(
     let authn = claims.authn.first().ok_or_else(|| refuse("no_authn_statement", "AuthnStatement is missing in the Assertion"))?;
     check_authn_context(authn, party)?;
     let session_end = claims.authn.iter().filter_map(|authn| authn.session_not_on_or_after).min();
+    // Without tolerance: a session that has ended by our clock would be over before its first request.
     if let Some(end) = session_end
-        && now >= end.plus_secs(party.skew_secs)
+        && now >= end
     {
         return Err(expired("session_expired", "SessionNotOnOrAfter", end, now));
     }
     let until = conditions.not_on_or_after.map_or(confirmed_until, |end| end.min(confirmed_until));
     Ok(Assertion {
         usable_until: until.plus_secs(party.skew_secs),
+        remembered_until: until.plus_secs(MAX_SKEW_SECS),
         session_index: authn.session_index.clone(),
         session_not_on_or_after: session_end,
         in_response_to,
@@ -190,28 +192,6 @@ fn early(code: &'static str, what: &str, at: Timestamp, now: Timestamp) -> Refus
 
 fn expired(code: &'static str, what: &str, at: Timestamp, now: Timestamp) -> Refusal {
     refuse(code, what).got(at.to_string()).expected(format!("after {now}")).cure("compare the clocks of both sides, or sign in afresh")
-}
-
-/// Whether an assertion answers the request that this browser began (`outstanding`), or may come without one.
-///
-/// # Errors
-/// When it answers another request, or none where one is asked for.
-pub fn check_answer(assertion: &Assertion, outstanding: Option<&str>, idp_initiated: bool) -> Result<(), Refusal> {
-    let refuse = |code, what: &str| Refusal::new(Step::InResponseTo, code, what);
-    match (assertion.in_response_to.as_deref(), outstanding) {
-        (Some(answered), Some(outstanding)) if answered == outstanding => Ok(()),
-        (Some(answered), Some(outstanding)) => {
-            Err(refuse("in_response_to", "InResponseTo names another request than the one of this browser")
-                .got(answered)
-                .expected(outstanding))
-        }
-        (Some(answered), None) => Err(refuse("in_response_to", "InResponseTo names a request that this browser has not outstanding")
-            .got(answered)
-            .cure("begin at the connection's sign-in address again, in the same browser")),
-        (None, _) if idp_initiated => Ok(()),
-        (None, _) => Err(refuse("unsolicited", "the response answers no request, and the connection does not take such")
-            .cure("begin at the connection's sign-in address, or switch idp_initiated on")),
-    }
 }
 
 /// Every InResponseTo that is present says the same, and one of them stands in signed bytes.

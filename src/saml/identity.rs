@@ -268,6 +268,7 @@ mod tests {
             session_index: None,
             session_not_on_or_after: None,
             usable_until: Timestamp::from_millis(0),
+            remembered_until: Timestamp::from_millis(0),
             in_response_to: None,
             authn_instant: Timestamp::from_millis(0),
             authn_context: Some("urn:mfa".to_owned()),

@@ -21,7 +21,7 @@ use super::{
     signature::{self, IdpCertificate, Trust},
     structure::{self, Root, SUCCESS},
 };
-use crate::domain::{identity::NameIdentifier, time::Timestamp};
+use crate::domain::{connection::MAX_SKEW_SECS, identity::NameIdentifier, time::Timestamp};
 
 use Ns::{Assertion as A, Protocol as P};
 
@@ -59,8 +59,10 @@ pub struct LogoutRequest {
     pub name_id: NameIdentifier,
     /// Which sessions; none: all of the person.
     pub session_indexes: Vec<String>,
-    /// Until when the same message would be accepted again: keep the replay record as long.
+    /// From then on it is refused.
     pub usable_until: Timestamp,
+    /// How long to keep the replay record: whatever tolerance the connection is given meanwhile, it is refused by then.
+    pub remembered_until: Timestamp,
 }
 
 impl LogoutRequest {
@@ -113,6 +115,7 @@ pub fn read_request(sent: Sent<'_>, party: &LogoutParty<'_>, now: Timestamp) -> 
         },
         session_indexes: root.children(P, "SessionIndex").map(|index| index.text.clone()).collect(),
         usable_until,
+        remembered_until: end.plus_secs(MAX_SKEW_SECS),
     })
 }
 
@@ -387,7 +390,7 @@ mod tests {
                 let read = read_request(sent, &party(&pinned), now()).unwrap();
                 assert_eq!((read.id.as_str(), read.issuer.as_str()), ("_1", IDP));
                 assert_eq!((&read.name_id, &read.session_indexes[..]), (&name_id, &["i&1".to_owned()][..]));
-                assert_eq!(read.usable_until, now().plus_secs(660));
+                assert_eq!((read.usable_until, read.remembered_until), (now().plus_secs(660), now().plus_secs(900)));
             }
             let content = Content::Response { in_response_to: "_1".into() };
             let answer = Outgoing { content, ..request(&name_id) };
@@ -486,6 +489,7 @@ mod tests {
             name_id,
             session_indexes: Vec::new(),
             usable_until: now(),
+            remembered_until: now(),
         };
         let with = |value: &str, format: Option<&str>, qualifier: Option<&str>| NameIdentifier {
             value: value.into(),

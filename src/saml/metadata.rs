@@ -64,8 +64,12 @@ pub enum MetadataError {
     SeveralIdps(usize),
     #[error("{place}: {name} is missing")]
     Missing { place: &'static str, name: &'static str },
-    #[error("{place}: {got:?} is not an http or https address")]
+    #[error("{place}: {got:?} is not an http or https address of at most {MAX_ADDRESS} characters")]
     Address { place: &'static str, got: String },
+    #[error("EntityDescriptor: entityID is longer than {MAX_ENTITY_ID} characters")]
+    EntityId,
+    #[error("IDPSSODescriptor: there are {0} signing certificates, {MAX_CERTIFICATES} at most are taken")]
+    TooManyCertificates(usize),
     #[error("EntityDescriptor: validUntil {0:?} is not a date and time")]
     Time(String),
     #[error("IDPSSODescriptor: there is no usable signing certificate")]
@@ -73,6 +77,12 @@ pub enum MetadataError {
 }
 
 const MAX_BYTES: usize = 2 * 1024 * 1024;
+/// SAML core, 8.3.6.
+const MAX_ENTITY_ID: usize = 1024;
+/// More than browsers and proxies carry.
+const MAX_ADDRESS: usize = 2048;
+/// Of one identity provider: during a change it has two or three.
+const MAX_CERTIFICATES: usize = 64;
 const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
 const REDIRECT: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect";
 const POST: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";
@@ -102,7 +112,13 @@ impl IdpMetadata {
         let time = |text: &str| Timestamp::parse(text).map_err(|_| MetadataError::Time(text.chars().take(64).collect()));
         let bounds = [valid_until, entity.attribute("validUntil"), idp.attribute("validUntil")];
         let bounds: Vec<_> = bounds.into_iter().flatten().map(time).collect::<Result<_, _>>()?;
+        if entity_id.is_some_and(|id| id.chars().count() > MAX_ENTITY_ID) {
+            return Err(MetadataError::EntityId);
+        }
         let (certificates, unusable) = certificates(idp);
+        if certificates.len() > MAX_CERTIFICATES {
+            return Err(MetadataError::TooManyCertificates(certificates.len()));
+        }
         if certificates.is_empty() {
             return Err(MetadataError::NoCertificate(unusable.into_iter().next()));
         }
@@ -148,7 +164,7 @@ fn endpoint(idp: &Element, service: &'static str, binding: &str) -> Result<Optio
     let Some(endpoint) = idp.children(M, service).find(|endpoint| endpoint.attribute("Binding") == Some(binding)) else { return Ok(None) };
     let location = endpoint.attribute("Location").ok_or(MetadataError::Missing { place: service, name: "Location" })?;
     match url::Url::parse(location) {
-        Ok(url) if matches!(url.scheme(), "https" | "http") => Ok(Some(location.to_owned())),
+        Ok(url) if matches!(url.scheme(), "https" | "http") && location.len() <= MAX_ADDRESS => Ok(Some(location.to_owned())),
         _ => Err(MetadataError::Address { place: service, got: location.chars().take(200).collect() }),
     }
 }
@@ -304,6 +320,21 @@ mod tests {
         assert_eq!(parse(&around(&one.repeat(2))).unwrap_err(), MetadataError::SeveralIdps(2));
         assert_eq!(parse(&around("")).unwrap_err(), MetadataError::NoIdp);
         assert_eq!(parse(service_provider.trim()).unwrap_err(), MetadataError::NoIdp);
+    }
+
+    #[test]
+    fn a_document_names_no_more_than_an_identity_provider_has() {
+        let now = Timestamp::parse("2026-03-03T08:00:00Z").unwrap();
+        let keys: Vec<_> = (0..=MAX_CERTIFICATES).map(|_| key("", &IssuerKey::ec("a", now).unwrap().certificate().to_base64())).collect();
+        assert_eq!(parse(&entity("a", &keys[1..].concat())).unwrap().certificates.len(), MAX_CERTIFICATES);
+        assert_eq!(parse(&entity("a", &keys.concat())).unwrap_err(), MetadataError::TooManyCertificates(MAX_CERTIFICATES + 1));
+        assert_eq!(parse(&entity(&"ä".repeat(MAX_ENTITY_ID), &keys[0])).unwrap().entity_id.chars().count(), MAX_ENTITY_ID);
+        assert_eq!(parse(&entity(&"a".repeat(MAX_ENTITY_ID + 1), &keys[0])).unwrap_err(), MetadataError::EntityId);
+        let long = |length: usize| {
+            entity("a", &keys[0]).replace("https://idp.example/slo", &format!("https://idp.example/{}", "s".repeat(length - 20)))
+        };
+        assert!(parse(&long(MAX_ADDRESS)).is_ok());
+        assert!(matches!(parse(&long(MAX_ADDRESS + 1)), Err(MetadataError::Address { .. })));
     }
 
     #[test]

@@ -32,7 +32,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 pub use self::{
     assertion::{Assertion, Attribute, NameId, Value},
     certificate::{Certificate, CertificateError, Key},
-    conditions::check_answer,
     decrypt::DecryptionKey,
     identity::{Subject, identity},
     key_pair::{KeyPair, KeyPairError},

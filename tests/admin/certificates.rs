@@ -86,3 +86,17 @@ async fn a_file_adds_certificates_and_retires_none(#[values(Engine::Sqlite, Engi
     let later = db::connection::find_connection_by_slug(&*db, "acme-okta").await.unwrap().unwrap();
     assert!(later.connection.version > row.connection.version, "caches see that certificates changed");
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_file_makes_a_connection_trust_sixteen_certificates_at_most(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let keys: Vec<_> = (0..17).map(|_| IssuerKey::ec("idp", NOW).unwrap()).collect();
+    let keys: Vec<_> = keys.iter().collect();
+    let file = TenantFile::parse(Path::new("acme.toml"), FILE).unwrap();
+    let metadata = Metadata::from([(Slug::parse("acme-okta").unwrap(), metadata_with(&keys))]);
+    let refused = apply(&db, &mut occasion(1), &mut || Secret::new("s".to_owned()), &file, &metadata).await.unwrap_err();
+    assert!(refused.to_string().starts_with("acme-okta: a connection trusts 16 certificates at most"), "{refused}");
+    let applied = apply_with(&db, &keys[1..], 2).await;
+    assert_eq!(states(&db, &applied).await.len(), 16);
+}

@@ -4,6 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::StatusCode;
 use rolegate::{
+    admin::metadata::{self, Document},
+    db::{
+        self,
+        idp_metadata::{MetadataRow, ProposalRow, ProposalState, What},
+    },
+    domain::{actor::Actor, connection::Connection},
     jobs,
     outbound::Outbound,
     saml::issuer::{IssuerKey, Sign},
@@ -17,6 +23,7 @@ use tokio::{
 
 use super::people::{holder, model, tenant};
 use crate::common::{
+    NOW,
     engines::Engine,
     idp,
     installation::{Browser, Gateway},
@@ -271,4 +278,212 @@ async fn of_several_nodes_one_reads() {
     a.unwrap();
     b.unwrap();
     assert_eq!(server.asked(), 2);
+}
+
+fn certificate(key: &IssuerKey) -> String {
+    key.certificate().fingerprint().to_owned()
+}
+
+async fn connection(gateway: &Gateway) -> Connection {
+    db::connection::find_connection_by_slug(&gateway.app.db, "acme-okta").await.unwrap().unwrap().connection
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_connection_trusts_sixteen_certificates_and_no_more(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let (gateway, server) = (house(engine).await, Server::start().await);
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let made: Vec<_> = (0..17).map(|_| IssuerKey::ec("idp", NOW).unwrap()).collect();
+    let with = |number: usize| {
+        let keys: Vec<_> = std::iter::once(&*idp::KEY).chain(&made[..number]).collect();
+        json!({ "xml": xml(&keys) })
+    };
+    let refused = put(&mut owner, &with(16)).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::CONFLICT, "too_many_certificates"), "{}", refused.text());
+    assert_eq!(certificates(&gateway).await, 1, "all or nothing");
+    assert_eq!(put(&mut owner, &with(15)).await.status, StatusCode::OK);
+    assert_eq!(certificates(&gateway).await, 16);
+    let add = json!({ "certificate": made[15].certificate().to_pem() });
+    let one_more = owner.post_json("/api/v1/connections/acme-okta/certificates", &add).await;
+    assert_eq!((one_more.status, one_more.code().as_str()), (StatusCode::CONFLICT, "too_many_certificates"));
+    assert!(one_more.text().contains("retire"), "{}", one_more.text());
+
+    // Nor does an address that is trusted bring more.
+    server.document(&xml(&[&idp::KEY]));
+    put(&mut owner, &json!({ "url": server.url, "auto_trust": true })).await;
+    server.document(&xml(&[&idp::KEY, &made[16]]));
+    let read = owner.post_json(&format!("{PATH}/refresh"), &json!({})).await;
+    assert_eq!((read.status, read.code().as_str()), (StatusCode::CONFLICT, "unreadable"), "{}", read.text());
+    assert_eq!(certificates(&gateway).await, 16);
+    // One less, one more.
+    let rows = owner.get_json("/api/v1/connections/acme-okta/certificates").await.json();
+    let retire = format!("/api/v1/connections/acme-okta/certificates/{}/retire", rows["certificates"][3]["id"].as_str().unwrap());
+    assert_eq!(owner.post_json(&retire, &json!({})).await.status, StatusCode::OK);
+    let read = owner.post_json(&format!("{PATH}/refresh"), &json!({})).await.json();
+    assert_eq!(read["changes"]["certificates_added"], json!([certificate(&made[16])]));
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_import_trusts_nothing_that_was_retired_or_has_expired(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let expired = IssuerKey::ec("idp", NOW.plus_secs(-366 * 86_400)).unwrap();
+    let all = json!({ "xml": xml(&[&idp::KEY, &idp::FOREIGN_KEY, &expired]) });
+    let first = put(&mut owner, &all).await.json();
+    assert_eq!(first["changes"]["certificates_added"], json!([certificate(&idp::FOREIGN_KEY)]));
+    assert_eq!(first["changes"]["certificates_expired"], json!([certificate(&expired)]));
+    let rows = owner.get_json("/api/v1/connections/acme-okta/certificates").await.json();
+    let rows = rows["certificates"].as_array().unwrap();
+    let foreign = rows.iter().find(|row| row["fingerprint_sha256"] == certificate(&idp::FOREIGN_KEY)).unwrap();
+    let retire = format!("/api/v1/connections/acme-okta/certificates/{}/retire", foreign["id"].as_str().unwrap());
+    assert_eq!(owner.post_json(&retire, &json!({})).await.status, StatusCode::OK);
+
+    let again = put(&mut owner, &all).await.json();
+    assert_eq!(again["changes"]["certificates_retired"], json!([certificate(&idp::FOREIGN_KEY)]));
+    assert_eq!((&again["changes"]["certificates_added"], certificates(&gateway).await), (&json!([]), 1));
+    // Who means it says so.
+    let add = json!({ "certificate": idp::FOREIGN_KEY.certificate().to_pem() });
+    assert_eq!(owner.post_json("/api/v1/connections/acme-okta/certificates", &add).await.status, StatusCode::CREATED);
+    assert_eq!(certificates(&gateway).await, 2);
+}
+
+/// The reading had begun when the owner took the trust away, and is written down after that.
+#[tokio::test]
+async fn a_reading_does_not_bring_back_the_trust_that_an_owner_took_from_an_address() {
+    let (gateway, server) = (house(Engine::Postgres).await, Server::start().await);
+    let mut owner = person(&gateway, "Organization Owner").await;
+    server.document(&xml(&[&idp::KEY]));
+    let connection = connection(&gateway).await;
+    let document = Document::parse(xml(&[&idp::KEY]).as_bytes()).unwrap();
+    let db = &gateway.app.db;
+    for fails in [false, true] {
+        assert_eq!(put(&mut owner, &json!({ "url": server.url, "auto_trust": true })).await.status, StatusCode::OK);
+        let before = db::idp_metadata::find_metadata(db, connection.tenant, connection.id).await.unwrap().unwrap();
+        assert!(before.auto_trust);
+        let mut withdrawal = db.begin().await.unwrap();
+        let row = MetadataRow { auto_trust: false, ..before.clone() };
+        db::idp_metadata::put_metadata(&mut withdrawal, &row).await.unwrap();
+        let withdraw = async {
+            let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            while gateway.count(waiting).await == 0 {
+                tokio::task::yield_now().await;
+            }
+            withdrawal.commit().await.unwrap();
+        };
+        let mut occasion = gateway.app.occasion(Actor::System, "metadata");
+        let read = async {
+            if fails {
+                metadata::note_failure(db, &mut occasion, &before, "it was not there").await.unwrap();
+            } else {
+                metadata::refresh(db, &mut occasion, &before, &document).await.unwrap();
+            }
+        };
+        tokio::join!(read, withdraw);
+        let after = db::idp_metadata::find_metadata(db, connection.tenant, connection.id).await.unwrap().unwrap();
+        assert_eq!((after.auto_trust, after.failures), (false, i64::from(fails)));
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn that_requests_are_to_be_signed_is_proposed_whatever_else_is_trusted(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(false, true)] auto_trust: bool,
+) {
+    let (gateway, server) = (house(engine).await, Server::start().await);
+    let mut owner = person(&gateway, "Organization Owner").await;
+    server.document(&xml(&[&idp::KEY]));
+    put(&mut owner, &json!({ "url": server.url, "auto_trust": auto_trust })).await;
+    server.document(&xml(&[&idp::KEY]).replace("<md:IDPSSODescriptor", "<md:IDPSSODescriptor WantAuthnRequestsSigned=\"true\""));
+    let read = owner.post_json(&format!("{PATH}/refresh"), &json!({})).await.json();
+    assert_eq!(read["changes"]["proposed"], json!(["true"]), "{read}");
+    assert!(!connection(&gateway).await.saml.idp_wants_signed_requests);
+    let shown = owner.get_json(PATH).await.json();
+    let proposal = &shown["proposals"][0];
+    let said = (&proposal["what"], &proposal["signed_requests"], &proposal["address"]);
+    assert_eq!(said, (&json!("signed_requests"), &json!(true), &Value::Null));
+    let accept = format!("{PATH}/proposals/{}/accept", proposal["id"].as_str().unwrap());
+    assert_eq!(owner.post_json(&accept, &json!({})).await.status, StatusCode::OK);
+    assert!(connection(&gateway).await.saml.idp_wants_signed_requests);
+    assert_eq!(gateway.count("select count(*) from attention where resolved_at_ms is null").await, 0);
+}
+
+/// Of years of proposals, thousands are settled.
+#[rstest]
+#[tokio::test]
+async fn what_was_declined_long_ago_is_not_proposed_again_and_what_is_open_is_shown(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let (gateway, server) = (house(engine).await, Server::start().await);
+    let mut owner = person(&gateway, "Organization Owner").await;
+    server.document(&xml(&[&idp::KEY]));
+    put(&mut owner, &json!({ "url": server.url })).await;
+    let connection = connection(&gateway).await;
+    let mut ids = crate::common::ids(5);
+    let row = |id, what, key: &str, state| ProposalRow {
+        id,
+        what,
+        key: key.to_owned(),
+        value: key.to_owned(),
+        state,
+        proposed_at: NOW,
+        decided_by: None,
+        decided_at: None,
+    };
+    let mut rows = vec![row(ids.make(), What::SsoUrl, "https://idp.example/open", ProposalState::Withdrawn)];
+    rows.extend((0..1200).map(|n| row(ids.make(), What::SsoUrl, &format!("https://idp.example/{n}"), ProposalState::Declined)));
+    rows.push(row(ids.make(), What::SsoUrl, "https://idp.example/declined", ProposalState::Declined));
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    db::idp_metadata::propose(&mut tx, connection.tenant, connection.id, &rows).await.unwrap();
+    tx.commit().await.unwrap();
+
+    server.document(&xml(&[&idp::KEY]).replace(idp::SSO_URL, "https://idp.example/declined"));
+    let read = owner.post_json(&format!("{PATH}/refresh"), &json!({})).await.json();
+    assert_eq!(read["changes"]["proposed"], json!([]), "{read}");
+    // The oldest of all, which the document names again.
+    server.document(&xml(&[&idp::KEY]).replace(idp::SSO_URL, "https://idp.example/open"));
+    let read = owner.post_json(&format!("{PATH}/refresh"), &json!({})).await.json();
+    assert_eq!(read["changes"]["proposed"], json!(["https://idp.example/open"]));
+    let shown = owner.get_json(PATH).await.json();
+    let first = &shown["proposals"][0];
+    assert_eq!((&first["state"], &first["address"]), (&json!("open"), &json!("https://idp.example/open")));
+    let accept = format!("{PATH}/proposals/{}/accept", first["id"].as_str().unwrap());
+    assert_eq!(owner.post_json(&accept, &json!({})).await.status, StatusCode::OK);
+    assert_eq!(owner.get_json(PATH).await.json()["sso_url"], "https://idp.example/open");
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_reading_that_breaks_keeps_no_other_from_being_done(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let (gateway, server) = (house(engine).await, Server::start().await);
+    gateway.apply(&tenant("other", "owner-member")).await;
+    server.document(&xml(&[&idp::KEY]));
+    let mut ids = crate::common::ids(5);
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    for (slug, due_secs) in [("acme-okta", 1), ("other-okta", 2)] {
+        let row = db::connection::find_connection_by_slug(&mut tx, slug).await.unwrap().unwrap().connection;
+        let due = MetadataRow {
+            tenant: row.tenant,
+            connection: row.id,
+            url: Some(server.url.clone()),
+            auto_trust: false,
+            digest: None,
+            valid_until: None,
+            set_by: Some(ids.make()),
+            set_at: NOW,
+            read_at: None,
+            failures: 0,
+            last_error: None,
+            due_at: Some(NOW.plus_secs(due_secs)),
+        };
+        db::idp_metadata::put_metadata(&mut tx, &due).await.unwrap();
+    }
+    // What is read first cannot even be read from the database.
+    tx.query("update connection set attributes = 'nonsense' where slug = 'acme-okta'").run().await.unwrap();
+    tx.commit().await.unwrap();
+    gateway.app.clock.advance_secs(10);
+    jobs::metadata::round(&gateway.app).await.unwrap();
+    assert_eq!(server.asked(), 2);
+    assert_eq!(gateway.count("select count(*) from idp_metadata where read_at_ms is not null").await, 1);
 }

@@ -113,9 +113,19 @@ impl Drop for IdentityProvider {
 
 /// Signs a person in as a browser would; see `tests/peers/README.md` for the answer.
 pub fn browse(start_url: &str, user: &str) -> Value {
+    run_browser(start_url, user, &[])
+}
+
+/// As [`browse`], and goes on: `sign-out`, or an address to open.
+pub fn browse_on(start_url: &str, user: &str, then: &str) -> Value {
+    run_browser(start_url, user, &["--then", then])
+}
+
+fn run_browser(start_url: &str, user: &str, more: &[&str]) -> Value {
     let output = Command::new(python())
         .arg(folder().join("browser.py"))
         .args([start_url, "--user", user, "--password", "pw"])
+        .args(more)
         .stdin(Stdio::null())
         .output()
         .unwrap();

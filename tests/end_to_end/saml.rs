@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     gateway::Gateway,
-    peers::{IdentityProvider, Product, SIGNING, browse},
+    peers::{IdentityProvider, Product, SIGNING, browse, browse_on},
 };
 use crate::common::engines::Engine;
 
@@ -160,4 +160,82 @@ async fn a_person_signs_in_with_an_assertion_that_is_encrypted_for_the_key_of_th
             assert_eq!(answer["me"]["account"]["email"], "ada@acme.example", "{answer}");
         }
     }
+}
+
+/// Single Logout in both directions and by both bindings, with an identity provider that signs what it sends and refuses what is not
+/// signed by the key in our metadata.
+#[rstest]
+#[tokio::test]
+async fn who_signs_out_at_one_side_is_signed_out_at_the_other(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values("redirect", "post")] binding: &str,
+) {
+    let mut gateway = Gateway::prepare(engine).await;
+    let mut idp = IdentityProvider::start(Product::Pysaml2, gateway.directory.path(), &gateway.url, "acme-idp");
+    idp.set("logout", json!([binding]));
+    let metadata = reqwest::get(&idp.metadata_url).await.unwrap().text().await.unwrap();
+    assert_eq!(metadata.matches("SingleLogoutService").count(), 1, "{metadata}");
+    fs::write(gateway.directory.path().join("idp.xml"), metadata).unwrap();
+    gateway.start(&TENANT.replace("idp_initiated = true", "sign_requests = true")).await;
+    gateway.json(&["keys", "create", "--connection", "acme-idp", "--json"]);
+    let metadata = reqwest::get(format!("{}/connections/acme-idp/saml/metadata", gateway.url)).await.unwrap().text().await.unwrap();
+    let ours = gateway.directory.path().join("sp.xml");
+    fs::write(&ours, metadata).unwrap();
+    idp.set("sp_metadata", json!(ours));
+    idp.set("want_signed_requests", json!(true));
+    idp.set("users", json!({ "ada": person("ada", &[]) }));
+    let login = format!("{}/connections/acme-idp/saml/login?return_to=/me", gateway.url);
+    let log = |gateway: &Gateway| gateway.json(&["sign-ins", "--connection", "acme-idp", "--json"])[0].clone();
+
+    // Begun here: the identity provider takes our request for genuine, and its answer comes back.
+    let here = browse_on(&login, "ada", "sign-out");
+    assert_eq!((&here["me"]["account"]["email"], &here["then"]["status"]), (&json!("ada@acme.example"), &json!(200)), "{here}");
+    let page = here["then"]["body"].as_str().unwrap();
+    assert!(page.contains("Your session has ended here and at your identity provider."), "{page}");
+    assert_eq!(here["then"]["me_status"], 401);
+
+    // Begun there: the session of that index, and then all of the person; our answer is taken for genuine, with what came along.
+    for which in ["", "&all=1"] {
+        let address = |user: &str| {
+            format!("{}/begin?user={user}&binding={binding}&RelayState=back%26forth{which}", idp.metadata_url.replace("/metadata", "/slo"))
+        };
+        let there = browse_on(&login, "ada", &address("ada"));
+        assert_eq!(there["then"]["status"], 200, "{there} {}", log(&gateway));
+        let page = there["then"]["body"].as_str().unwrap();
+        assert!(page.contains("signed out everywhere; RelayState back&amp;forth"), "{page}");
+        assert_eq!(there["then"]["me_status"], 401);
+        logged(&gateway, "1 sessions ended");
+    }
+
+    // Somebody who only pretends to be the identity provider.
+    let address = format!("{}/begin?user=ada&binding={binding}", idp.metadata_url.replace("/metadata", "/slo"));
+    let sessions = browse(&login, "ada");
+    assert_eq!(sessions["status"], 303);
+    idp.set("key", json!("rogue"));
+    let answer = reqwest::get(&address).await.unwrap();
+    let status = if binding == "redirect" { answer.status().as_u16() } else { post_on(&answer.text().await.unwrap()).await };
+    assert_eq!(status, 403, "{}", log(&gateway));
+    logged(&gateway, "\"step\":\"signature\"");
+    gateway.run(&["audit", "verify"]);
+}
+
+/// The log is written a moment after the answer.
+fn logged(gateway: &Gateway, word: &str) {
+    for _ in 0..50 {
+        if gateway.json(&["sign-ins", "--connection", "acme-idp", "--json"])[0].to_string().contains(word) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{word} is not what the log says last");
+}
+
+/// Sends the one form of a page on.
+async fn post_on(page: &str) -> u16 {
+    let value = |name: &str, attribute: &str| {
+        let tag = page.split('<').find(|tag| tag.contains(name)).unwrap_or_else(|| panic!("{name} is not in {page}"));
+        tag.split(&format!("{attribute}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    let fields = [("SAMLRequest", value("name=\"SAMLRequest\"", "value"))];
+    reqwest::Client::new().post(value("action=", "action")).form(&fields).send().await.unwrap().status().as_u16()
 }

@@ -1,4 +1,5 @@
-"""browser.py START_URL --user NAME --password PASSWORD [--relay-state TEXT] [--hold]: a person's browser without the person.
+"""browser.py START_URL --user NAME --password PASSWORD [--relay-state TEXT] [--hold] [--then sign-out|URL]: a person's browser without
+the person.
 
 Follows redirects and forms from START_URL (a service provider's login, or an identity provider's own page), keeps cookies, types the
 password, and carries the SAMLResponse to the assertion consumer service. README.md says what is printed. Speaks to loopback only.
@@ -45,6 +46,35 @@ def to_response(session, start, user, password):
     sys.exit(f"no SAMLResponse after {STEPS} steps, last at {answer.url}")
 
 
+def to_end(session, answer):
+    """Goes on by redirects, by pages that go on by themselves, and by forms that carry a SAML message, until nothing is left to follow."""
+    for _ in range(STEPS):
+        if answer.is_redirect:
+            answer = session.get(on_loopback(urljoin(answer.url, answer.headers["Location"])), allow_redirects=False, timeout=30)
+            continue
+        page = html.fromstring(answer.text) if answer.text.strip() and "html" in answer.headers.get("Content-Type", "") else None
+        if page is None:
+            return answer
+        carrying = [form for form in page.forms if {"SAMLRequest", "SAMLResponse"} & set(form.fields)]
+        onward = page.xpath("//meta[@http-equiv='refresh']/@content")
+        if carrying:
+            form = carrying[0]
+            fields = {name: value or "" for name, value in form.form_values()}
+            answer = session.post(on_loopback(urljoin(answer.url, form.action)), data=fields, allow_redirects=False, timeout=30)
+        elif onward:
+            answer = session.get(on_loopback(urljoin(answer.url, onward[0].split("url=", 1)[1])), allow_redirects=False, timeout=30)
+        else:
+            return answer
+    sys.exit(f"no end after {STEPS} steps, last at {answer.url}")
+
+
+def sign_out(session, me_url):
+    """The service provider's own button."""
+    me = session.get(me_url, headers={"Accept": "application/json"}, timeout=30).json()
+    form = {"csrf_token": me["csrf_token"]}
+    return session.post(urljoin(me_url, "/logout"), data=form, headers={"Accept": "text/html"}, allow_redirects=False, timeout=30)
+
+
 def main():
     arguments = argparse.ArgumentParser(description="signs a person in by SAML")
     arguments.add_argument("start_url")
@@ -52,6 +82,7 @@ def main():
     arguments.add_argument("--password", required=True)
     arguments.add_argument("--relay-state", help="sent in place of the RelayState that the identity provider gave")
     arguments.add_argument("--hold", action="store_true", help="do not post the response, only print it")
+    arguments.add_argument("--then", help="afterwards: `sign-out` at the service provider, or an address to open; followed to its end")
     arguments = arguments.parse_args()
 
     session = requests.Session()
@@ -72,6 +103,15 @@ def main():
         if answer.is_redirect:
             me = session.get(on_loopback(urljoin(action, "/me")), headers={"Accept": "application/json"}, allow_redirects=False, timeout=30)
             result["me"] = me.json() if me.ok and "json" in me.headers.get("Content-Type", "") else None
+    if arguments.then:
+        me_url = on_loopback(urljoin(action, "/me"))
+        if arguments.then == "sign-out":
+            answer = sign_out(session, me_url)
+        else:
+            answer = session.get(on_loopback(arguments.then), allow_redirects=False, timeout=30)
+        answer = to_end(session, answer)
+        me = session.get(me_url, headers={"Accept": "application/json"}, allow_redirects=False, timeout=30)
+        result["then"] = {"url": answer.url, "status": answer.status_code, "body": answer.text, "me_status": me.status_code}
     result["cookies"] = session.cookies.get_dict()
     print(json.dumps(result))
 

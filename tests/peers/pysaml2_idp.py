@@ -7,6 +7,7 @@ import functools
 import html
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -25,6 +26,7 @@ from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT, xmldsig  # noqa: E40
 from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT  # noqa: E402
 from saml2.config import IdPConfig  # noqa: E402
 from saml2.metadata import entity_descriptor  # noqa: E402
+from saml2.samlp import STATUS_SUCCESS, logout_response_from_string  # noqa: E402
 from saml2.saml import NAMEID_FORMAT_EMAILADDRESS, NameID  # noqa: E402
 from saml2.server import Server  # noqa: E402
 
@@ -36,6 +38,7 @@ ALGORITHMS = {
     "rsa-sha256": (xmldsig.SIG_RSA_SHA256, xmldsig.DIGEST_SHA256),
     "rsa-sha512": (xmldsig.SIG_RSA_SHA512, xmldsig.DIGEST_SHA512),
 }
+LOGOUT_BINDINGS = {"redirect": BINDING_HTTP_REDIRECT, "post": BINDING_HTTP_POST}
 # Of encrypted assertions: the algorithm, and the session key that xmlsec1 is to make. pysaml2 itself knows only 3DES.
 CIPHERS = {
     "aes128-gcm": ("http://www.w3.org/2009/xmlenc11#aes128-gcm", "aes-128"),
@@ -65,6 +68,7 @@ class Provider:
         self.base = base
         self.lock = threading.Lock()
         self.made_from = self.server = None
+        self.sessions = {}  # user name -> SessionIndex of the latest sign-in
 
     def current(self):
         config = json.loads(CONFIG.read_text())
@@ -91,7 +95,10 @@ class Provider:
             "service": {
                 "idp": {
                     "name": "pysaml2",
-                    "endpoints": {"single_sign_on_service": [(f"{self.base}/sso", BINDING_HTTP_REDIRECT)]},
+                    "endpoints": {
+                        "single_sign_on_service": [(f"{self.base}/sso", BINDING_HTTP_REDIRECT)],
+                        "single_logout_service": [(f"{self.base}/slo", LOGOUT_BINDINGS[name]) for name in config.get("logout", [])],
+                    },
                     "want_authn_requests_signed": config.get("want_signed_requests", False),
                     "name_id_format": [name_id_format],
                     "policy": {
@@ -122,8 +129,10 @@ class Handler(BaseHTTPRequestHandler):
         except Exception:
             status, media_type, body = 500, "text/plain", traceback.format_exc()
             sys.stderr.write(body)
-        body = body.encode()
         self.send_response(status)
+        if status == 303:
+            self.send_header("Location", body)
+        body = body.encode()
         self.send_header("Content-Type", f"{media_type}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -136,6 +145,10 @@ class Handler(BaseHTTPRequestHandler):
         config, server = self.server.provider.current()
         if url.path == "/metadata":
             return 200, "application/samlmetadata+xml", str(entity_descriptor(server.config))
+        if url.path == "/slo":
+            return logout(config, server, form, BINDING_HTTP_POST if self.command == "POST" else BINDING_HTTP_REDIRECT)
+        if url.path == "/slo/begin":
+            return begin_logout(config, server, self.server.provider.sessions, form)
         if url.path != "/sso":
             return 404, "text/plain", "not found"
         if "username" not in form:
@@ -143,7 +156,9 @@ class Handler(BaseHTTPRequestHandler):
         user = config["users"].get(form["username"])
         if not user or user["password"] != form.get("password"):
             return 401, "text/plain", "wrong user name or password"
-        return 200, "text/html", sign_in(config, server, user, form)
+        page, index = sign_in(config, server, user, form)
+        self.server.provider.sessions[form["username"]] = index
+        return 200, "text/html", page
 
     def log_message(self, *_):
         pass
@@ -155,7 +170,7 @@ def login_form(form):
 
 
 def sign_in(config, server, user, form):
-    """The page that carries the response to the service provider."""
+    """The page that carries the response to the service provider, and the SessionIndex where it stands there in clear."""
     if "SAMLRequest" in form:  # asked for by the service provider, else started here
         request = server.parse_authn_request(
             form["SAMLRequest"],
@@ -188,7 +203,62 @@ def sign_in(config, server, user, form):
         digest_alg=digest,
         encrypt_assertion=bool(config.get("encrypt")),
     )
-    return server.apply_binding(BINDING_HTTP_POST, str(response), destination, form.get("RelayState", ""), response=True)["data"]
+    index = re.search(' SessionIndex="([^"]+)"', str(response))
+    page = server.apply_binding(BINDING_HTTP_POST, str(response), destination, form.get("RelayState", ""), response=True)["data"]
+    return page, index and index[1]
+
+
+def begin_logout(config, server, sessions, form):
+    """Signs a user out, of the latest session or (`all`) of every one: the way to the service provider's logout service."""
+    user, binding = config["users"][form["user"]], LOGOUT_BINDINGS[form["binding"]]
+    _, destination = server.pick_binding("single_logout_service", [binding], "spsso", entity_id=config["sp_entity_id"])
+    signature, digest = ALGORITHMS[config.get("algorithm", "rsa-sha256")]
+    _, request = server.create_logout_request(
+        destination,
+        config["sp_entity_id"],
+        name_id=NameID(format=config.get("name_id_format", NAMEID_FORMAT_EMAILADDRESS), text=user["name_id"]),
+        session_indexes=None if "all" in form else [sessions[form["user"]]],
+        sign=binding == BINDING_HTTP_POST,
+        sign_alg=signature,
+        digest_alg=digest,
+    )
+    return carry(server, config, binding, request, destination, form.get("RelayState", ""), False)
+
+
+def logout(config, server, form, binding):
+    """Takes a LogoutRequest or a LogoutResponse, refuses what the service provider did not sign, and answers a request."""
+    if "SAMLResponse" in form:
+        xml = server.unravel(form["SAMLResponse"], binding)
+        if binding == BINDING_HTTP_POST:
+            server.sec.correctly_signed_logout_response(xml, must=True)
+        else:
+            certificates = server.metadata.certs(config["sp_entity_id"], "spsso", "signing")
+            signed = {name: form[name] for name in ("SAMLResponse", "RelayState", "SigAlg", "Signature") if name in form}
+            if not any(saml2.sigver.verify_redirect_signature(signed, server.sec.sec_backend, pem) for _, pem in certificates):
+                return 403, "text/plain", "the LogoutResponse was not signed by the service provider"
+        status = logout_response_from_string(xml).status.status_code.value
+        verdict = "signed out everywhere" if status == STATUS_SUCCESS else f"not signed out: {status}"
+        return 200, "text/html", f"<p>{html.escape(verdict)}; RelayState {html.escape(form.get('RelayState', 'none'))}</p>"
+    request = server.parse_logout_request(
+        form["SAMLRequest"],
+        binding,
+        relay_state=form.get("RelayState"),
+        sigalg=form.get("SigAlg"),
+        signature=form.get("Signature"),
+    )
+    signature, digest = ALGORITHMS[config.get("algorithm", "rsa-sha256")]
+    by_post = binding == BINDING_HTTP_POST
+    destination = server.response_args(request.message, [binding])["destination"]
+    answer = server.create_logout_response(request.message, [binding], sign=by_post, sign_alg=signature, digest_alg=digest)
+    return carry(server, config, binding, answer, destination, form.get("RelayState", ""), True)
+
+
+def carry(server, config, binding, message, destination, relay_state, is_response):
+    """A message on its way through the browser: signed in itself by POST, in the query by redirect."""
+    signature, _ = ALGORITHMS[config.get("algorithm", "rsa-sha256")]
+    by_redirect = binding == BINDING_HTTP_REDIRECT
+    sent = server.apply_binding(binding, str(message), destination, relay_state, response=is_response, sign=by_redirect, sigalg=signature)
+    return (303, "text/plain", dict(sent["headers"])["Location"]) if by_redirect else (200, "text/html", sent["data"])
 
 
 def end_with_stdin():

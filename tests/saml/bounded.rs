@@ -1,14 +1,15 @@
 //! What strangers can make the gateway do and hold before they have proved anything.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
+    extract::ConnectInfo,
     http::{Method, Request, StatusCode},
 };
 use rolegate::{
     domain::id::ConnectionId,
-    http::{self, saml::intake::Held},
+    http::{self, routes::Entry, saml::intake::Held},
     saml::issuer::Sign,
 };
 use tokio::{
@@ -16,7 +17,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::house::{ACS, SLUG, ada, gateway};
+use super::house::{ACS, LOGIN, SLUG, ada, gateway};
 use crate::common::{engines::Engine, idp, installation::Gateway};
 
 async fn connection(gateway: &Gateway, slug: &str) -> ConnectionId {
@@ -29,7 +30,7 @@ const OTHER: &str = "[[connections]]\nslug = \"acme-other\"\naudience = \"self_s
 async fn a_flood_of_one_connection_is_told_to_wait_and_others_sign_in() {
     let gateway = gateway(Engine::Sqlite, "idp_initiated = true", OTHER).await;
     let flooded = connection(&gateway, SLUG).await;
-    let waiting: Vec<_> = std::iter::from_fn(|| gateway.app.intake.enter(flooded).ok()).collect();
+    let waiting: Vec<_> = std::iter::from_fn(|| gateway.app.intake.enter(flooded, None).ok()).collect();
     let response = idp::signed(&ada(&gateway, &[]), Sign::Both);
     let answer = gateway.browser().post_form(ACS, &[("SAMLResponse", &response)]).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -46,6 +47,74 @@ async fn a_flood_of_one_connection_is_told_to_wait_and_others_sign_in() {
     let answer = gateway.browser().post_form(ACS, &[("SAMLResponse", &response)]).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
     assert_eq!(gateway.app.intake.held(), 0);
+}
+
+/// Every route that asks nothing of its caller, as the table of routes has it.
+#[tokio::test]
+async fn a_client_that_asks_too_fast_is_told_to_wait_at_every_open_route() {
+    let mut gateway = gateway(Engine::Sqlite, "idp_initiated = true", "").await;
+    gateway.configure(|app| {
+        let mut config = (*app.config).clone();
+        config.open_requests_per_second = 1;
+        app.config = config.into();
+    });
+    let from = async |client: &str, method: Method, path: &str| {
+        let client = SocketAddr::new(client.parse().unwrap(), 4711);
+        let request = Request::builder().method(method).uri(path).extension(ConnectInfo(client));
+        gateway.send(request.body(Body::empty()).unwrap()).await
+    };
+    for begun in 0..20 {
+        let answer = from("2001:db8::1", Method::GET, LOGIN).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{begun}");
+    }
+    let rows = gateway.count("select count(*) from authn_request").await;
+    let mut open = 0;
+    for listed in http::routes().table().iter().filter(|listed| listed.entry == Entry::Open) {
+        let path = listed.path.replace("{slug}", SLUG);
+        let is_probe = path.starts_with("/health/");
+        let answer = from("2001:db8::2", listed.method.clone(), &path).await;
+        assert_eq!(answer.status == StatusCode::TOO_MANY_REQUESTS, !is_probe, "{} {path}", listed.method);
+        let elsewhere = from("2001:db8:0:1::1", listed.method.clone(), &path).await;
+        assert_ne!(elsewhere.status, StatusCode::TOO_MANY_REQUESTS, "{} {path}", listed.method);
+        open += usize::from(!is_probe);
+    }
+    assert!((10..20).contains(&open), "{open} routes; each of the other client's took one of twenty");
+    let answer = from("2001:db8::2", Method::GET, LOGIN).await;
+    assert_eq!(answer.headers["retry-after"], "2");
+    assert!(answer.text().contains("Too many requests"), "{}", answer.text());
+    // Whoever is known is not held up by strangers behind the same address, and time heals.
+    assert_eq!(from("2001:db8::2", Method::GET, "/me").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(gateway.count("select count(*) from authn_request").await, rows + 1, "of the other client");
+    gateway.app.clock.advance_secs(1);
+    assert_eq!(from("2001:db8::2", Method::GET, LOGIN).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(from("2001:db8::2", Method::GET, LOGIN).await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// From however many addresses.
+#[tokio::test]
+async fn the_log_of_refusals_grows_no_faster_than_its_pace_and_sign_ins_are_always_in_it() {
+    let gateway = gateway(Engine::Sqlite, "idp_initiated = true", "").await;
+    for _ in 0..2100 {
+        assert_eq!(gateway.browser().post_form(ACS, &[("RelayState", "x")]).await.status, StatusCode::FORBIDDEN);
+    }
+    let message = ada(&gateway, &[]);
+    let signed_in = gateway.browser().post_form(ACS, &[("SAMLResponse", &idp::signed(&message, Sign::Both))]).await;
+    assert_eq!(signed_in.status, StatusCode::SEE_OTHER);
+    gateway.settle().await;
+    assert_eq!(gateway.count("select count(*) from sign_in_log where outcome = 'refused'").await, 2000);
+    assert_eq!(gateway.count("select count(*) from sign_in_log where outcome = 'accepted'").await, 1);
+}
+
+#[tokio::test]
+async fn sign_ins_that_begin_at_one_connection_leave_no_more_rows_than_its_pace() {
+    let gateway = gateway(Engine::Sqlite, "idp_initiated = true", OTHER).await;
+    let flooded = connection(&gateway, SLUG).await;
+    let rate = rolegate::domain::rate::Rate { per_second: 500, burst: 5000 };
+    while gateway.app.beginnings.take(flooded, rate, gateway.app.now()).is_ok() {}
+    let answer = gateway.browser().get(LOGIN).await;
+    assert_eq!((answer.status, &answer.headers["retry-after"]), (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap()));
+    assert_eq!(gateway.count("select count(*) from authn_request").await, 0);
+    assert_eq!(gateway.browser().get("/connections/acme-other/saml/login").await.status, StatusCode::SEE_OTHER);
 }
 
 /// While every core is taken, thousands of large forms arrive.

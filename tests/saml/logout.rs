@@ -3,7 +3,7 @@
 use axum::http::{Method, StatusCode};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rolegate::{
-    db,
+    db::{self, session::SessionRow},
     domain::{id::CertificateId, identity::NameIdentifier},
     saml::{
         IdpCertificate, KeyPair,
@@ -149,6 +149,60 @@ async fn an_identity_provider_ends_exactly_the_sessions_it_speaks_of(#[values(En
     // Who is signed out already is: that is what was asked for.
     let answer = redirect(&gateway, &request(&gateway, "_r3", "ada@acme.example", None), None, pair(&idp::KEY)).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
+}
+
+/// A person with more sessions than are read at a time.
+#[rstest]
+#[tokio::test]
+async fn all_sessions_of_a_person_end_however_many_there_are(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let (gateway, _) = house(engine, true, false).await;
+    signed_in(&gateway, "s-1").await;
+    let connection = db::connection::find_connection_by_slug(&gateway.app.db, SLUG).await.unwrap().unwrap().connection;
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    let found = db::session::list_sessions_of_subject(&mut tx, connection.tenant, connection.id, "ada@acme.example", None).await.unwrap();
+    let mut ids = rolegate::domain::id::IdSource::new(gateway.app.now(), [3; 16]);
+    for number in 0..2500 {
+        let session = SessionRow { id: ids.make(), ..found[0].clone() };
+        db::session::insert_session(&mut tx, &session, &format!("hash {number}")).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let answer = redirect(&gateway, &request(&gateway, "_r1", "ada@acme.example", None), None, pair(&idp::KEY)).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    assert_eq!(gateway.count("select count(*) from session where connection is not null").await, 0);
+    assert!(last_in_log(&gateway).await.message.contains("2501 sessions ended"));
+    let told = "select count(*) from audit where action = 'sessions.ended' and detail like '%\"count\":2501%'";
+    assert_eq!(gateway.count(told).await, 1);
+}
+
+/// The owner retires the certificate while a request that was signed with it waits for its turn.
+#[rstest]
+#[tokio::test]
+async fn a_request_counts_by_what_is_trusted_when_it_is_obeyed(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let (gateway, _) = house(engine, true, false).await;
+    let mut browser = signed_in(&gateway, "s-1").await;
+    let connection = db::connection::find_connection_by_slug(&gateway.app.db, SLUG).await.unwrap().unwrap().connection;
+    let trusted = db::certificate::list_certificates(&gateway.app.db, connection.tenant, connection.id).await.unwrap();
+    let value = request(&gateway, "_r1", "ada@acme.example", None).form_value(pair(&idp::KEY)).unwrap();
+    let busy = gateway.app.verifications.clone();
+    let busy = busy.acquire_many_owned(u32::try_from(gateway.app.verifications.available_permits()).unwrap()).await.unwrap();
+    let retire = async {
+        while gateway.app.intake.held() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut tx = gateway.app.db.begin().await.unwrap();
+        db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await.unwrap();
+        let (tenant, id, now) = (connection.tenant, trusted[0].id, gateway.app.now());
+        assert!(db::certificate::retire_certificate(&mut tx, tenant, connection.id, id, None, now).await.unwrap());
+        tx.commit().await.unwrap();
+        drop(busy);
+    };
+    let mut idp = gateway.browser();
+    gateway.app.clock.advance_secs(1);
+    let fields = [("SAMLRequest", value.as_str())];
+    let (answer, ()) = tokio::join!(idp.post_form(LOGOUT, &fields), retire);
+    assert_refused(&answer);
+    assert_eq!(last_in_log(&gateway).await.step.as_deref(), Some("signature"));
+    assert!(is_in(&mut browser).await);
 }
 
 #[rstest]

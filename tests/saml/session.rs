@@ -1,11 +1,11 @@
 use axum::http::{Method, StatusCode};
-use rolegate::domain::time::Timestamp;
+use rolegate::{domain::time::Timestamp, saml::issuer::Sign};
 use rstest::rstest;
 
-use super::house::{SLUG, ada, gateway, me, sign_in};
+use super::house::{SLUG, ada, assert_refused, gateway, last_in_log, me, sign_in, tenant};
 use crate::{
     authz::people::scim_token,
-    common::{engines::Engine, installation::PUBLIC_URL},
+    common::{engines::Engine, idp, installation::PUBLIC_URL},
 };
 
 #[rstest]
@@ -31,6 +31,47 @@ async fn a_session_ends_by_its_time_or_the_identity_providers(#[values(Engine::S
     assert_eq!(browser.get_json("/me").await.status, StatusCode::OK);
     gateway.app.clock.advance_secs(1);
     assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_connection_that_is_switched_off_takes_its_sessions_along(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(("slug = \"acme-okta\"", "slug = \"acme-okta\"\nenabled = false"), ("enabled = true", "enabled = false"))] (from, to): (
+        &str,
+        &str,
+    ),
+) {
+    let saml = "enabled = true\nidp_metadata = \"idp.xml\"\nidp_initiated = true";
+    let more = format!("[[connections]]\nslug = \"acme-other\"\n[connections.saml]\n{saml}\n");
+    let gateway = gateway(engine, "", &more).await;
+    let (mut here, mut there) = (gateway.browser(), gateway.browser());
+    sign_in(&mut here, ada(&gateway, &[])).await;
+    let mut message = idp::message("acme-other", "ben@acme.example", gateway.app.now());
+    message.attributes.clear();
+    let response = idp::signed(&message, Sign::Both);
+    let answer = there.post_form("/connections/acme-other/saml/acs", &[("SAMLResponse", &response)]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    // The first of them is this connection's.
+    gateway.apply(&tenant("", &more).replacen(from, to, 1)).await;
+    assert_eq!(here.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(there.get_json("/me").await.status, StatusCode::OK);
+    let told = "select count(*) from audit where action = 'connection.changed' and detail like '%\"sessions_ended\":1%'";
+    assert_eq!(gateway.count(told).await, 1);
+    gateway.apply(&tenant("", &more)).await;
+    assert_eq!(here.get_json("/me").await.status, StatusCode::UNAUTHORIZED, "it does not come back");
+}
+
+#[tokio::test]
+async fn a_session_that_would_be_over_already_is_not_begun() {
+    let gateway = gateway(Engine::Sqlite, "", "").await;
+    let mut browser = gateway.browser();
+    let mut ended = ada(&gateway, &[]);
+    // A second later, when it arrives, it is over.
+    ended.session_not_on_or_after = Some(gateway.app.now().plus_secs(1));
+    assert_refused(&sign_in(&mut browser, ended).await);
+    assert_eq!(last_in_log(&gateway).await.why.code.as_deref(), Some("session_expired"));
+    assert_eq!(gateway.count("select count(*) from session").await, 0);
 }
 
 #[rstest]

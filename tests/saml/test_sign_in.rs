@@ -4,6 +4,11 @@ use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rolegate::{
     db::{self, domain::DomainRow},
+    domain::{
+        actor::Actor,
+        identity::{Identity, Protocol},
+    },
+    provision::{self, sign_in::Claim},
     saml::issuer::{Message, Sign},
 };
 use rstest::rstest;
@@ -85,6 +90,35 @@ async fn a_test_shows_what_would_be_done_and_does_nothing(#[values(Engine::Sqlit
     assert_eq!(known["result"]["would"]["creates_account"], false);
     assert_eq!(known["result"]["would"]["assignments"].as_array().unwrap().len(), 1);
     assert_eq!(roles(&me(&mut real).await).len(), 2, "the group was not taken from her");
+}
+
+/// The same person is made an account at the same time, so that the preview has to be made again: the response is not a replay for that.
+#[tokio::test]
+async fn a_test_that_meets_another_sign_in_is_tried_again() {
+    let (gateway, cookies) = house(Engine::Postgres).await;
+    let connection = db::connection::find_connection_by_slug(&gateway.app.db, SLUG).await.unwrap().unwrap().connection;
+    let mut occasion = gateway.app.occasion(Actor::Saml { connection: connection.id }, "other");
+    let mut other = gateway.app.db.begin().await.unwrap();
+    let published = gateway.app.published.read(&mut other, connection.tenant, connection.id).await.unwrap().unwrap();
+    let identity = Identity {
+        source: Protocol::Saml,
+        attributes: [("userName".to_owned(), json!("ada@acme.example"))].into_iter().collect(),
+        groups: None,
+        active: true,
+        authn_context: None,
+    };
+    let claim = Claim { subject: "ada@acme.example".to_owned(), correlation: None, identity };
+    provision::sign_in::sign_in(&mut other, &published, &mut occasion, claim).await.unwrap();
+    let wait = async {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while gateway.count(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        other.commit().await.unwrap();
+    };
+    let mut owner = browser(&gateway, &cookies);
+    let (shown, ()) = tokio::join!(run(&mut owner, ada(&gateway, &[]), &idp::KEY), wait);
+    assert_eq!((&shown["state"], &shown["result"]["would"]["creates_account"]), (&json!("accepted"), &json!(false)), "{shown}");
 }
 
 #[rstest]

@@ -6,7 +6,11 @@ use super::{Change, PlanError, Planner, differences, mapping, organizations::fin
 use crate::{
     admin::tenant_file::ConnectionEntry,
     db::{certificate::CertificateState, connection::ConnectionRow},
-    domain::{connection::Connection, organization::OrganizationTree},
+    domain::{
+        connection::{Connection, SamlSettings},
+        organization::OrganizationTree,
+    },
+    saml::IdpMetadata,
 };
 
 impl Planner<'_> {
@@ -33,27 +37,21 @@ impl Planner<'_> {
     }
 
     fn connection(&mut self, entry: &ConnectionEntry, known: Option<&ConnectionRow>) -> Result<Connection, PlanError> {
-        let mut saml = entry.saml.clone();
-        match (self.metadata.get(&entry.slug.value), known) {
-            (Some(metadata), _) => {
-                saml.idp_entity_id.clone_from(&metadata.entity_id);
-                saml.sso_url.clone_from(&metadata.sso_redirect_url);
-                saml.slo_redirect_url.clone_from(&metadata.slo_redirect_url);
-                saml.slo_post_url.clone_from(&metadata.slo_post_url);
-                saml.sso_post_url.clone_from(&metadata.sso_post_url);
-                saml.idp_wants_signed_requests = metadata.want_authn_requests_signed;
-            }
+        let told = match (self.metadata.get(&entry.slug.value), known) {
+            (Some(metadata), _) => told(metadata),
             // A file without metadata leaves what an earlier one brought.
-            (None, Some(row)) => {
-                saml.idp_entity_id.clone_from(&row.connection.saml.idp_entity_id);
-                saml.sso_url.clone_from(&row.connection.saml.sso_url);
-                saml.slo_redirect_url.clone_from(&row.connection.saml.slo_redirect_url);
-                saml.slo_post_url.clone_from(&row.connection.saml.slo_post_url);
-                saml.sso_post_url.clone_from(&row.connection.saml.sso_post_url);
-                saml.idp_wants_signed_requests = row.connection.saml.idp_wants_signed_requests;
-            }
-            (None, None) => {}
-        }
+            (None, Some(row)) => row.connection.saml.clone(),
+            (None, None) => entry.saml.clone(),
+        };
+        let saml = SamlSettings {
+            idp_entity_id: told.idp_entity_id,
+            sso_url: told.sso_url,
+            sso_post_url: told.sso_post_url,
+            slo_redirect_url: told.slo_redirect_url,
+            slo_post_url: told.slo_post_url,
+            idp_wants_signed_requests: told.idp_wants_signed_requests,
+            ..entry.saml.clone()
+        };
         Ok(Connection {
             id: known.map_or_else(|| self.ids.make(), |row| row.connection.id),
             tenant: self.tenant,
@@ -126,6 +124,19 @@ impl Planner<'_> {
         mapping.version += 1;
         self.changes.push(Change::PublishMapping { connection: connection.id, slug: connection.slug.clone(), mapping, what });
         Ok(())
+    }
+}
+
+/// What metadata says of an identity provider, and nothing else.
+fn told(metadata: &IdpMetadata) -> SamlSettings {
+    SamlSettings {
+        idp_entity_id: metadata.entity_id.clone(),
+        sso_url: metadata.sso_redirect_url.clone(),
+        sso_post_url: metadata.sso_post_url.clone(),
+        slo_redirect_url: metadata.slo_redirect_url.clone(),
+        slo_post_url: metadata.slo_post_url.clone(),
+        idp_wants_signed_requests: metadata.want_authn_requests_signed,
+        ..SamlSettings::default()
     }
 }
 

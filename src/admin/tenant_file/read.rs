@@ -16,7 +16,7 @@ use crate::{
     admin::attribute_schema,
     domain::{
         catalogue::Permission,
-        connection::{AuthnContext, Comparison, SamlSettings},
+        connection::{AuthnContext, Comparison, MAX_SKEW_SECS, SamlSettings},
         model::Settings,
         name::{Email, Slug, Title, fold},
         time::Timestamp,
@@ -266,7 +266,7 @@ impl Reader<'_> {
             subject_attribute: raw.subject_attribute,
             missing_groups: raw.missing_groups,
             group_delimiter: raw.group_delimiter.filter(|delimiter| !delimiter.is_empty()),
-            skew_secs: within("connections.saml.skew_secs", raw.skew_secs, 300, standard.skew_secs)?,
+            skew_secs: within("connections.saml.skew_secs", raw.skew_secs, MAX_SKEW_SECS, standard.skew_secs)?,
             name_id_format: raw.name_id_format,
             request_binding: raw.request_binding,
             sign_requests: raw.sign_requests,

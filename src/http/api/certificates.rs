@@ -46,7 +46,8 @@ pub fn routes() -> Routes {
             .takes::<NewCertificate>()
             .answers::<ShownCertificate>(StatusCode::CREATED, "It is trusted from now on")
             .answers::<ShownCertificate>(StatusCode::OK, "It was trusted already; nothing was written")
-            .refuses(StatusCode::BAD_REQUEST, &["certificate"]),
+            .refuses(StatusCode::BAD_REQUEST, &["certificate"])
+            .refuses(StatusCode::CONFLICT, &["too_many_certificates"]),
         add,
     )
     .document(
@@ -65,6 +66,7 @@ impl From<RotationError> for Problem {
             RotationError::NotFound => Self::not_found(),
             RotationError::LastOne => Self::conflict("last_certificate", format!("{error}.")),
             RotationError::InUse(_) => Self::conflict("certificate_in_use", format!("{error}.")),
+            RotationError::TooMany(_) => Self::conflict("too_many_certificates", format!("{error}.")),
             RotationError::Db(error) => error.into(),
         }
     }

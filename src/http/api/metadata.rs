@@ -44,12 +44,12 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::put(PATH, "Import metadata")
-            .about("Takes over entity ID, addresses and certificates. With `url` the address is read again as often as the document says, at least daily; what is new then is proposed, or taken over where `auto_trust` says so.")
+            .about("Takes over entity ID, addresses and certificates, but for those that were retired here or have expired: they are named. With `url` the address is read again as often as the document says, at least daily; what is new then is proposed, or taken over where `auto_trust` says so.")
             .needs::<UpdateMetadata>()
             .takes::<Import>()
             .answers::<ImportedMetadata>(StatusCode::OK, "What it changed")
             .refuses(StatusCode::BAD_REQUEST, &["metadata", "url"])
-            .refuses(StatusCode::CONFLICT, &["other_identity_provider"]),
+            .refuses(StatusCode::CONFLICT, &["other_identity_provider", "too_many_certificates"]),
         put,
     )
     .document(
@@ -62,7 +62,8 @@ pub fn routes() -> Routes {
     .document(
         Operation::post("/api/v1/connections/{slug}/metadata/proposals/{id}/accept", "Take over what a reading proposed")
             .needs::<UpdateMetadata>()
-            .answers::<ShownProposal>(StatusCode::OK, "It is taken over"),
+            .answers::<ShownProposal>(StatusCode::OK, "It is taken over")
+            .refuses(StatusCode::CONFLICT, &["too_many_certificates"]),
         accept,
     )
     .document(
@@ -81,6 +82,7 @@ impl From<MetadataError> for Problem {
             MetadataError::OtherIdentityProvider { .. } => Self::conflict("other_identity_provider", format!("{error}.")),
             MetadataError::Expired(_) | MetadataError::AutoTrustWithoutUrl => Self::invalid("metadata", format!("{error}.")),
             MetadataError::Unreadable(error) => Self::invalid("metadata", format!("{}.", reading::words(&error))),
+            MetadataError::TooMany(_) => Self::conflict("too_many_certificates", format!("{error}.")),
             MetadataError::Meanwhile => Self::unavailable(format!("{error}.")),
             MetadataError::Db(error) => error.into(),
         }
@@ -235,7 +237,7 @@ impl ShownSource {
 #[schema(as = MetadataProposal)]
 struct ShownProposal {
     id: EventId,
-    /// `certificate`, or which address: `sso_url`, `sso_post_url`, `slo_redirect_url`, `slo_post_url`.
+    /// `certificate`, `signed_requests`, or which address: `sso_url`, `sso_post_url`, `slo_redirect_url`, `slo_post_url`.
     #[schema(value_type = String)]
     what: What,
     /// `open`, `accepted`, `declined`, or `withdrawn`: the metadata says it no more.
@@ -246,6 +248,8 @@ struct ShownProposal {
     not_before: Option<Moment>,
     not_after: Option<Moment>,
     address: Option<String>,
+    /// Whether the identity provider wants AuthnRequests signed.
+    signed_requests: Option<bool>,
     proposed_at: Moment,
     decided_by: Option<AccountId>,
     decided_at: Option<Moment>,
@@ -262,7 +266,8 @@ impl ShownProposal {
             subject: certificate.as_ref().map(|certificate| certificate.subject().to_owned()),
             not_before: certificate.as_ref().map(|certificate| certificate.not_before().into()),
             not_after: certificate.as_ref().map(|certificate| certificate.not_after().into()),
-            address: (row.what != What::Certificate).then_some(row.key),
+            signed_requests: (row.what == What::SignedRequests).then(|| row.key == "true"),
+            address: row.what.is_address().then_some(row.key),
             proposed_at: row.proposed_at.into(),
             decided_by: row.decided_by,
             decided_at: row.decided_at.map(Into::into),

@@ -24,6 +24,7 @@ use crate::{
     },
     http::{
         caller::{request_id, session},
+        client::Stranger,
         error::Problem,
         local_path::LocalPath,
         page,
@@ -63,13 +64,14 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(error) => return page::failed(error.into()),
     };
     let Some(asked) = begun.as_ref().map(|(connection, _)| connection).or(enabled.as_ref()) else { return page::not_found() };
-    let Ok(mut held) = app.intake.enter(asked.id) else { return page::failed(full()) };
-    let mut occasion = app.occasion(Actor::Saml { connection: asked.id }, request_id(&parts).as_str());
+    let Ok(mut held) = app.intake.enter(asked.id, Stranger::of(&parts, &app.config.trusted_proxies)) else { return page::failed(full()) };
     let form = match form::read(&parts.headers, body, &mut held).await {
         Ok(form) => Ok(form),
         Err(FormError::Refused(message)) => Err(message),
         Err(FormError::Full) => return page::failed(full()),
     };
+    // Only now: a body may take its time.
+    let mut occasion = app.occasion(Actor::Saml { connection: asked.id }, request_id(&parts).as_str());
     if let Some((connection, row)) = &begun {
         match test::receive(&app, connection, row, &form, &mut occasion).await {
             Ok(Some(response)) => return response,
@@ -102,7 +104,7 @@ async fn sign_in(
 ) -> Result<Admitted, Failure> {
     let mut connection = connection.clone();
     for _ in 0..ATTEMPTS {
-        let verified = verify(app, &connection, &form.saml_response, occasion.now).await?;
+        let verified = verify(app, &connection, &form.saml_response).await?;
         match admit::admit(app, &connection, &verified, headers, occasion).await? {
             Outcome::Admitted(mut admitted) => {
                 let asked = form.relay_state.as_deref().and_then(LocalPath::parse);

@@ -153,8 +153,12 @@ async fn consume(
 ) -> Result<Result<Option<LocalPath>, SignInRefusal>, ProvisionError> {
     let (tenant, id) = (connection.tenant, connection.id);
     let refuse = |step, message: &str| Ok(Err(SignInRefusal::new(step, message)));
-    if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.usable_until).await? {
+    if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.remembered_until).await? {
         return refuse("replay", "the assertion was used before");
+    }
+    // The verification and this transaction waited for their turns.
+    if assertion.usable_until <= app.now() {
+        return Ok(Err(SignInRefusal::too_late("the assertion expired while it was worked on")));
     }
     match &assertion.in_response_to {
         Some(request) => {

@@ -1,6 +1,6 @@
 //! What arrives at the assertion consumer: a form, within bounds, with each field once. Nothing is taken from the query.
 
-use std::{future::poll_fn, pin::pin};
+use std::{borrow::Cow, future::poll_fn, pin::pin, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -12,6 +12,8 @@ use crate::saml::MAX_FORM_VALUE;
 
 /// Bytes of the body: base64 of a response, percent-encoded.
 const MAX_BODY: usize = MAX_FORM_VALUE;
+/// A browser hands a form over at once. While the body comes it takes room from others.
+const BODY_TIME: Duration = Duration::from_secs(15);
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct AcsForm {
@@ -43,11 +45,17 @@ impl From<Full> for FormError {
 /// Reads the body as far as it may go; what was read is held until `held` is dropped.
 pub async fn read(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<AcsForm, FormError> {
     check_headers(headers)?;
-    let bytes = bytes(body, held).await?;
+    let bytes = bytes(body, held, BODY_TIME).await?;
     Ok(parse(&bytes)?)
 }
 
-async fn bytes(body: Body, held: &mut Held) -> Result<Vec<u8>, FormError> {
+/// Only waiting for the client is cut short here.
+async fn bytes(body: Body, held: &mut Held, within: Duration) -> Result<Vec<u8>, FormError> {
+    let late = |_| FormError::Refused(format!("the body did not come within {} seconds", within.as_secs_f32()));
+    tokio::time::timeout(within, gather(body, held)).await.map_err(late)?
+}
+
+async fn gather(body: Body, held: &mut Held) -> Result<Vec<u8>, FormError> {
     let (mut body, mut bytes) = (pin!(body), Vec::new());
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         let frame = frame.map_err(|_| "the body was cut off".to_owned())?;
@@ -87,13 +95,13 @@ fn check_headers(headers: &HeaderMap) -> Result<(), String> {
 }
 
 fn parse(bytes: &[u8]) -> Result<AcsForm, String> {
-    let (response, _, relay_state) = fields(bytes)?;
+    let (response, _, relay_state) = fields(url::form_urlencoded::parse(bytes))?;
     let saml_response = response.ok_or("there is no field SAMLResponse in the form")?;
     Ok(AcsForm { saml_response, relay_state })
 }
 
 /// What a logout message is carried as.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried {
     Request(String),
     Response(String),
@@ -102,12 +110,23 @@ pub enum Carried {
 /// As [`read`], for a form that carries a request or a response.
 pub async fn read_message(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<(Carried, Option<String>), FormError> {
     check_headers(headers)?;
-    Ok(parse_message(&bytes(body, held).await?)?)
+    Ok(parse_message(&bytes(body, held, BODY_TIME).await?)?)
 }
 
-/// A request or a response, one of them, in a form or a query.
-pub fn parse_message(bytes: &[u8]) -> Result<(Carried, Option<String>), String> {
-    match fields(bytes)? {
+fn parse_message(bytes: &[u8]) -> Result<(Carried, Option<String>), String> {
+    carried(fields(url::form_urlencoded::parse(bytes))?)
+}
+
+/// A request or a response, one of them, in a query. A name counts as it stands there, here as where the signature is verified: one in
+/// disguise (`%52elayState`) is not signed and names another parameter.
+pub fn parse_query(query: &str) -> Result<(Carried, Option<String>), String> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let decoded = |value: &str| url::form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, value)| value.into_owned());
+    carried(fields(pairs.map(|(name, value)| (name.into(), decoded(value).unwrap_or_default().into())))?)
+}
+
+fn carried(fields: Fields) -> Result<(Carried, Option<String>), String> {
+    match fields {
         (Some(response), None, relay_state) => Ok((Carried::Response(response), relay_state)),
         (None, Some(request), relay_state) => Ok((Carried::Request(request), relay_state)),
         (None, None, _) => Err("there is neither SAMLRequest nor SAMLResponse".to_owned()),
@@ -119,9 +138,9 @@ pub fn parse_message(bytes: &[u8]) -> Result<(Carried, Option<String>), String> 
 type Fields = (Option<String>, Option<String>, Option<String>);
 
 /// Each of them at most once.
-fn fields(bytes: &[u8]) -> Result<Fields, String> {
+fn fields<'a>(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Result<Fields, String> {
     let (mut response, mut request, mut relay_state) = (None, None, None);
-    for (name, value) in url::form_urlencoded::parse(bytes) {
+    for (name, value) in pairs {
         let field = match &*name {
             "SAMLResponse" => &mut response,
             "SAMLRequest" => &mut request,
@@ -141,6 +160,7 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{StreamExt as _, stream};
     use uuid::Uuid;
 
     use super::{super::intake::Intake, *};
@@ -148,7 +168,7 @@ mod tests {
 
     async fn read_as(content_type: &str, body: Body) -> (Result<AcsForm, FormError>, usize) {
         let intake = Intake::default();
-        let mut held = intake.enter(ConnectionId::new(Uuid::nil())).unwrap();
+        let mut held = intake.enter(ConnectionId::new(Uuid::nil()), None).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
         let form = read(&headers, body, &mut held).await;
@@ -165,6 +185,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn in_a_query_a_name_counts_as_it_stands_there() {
+        let request = || Carried::Request("a+b".to_owned());
+        assert_eq!(parse_query("SAMLRequest=a%2Bb&RelayState=x%20y&Signature=z").unwrap(), (request(), Some("x y".to_owned())));
+        assert_eq!(parse_query("SAMLRequest=a%2Bb&%52elayState=x").unwrap(), (request(), None));
+        assert_eq!(parse_query("SAMLRequest=a%2Bb&%53AMLResponse=x").unwrap().0, request());
+        for wrong in ["", "%53AMLRequest=a", "SAMLRequest=a&SAMLResponse=b", "SAMLRequest=a&RelayState=b&RelayState=c"] {
+            assert!(parse_query(wrong).is_err(), "{wrong}");
+        }
+    }
+
     #[tokio::test]
     async fn of_another_type_nothing_is_read() {
         for wrong in ["multipart/form-data; boundary=x", "text/plain", "application/x-www-form-urlencoded; charset=utf-16"] {
@@ -173,6 +204,18 @@ mod tests {
             assert_eq!(held, Held::LEAST, "{wrong}");
         }
         assert!(read_as("application/x-www-form-urlencoded; charset=\"UTF-8\"", Body::from("SAMLResponse=a")).await.0.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_in_time_gives_its_room_back() {
+        let intake = Intake::default();
+        let mut held = intake.enter(ConnectionId::new(Uuid::nil()), None).unwrap();
+        // Some of it comes, and then nothing more.
+        let first = stream::iter([Ok::<_, std::convert::Infallible>("SAMLResponse=a")]);
+        let outcome = bytes(Body::from_stream(first.chain(stream::pending())), &mut held, Duration::from_millis(50)).await;
+        assert_eq!(outcome, Err(FormError::Refused("the body did not come within 0.05 seconds".to_owned())));
+        drop(held);
+        assert_eq!(intake.held(), 0);
     }
 
     #[tokio::test]

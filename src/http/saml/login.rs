@@ -16,12 +16,16 @@ use crate::{
     db::{self, DbError},
     domain::{
         connection::{Connection, RequestBinding},
+        rate::Rate,
         secret::Secret,
     },
-    http::{error::Problem, local_path::LocalPath, page, work},
+    http::{error::Problem, local_path::LocalPath, pace::too_fast, page, work},
     keys,
     saml::{AuthnRequest, request::request_id},
 };
+
+/// Each leaves a row until it is answered or too old, and strangers begin them.
+const BEGINNINGS: Rate = Rate { per_second: 500, burst: 5000 };
 
 #[derive(Deserialize)]
 pub struct LoginQuery {
@@ -64,6 +68,8 @@ async fn begin(
     return_to: Option<&LocalPath>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
+    let waiting = |secs| too_fast(secs, "Too many sign-ins begin at this connection: try again in a moment.");
+    app.beginnings.take(connection.id, BEGINNINGS, app.now()).map_err(waiting)?;
     let (request, secret) = (request(app, connection, destination), keys::secret(app.random.bytes()));
     let Some(own) = keys_of(app, connection).await? else { return Ok(no_key()) };
     remember(app, connection, &request.id, &secret, return_to).await?;

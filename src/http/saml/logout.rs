@@ -27,7 +27,7 @@ use crate::{
         actor::{Actor, Occasion},
         connection::Connection,
     },
-    http::{caller::request_id, error::Problem, page, request::RequestId, work},
+    http::{caller::request_id, client::Stranger, error::Problem, page, request::RequestId, work},
     saml::{
         Refusal,
         logout::{Content, LogoutParty, LogoutRequest, LogoutResponse, Outgoing, Sent, read_request, read_response},
@@ -38,7 +38,11 @@ use crate::{
 /// SAML bindings, 3.4.3 allows 80; who sends more gets it back up to here, and nothing beyond.
 const RELAY_STATE: usize = 1024;
 
+/// How often a message is verified again because the connection changed meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// A message with what it came with.
+#[derive(Clone)]
 struct Received {
     carried: Carried,
     relay_state: Option<String>,
@@ -58,8 +62,7 @@ pub async fn get(
     Extension(id): Extension<RequestId>,
 ) -> Response {
     let query = query.unwrap_or_default();
-    let received =
-        form::parse_message(query.as_bytes()).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
+    let received = form::parse_query(&query).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
     match find(&app, &slug).await {
         Ok(connection) => receive(&app, &connection, received, id.as_str()).await,
         Err(response) => response,
@@ -72,7 +75,8 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Ok(connection) => connection,
         Err(response) => return response,
     };
-    let Ok(mut held) = app.intake.enter(connection.id) else { return page::failed(full()) };
+    let stranger = Stranger::of(&parts, &app.config.trusted_proxies);
+    let Ok(mut held) = app.intake.enter(connection.id, stranger) else { return page::failed(full()) };
     let received = match form::read_message(&parts.headers, body, &mut held).await {
         Ok((carried, relay_state)) => Ok(Received { carried, relay_state, query: None }),
         Err(FormError::Refused(message)) => Err(message),
@@ -90,28 +94,55 @@ async fn find(app: &App, slug: &str) -> Result<Connection, Response> {
 
 async fn receive(app: &App, connection: &Connection, received: Result<Received, String>, correlation: &str) -> Response {
     let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, correlation);
-    let received = match received {
-        Ok(received) => received,
-        Err(message) => return refuse(app, connection, &mut occasion, SignInRefusal::new("logout", message)),
-    };
-    let by_redirect = received.query.is_some();
-    let relay_state = received.relay_state.clone().filter(|state| state.len() <= RELAY_STATE);
-    let message = match verify(app, connection, received, &occasion).await {
-        Ok(Ok(message)) => message,
-        Ok(Err(refusal)) => return refuse(app, connection, &mut occasion, refusal.into()),
-        Err(problem) => return page::failed(problem),
-    };
-    let outcome = match message {
-        Message::Request(request) => obey(app, connection, &mut occasion, &request, relay_state.as_deref(), by_redirect).await,
-        Message::Response(response) => hear(app, connection, &mut occasion, &response).await,
-    };
-    outcome.unwrap_or_else(page::failed)
+    match received {
+        Ok(received) => judge(app, connection, received, &mut occasion).await.unwrap_or_else(page::failed),
+        Err(message) => refuse(app, connection, &mut occasion, SignInRefusal::new("logout", message)),
+    }
 }
 
-async fn verify(app: &App, connection: &Connection, received: Received, occasion: &Occasion) -> Result<Result<Message, Refusal>, Problem> {
+async fn judge(app: &App, connection: &Connection, received: Received, occasion: &mut Occasion) -> Result<Response, Problem> {
+    let by_redirect = received.query.is_some();
+    let relay_state = received.relay_state.clone().filter(|state| state.len() <= RELAY_STATE);
+    let mut connection = connection.clone();
+    for _ in 0..ATTEMPTS {
+        let verified = verify(app, &connection, received.clone()).await?;
+        // The verification waited for its turn.
+        occasion.now = app.now();
+        let message = match verified {
+            Ok(message) => message,
+            Err(refusal) => return Ok(refuse(app, &connection, occasion, refusal.into())),
+        };
+        let request = match message {
+            Message::Request(request) => request,
+            Message::Response(response) => return hear(app, &connection, occasion, &response).await,
+        };
+        match logout::end_by_identity_provider(&app.db, occasion, &connection, &request).await? {
+            Ended::Sessions(ended) => {
+                note(app, &connection, occasion, format!("signed out by the identity provider: {ended} sessions ended"));
+                return answer(app, &connection, &request, relay_state.as_deref(), by_redirect).await;
+            }
+            Ended::Replayed => {
+                let refusal = SignInRefusal::new("replay", "the LogoutRequest was used before");
+                return Ok(refuse(app, &connection, occasion, refusal));
+            }
+            Ended::Expired => {
+                let refusal = SignInRefusal::too_late("the LogoutRequest expired while it was worked on");
+                return Ok(refuse(app, &connection, occasion, refusal));
+            }
+            // A certificate may have been retired, or the connection switched off, while the signature was checked.
+            Ended::ConnectionChanged => match find_enabled(app, connection.slug.as_str()).await? {
+                Some(found) => connection = found,
+                None => return Ok(page::not_found()),
+            },
+        }
+    }
+    Err(Problem::unavailable("The connection is being changed; try again."))
+}
+
+async fn verify(app: &App, connection: &Connection, received: Received) -> Result<Result<Message, Refusal>, Problem> {
     let certificates = app.trusted.read(&app.db, connection).await?;
     let addresses = Addresses::of(&app.config.public_url, &connection.slug);
-    let (saml, now) = (connection.saml.clone(), occasion.now);
+    let (saml, clock) = (connection.saml.clone(), app.clock.clone());
     let judge = move || {
         let party = LogoutParty {
             logout_url: &addresses.logout_url,
@@ -120,6 +151,7 @@ async fn verify(app: &App, connection: &Connection, received: Received, occasion
             skew_secs: saml.skew_secs,
             expired_certificate_days: saml.expired_certificate_days,
         };
+        let now = clock.now();
         let sent = |value| received.query.as_deref().map_or(Sent::Post(value), Sent::Redirect);
         match &received.carried {
             Carried::Request(value) => read_request(sent(value), &party, now).map(Message::Request),
@@ -129,26 +161,16 @@ async fn verify(app: &App, connection: &Connection, received: Received, occasion
     work::run(app, judge).await
 }
 
-/// The identity provider signs somebody out: exactly the sessions that it speaks of end, and it is told so.
-async fn obey(
+/// The identity provider signed somebody out, and is told that it was done.
+async fn answer(
     app: &App,
     connection: &Connection,
-    occasion: &mut Occasion,
     request: &LogoutRequest,
     relay_state: Option<&str>,
     by_redirect: bool,
 ) -> Result<Response, Problem> {
-    let ended = match logout::end_by_identity_provider(&app.db, occasion, connection, request).await? {
-        Ended::Sessions(ended) => ended,
-        Ended::Replayed => {
-            let refusal = SignInRefusal::new("replay", "the LogoutRequest was used before");
-            return Ok(refuse(app, connection, occasion, refusal));
-        }
-    };
-    note(app, connection, occasion, format!("signed out by the identity provider: {ended} sessions ended"));
     let content = Content::Response { in_response_to: request.id.clone() };
-    let answer = send(app, connection, content, relay_state, by_redirect).await?;
-    Ok(match answer {
+    Ok(match send(app, connection, content, relay_state, by_redirect).await? {
         Some(sent) => sent.respond("Signed out"),
         None => page::say(StatusCode::OK, "Signed out", &["Your session has ended here."]),
     })

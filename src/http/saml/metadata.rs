@@ -1,4 +1,5 @@
-//! What the identity provider's administrator needs to know of this connection, and its software reads again from time to time.
+//! What the identity provider's administrator needs to know of this connection, and its software reads again from time to time. It is
+//! there before the connection is switched on: the other side is set up by it.
 
 use axum::{
     extract::{Path, State},
@@ -6,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Addresses, find_enabled};
+use super::{Addresses, find};
 use crate::{
     app::App,
     domain::connection::Connection,
@@ -15,7 +16,7 @@ use crate::{
 };
 
 pub async fn get(State(app): State<App>, Path(slug): Path<String>) -> Response {
-    let connection = match find_enabled(&app, &slug).await {
+    let connection = match find(&app, &slug).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return page::not_found(),
         Err(error) => return page::failed(error.into()),

@@ -14,8 +14,12 @@ mod verify;
 
 use axum::http::Method;
 
-use super::routes::{Entry, Routes};
+use super::{
+    error::Problem,
+    routes::{Entry, Routes},
+};
 use crate::{
+    admin::own_keys::OwnKeysError,
     app::App,
     config::PublicUrl,
     db::{self, DbError},
@@ -50,9 +54,25 @@ impl Addresses {
     }
 }
 
-/// The connection of an address, if people may sign in through it.
-async fn find_enabled(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
+impl From<OwnKeysError> for Problem {
+    fn from(error: OwnKeysError) -> Self {
+        match error {
+            OwnKeysError::OtherMasterKey => {
+                tracing::error!("a sign-in waits: {error}");
+                Self::unavailable(format!("{error}."))
+            }
+            OwnKeysError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// The connection of an address, switched on or not.
+async fn find(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
     let Ok(slug) = Slug::parse(slug) else { return Ok(None) };
-    let row = db::connection::find_connection_by_slug(&app.db, slug.as_str()).await?;
-    Ok(row.map(|row| row.connection).filter(|connection| connection.enabled && connection.saml.enabled))
+    Ok(db::connection::find_connection_by_slug(&app.db, slug.as_str()).await?.map(|row| row.connection))
+}
+
+/// As [`find`], if people may sign in through it.
+async fn find_enabled(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
+    Ok(find(app, slug).await?.filter(|connection| connection.enabled && connection.saml.enabled))
 }

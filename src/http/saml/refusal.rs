@@ -28,6 +28,12 @@ impl SignInRefusal {
     pub fn new(step: &'static str, message: impl Into<String>) -> Self {
         Self { step, message: message.into(), why: Why { code: Some(step.to_owned()), ..Why::default() }, account: None }
     }
+
+    /// It held when it was verified, and no longer when its turn came in the database.
+    pub fn too_late(message: &str) -> Self {
+        let why = Why { code: Some("expired".to_owned()), cure: Some("sign in afresh".to_owned()), ..Why::default() };
+        Self { why, ..Self::new("conditions", message) }
+    }
 }
 
 impl From<saml::Refusal> for SignInRefusal {

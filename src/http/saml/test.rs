@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     acs::Failure,
-    browser,
+    browser, find,
     form::AcsForm,
     login,
     refusal::SignInRefusal,
@@ -25,7 +25,7 @@ use crate::{
         self, DbError,
         test_sign_in::{TestRow, TestState},
     },
-    domain::{actor::Occasion, connection::Connection, id::EventId, name::Slug},
+    domain::{actor::Occasion, connection::Connection, id::EventId},
     http::{api::test_sign_ins, caller::session::SessionCaller, error::Problem, page},
     keys,
     provision::ProvisionError,
@@ -38,12 +38,6 @@ const ATTEMPTS: u32 = 3;
 pub struct Token {
     #[serde(default)]
     token: String,
-}
-
-/// A connection, switched on or not.
-async fn find(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
-    let Ok(slug) = Slug::parse(slug) else { return Ok(None) };
-    Ok(db::connection::find_connection_by_slug(&app.db, slug.as_str()).await?.map(|row| row.connection))
 }
 
 pub async fn begin(State(app): State<App>, Path(slug): Path<String>, Query(query): Query<Token>) -> Response {
@@ -95,7 +89,7 @@ pub async fn receive(
     occasion: &mut Occasion,
 ) -> Result<Option<Response>, Problem> {
     let verified = match form {
-        Ok(form) => verify(app, connection, &form.saml_response, occasion.now).await,
+        Ok(form) => verify(app, connection, &form.saml_response).await,
         Err(message) => Err(SignInRefusal::new("transport", message.as_str()).into()),
     };
     let outcome = match verified {
@@ -125,12 +119,14 @@ async fn show(
     verified: &Verified,
     occasion: &mut Occasion,
 ) -> Result<Result<(), SignInRefusal>, Problem> {
+    let (assertion, claim) = (&verified.assertion, &verified.claim);
+    if !test_sign_in::consume(&app.db, connection, assertion).await? {
+        return Ok(Err(SignInRefusal::new("replay", "the assertion was used before")));
+    }
     let mut attempt = 1;
     loop {
-        let (assertion, claim) = (&verified.assertion, &verified.claim);
         match test_sign_in::show(&app.db, &app.published, occasion, connection, row, assertion, claim).await {
-            Ok(true) => return Ok(Ok(())),
-            Ok(false) => return Ok(Err(SignInRefusal::new("replay", "the assertion was used before"))),
+            Ok(()) => return Ok(Ok(())),
             Err(ProvisionError::Again) if attempt < ATTEMPTS => attempt += 1,
             Err(ProvisionError::Again) => return Err(Problem::unavailable("Others are signing in to the same account; test again.")),
             Err(ProvisionError::Db(error)) => return Err(error.into()),

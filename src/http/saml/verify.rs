@@ -4,7 +4,7 @@
 use super::{Addresses, acs::Failure, refusal::SignInRefusal};
 use crate::{
     app::App,
-    domain::{connection::Connection, time::Timestamp},
+    domain::connection::Connection,
     http::error::Problem,
     provision::sign_in::Claim,
     saml::{self, Assertion, Party, Refusal, Work},
@@ -17,11 +17,12 @@ pub struct Verified {
     pub claim: Claim,
 }
 
-pub async fn verify(app: &App, connection: &Connection, saml_response: &str, now: Timestamp) -> Result<Verified, Failure> {
+/// Judged by the time when its turn comes.
+pub async fn verify(app: &App, connection: &Connection, saml_response: &str) -> Result<Verified, Failure> {
     let certificates = app.trusted.read(&app.db, connection).await?;
     let own = app.own_keys.read(&app.db, &app.keys, connection).await?;
     let addresses = Addresses::of(&app.config.public_url, &connection.slug);
-    let (connection, saml_response) = (connection.clone(), saml_response.to_owned());
+    let (connection, saml_response, clock) = (connection.clone(), saml_response.to_owned(), app.clock.clone());
     let work = move || {
         let party = Party {
             sp_entity_id: &addresses.entity_id,
@@ -35,7 +36,7 @@ pub async fn verify(app: &App, connection: &Connection, saml_response: &str, now
             authn_contexts: connection.saml.required_contexts(),
             expired_certificate_days: connection.saml.expired_certificate_days,
         };
-        let (judged, work) = Work::of(|| saml::verify(&saml_response, &party, now));
+        let (judged, work) = Work::of(|| saml::verify(&saml_response, &party, clock.now()));
         tracing::debug!(
             saml.bytes = work.bytes,
             saml.nodes = work.nodes,

@@ -141,8 +141,8 @@ fn times() -> Vec<Case> {
         edge(
             "the session ended",
             "SessionNotOnOrAfter",
-            |s, m| m.session_not_on_or_after = Some(ms(s, 1000)),
-            |s, m| m.session_not_on_or_after = Some(ms(s, -60_000)),
+            |s, m| m.session_not_on_or_after = Some(ms(s, 1)),
+            |s, m| m.session_not_on_or_after = Some(ms(s, 0)),
         ),
         Case::xml(
             "the confirmation ended, the conditions did not",

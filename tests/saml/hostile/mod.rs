@@ -8,6 +8,7 @@ mod answers;
 mod bytes;
 mod conditions;
 mod craft;
+mod encrypted;
 mod grammar;
 mod keys;
 mod names;
@@ -19,7 +20,10 @@ mod wrapping;
 use axum::http::{Method, StatusCode};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rolegate::{
-    domain::time::Timestamp,
+    admin::sp_key::{self, Sealing},
+    db,
+    domain::{actor::Actor, time::Timestamp},
+    policy::access::authorize,
     saml::issuer::{IssuerKey, Message, Sign},
 };
 use rstest::rstest;
@@ -228,7 +232,18 @@ async fn open(engine: Engine) -> Gateway {
     );
     gateway.apply_with(&other, metadata_of).await;
     retire_a_certificate(&mut gateway.browser_by_link(&applied, "owner@acme.example").await).await;
+    keep_key(&gateway).await;
     gateway
+}
+
+/// The connection decrypts with `encrypted::OURS`.
+async fn keep_key(gateway: &Gateway) {
+    let connection = db::connection::find_connection_by_slug(&gateway.app.db, SLUG).await.unwrap().unwrap().connection;
+    let model = db::model::load_model(&gateway.app.db, connection.tenant).await.unwrap();
+    let grant = authorize(&Actor::HostOperator, &model, connection.organization).unwrap();
+    let mut occasion = gateway.app.occasion(Actor::HostOperator, "test");
+    let sealing = Sealing { keys: &gateway.app.keys, nonce: gateway.app.random.bytes() };
+    sp_key::add(&grant, &gateway.app.db, &mut occasion, &connection, &sealing, encrypted::OURS.pair()).await.unwrap();
 }
 
 /// The connection trusted `RETIRED_KEY` once.
@@ -257,18 +272,23 @@ struct Outcome {
 
 /// Makes the request of a case and sends it.
 async fn send(gateway: &Gateway, case: &Case, kind: Kind) -> Outcome {
+    send_as(gateway, case, kind, |_, sent| Some(sent)).await.expect("every request goes out as it is")
+}
+
+/// As [`send`], with something made of the request; `None` where nothing can be made of it.
+async fn send_as(gateway: &Gateway, case: &Case, kind: Kind, make: impl FnOnce(&Scene, Sent) -> Option<Sent>) -> Option<Outcome> {
     let mut browser = gateway.browser();
     let requests = if case.begun { requests(gateway, &mut browser).await } else { Requests::default() };
     gateway.settle().await;
     gateway.app.clock.advance_secs(1);
     let scene = Scene { now: gateway.app.now(), message: ada(gateway, &["platform-admins"]), requests };
-    let sent = (case.make)(&scene, kind);
+    let sent = make(&scene, (case.make)(&scene, kind))?;
     if !sent.cookies {
         browser.cookies.clear();
     }
     let before = dump(gateway.address(), &LEFT).await;
     let answer = browser.send(sent.method, &sent.path, &sent.headers, sent.body).await;
-    Outcome { answer, before }
+    Some(Outcome { answer, before })
 }
 
 async fn requests(gateway: &Gateway, her: &mut Browser<'_>) -> Requests {
@@ -322,12 +342,13 @@ async fn newest_in_log(gateway: &Gateway) -> (Option<String>, String) {
 
 type Cases = fn() -> Vec<Case>;
 
-const CLASSES: [(&str, Cases); 10] = [
+const CLASSES: [(&str, Cases); 11] = [
     ("wrapping and stripping", wrapping::cases),
     ("text", text::cases),
     ("grammar", grammar::cases),
     ("algorithms", algorithms::cases),
     ("keys", keys::cases),
+    ("encrypted", encrypted::cases),
     ("conditions", conditions::cases),
     ("answers", answers::cases),
     ("names", names::cases),
@@ -341,6 +362,7 @@ const CLASSES: [(&str, Cases); 10] = [
 #[case::grammar(grammar::cases)]
 #[case::algorithms(algorithms::cases)]
 #[case::keys(keys::cases)]
+#[case::encrypted(encrypted::cases)]
 #[case::conditions(conditions::cases)]
 #[case::answers(answers::cases)]
 #[case::names(names::cases)]
@@ -349,6 +371,37 @@ const CLASSES: [(&str, Cases); 10] = [
 #[tokio::test]
 async fn each_altered_message_is_refused_and_its_control_accepted(#[case] cases: Cases) {
     run(Engine::Sqlite, cases()).await;
+}
+
+/// What is decrypted is a document of its own, so that an ID of it may be one of the message around it.
+const NO_MATTER: &str = "the Response and the assertion with one ID";
+
+/// The whole corpus once more, the assertion encrypted for us: neither what is refused in clear is accepted then, nor what is accepted
+/// refused.
+#[tokio::test]
+async fn what_is_refused_in_clear_is_refused_inside_an_encrypted_assertion() {
+    let gateway = open(Engine::Sqlite).await;
+    let (mut wrong, mut judged) = (Vec::new(), 0);
+    for (class, cases) in CLASSES {
+        for case in cases() {
+            let encrypted = |scene: &Scene, sent: Sent| encrypted::with_encrypted_assertion(&scene.message, &sent);
+            let Some(control) = send_as(&gateway, &case, Kind::Control, encrypted).await else { continue };
+            let Some(hostile) = send_as(&gateway, &case, Kind::Hostile, encrypted).await else { continue };
+            judged += 1;
+            if case.name == NO_MATTER && hostile.answer.status == StatusCode::SEE_OTHER {
+                continue;
+            }
+            if control.answer.status != StatusCode::SEE_OTHER || hostile.answer.status != StatusCode::FORBIDDEN {
+                let log = newest_in_log(&gateway).await;
+                wrong.push(format!("{class}: {}: {} {} {log:?}", case.name, control.answer.status, hostile.answer.status));
+                continue;
+            }
+            assert_refused(&hostile.answer);
+            assert_same(&hostile.before, &dump(gateway.address(), &LEFT).await, &case.name);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(judged >= 100, "{judged} of the corpus");
 }
 
 /// The classes in which the database has a word.
