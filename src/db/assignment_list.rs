@@ -1,7 +1,7 @@
 //! Assignments as they are listed: with the names that people know, and every origin.
 
 use super::{
-    DbError, column,
+    Db, DbError, column,
     engine::Target,
     filter::Bound,
     statement::{Statement, text},
