@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::common::{CERTIFICATES, house, person, send};
 use crate::{
-    authz::people::{holder, model, tenant},
+    authz::people::{holder, model, scim_token, signed_in, tenant},
     common::{
         engines::Engine,
         installation::{Answer, Browser, Gateway},
@@ -151,6 +151,43 @@ async fn deactivating_an_account_ends_its_tokens_in_the_same_transaction(#[value
     tx.commit().await.unwrap();
     assert_eq!(gateway.count("select count(*) from api_token").await, 0);
     assert_eq!(get(&gateway, &token, TOKENS).await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// Both ways in which an identity provider lets somebody go.
+#[rstest]
+#[tokio::test]
+async fn whom_the_identity_provider_lets_go_keeps_no_token(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values("PATCH", "DELETE")] method: &str,
+    #[values(true, false)] through_the_connection: bool,
+) {
+    let gateway = house(engine).await;
+    let bearer = format!("Bearer {}", scim_token(&gateway, "acme-okta").await);
+    let scim = async |method: &str, path: &str, body: &Value| {
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/scim+json")];
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let path = format!("/connections/acme-okta/scim/v2{path}");
+        gateway.browser().send(method, &path, &headers, body.to_string().into()).await
+    };
+    let ann = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ann" });
+    let made = scim("POST", "/Users", &ann).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    let account = made.json()["id"].as_str().unwrap().to_owned();
+    let connection = db::connection::find_connection_by_slug(&gateway.app.db, "acme-okta").await.unwrap().unwrap().connection;
+    let through = through_the_connection.then_some(connection.id);
+    let mut ann = signed_in(&gateway, connection.tenant, account.parse_id(), through).await;
+    let token = make(&mut ann, TOKENS, &json!({ "name": "mine" })).await;
+    assert_eq!(get(&gateway, &token, TOKENS).await.status, StatusCode::OK);
+
+    let off = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "replace", "path": "active", "value": false }],
+    });
+    let answer = scim(method, &format!("/Users/{account}"), &off).await;
+    assert!(answer.status.is_success(), "{}", answer.text());
+    assert_eq!(get(&gateway, &token, TOKENS).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(ann.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(gateway.count("select count(*) from api_token").await, 0);
 }
 
 trait ParseId {

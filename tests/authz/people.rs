@@ -12,7 +12,7 @@ use rolegate::{
         account::{Account, AccountKind, SignInStatus},
         actor::Actor,
         assignment::{Holding, Origin, Reach},
-        id::{AssignmentId, ScopeId, TenantId},
+        id::{AccountId, AssignmentId, ConnectionId, ScopeId, TenantId},
         model::RoleModel,
         name::Title,
     },
@@ -90,12 +90,21 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
         let origin = NewOrigin { assignment, account, origin: Origin::Manual { by: None }, may_delegate: false };
         db::assignment::insert_origins(&mut tx, model.tenant, &[origin], occasion.now).await.unwrap();
     }
+    tx.commit().await.unwrap();
+    signed_in(gateway, model.tenant, account, None).await
+}
+
+/// A session of somebody who came through the connection, or by no connection at all.
+pub async fn signed_in(gateway: &Gateway, tenant: TenantId, account: AccountId, connection: Option<ConnectionId>) -> Browser<'_> {
+    let app = &gateway.app;
+    let mut occasion = app.occasion(Actor::HostOperator, "test");
+    let mut tx = app.db.begin().await.unwrap();
     let secret = keys::secret(app.random.bytes());
     let signed_in = SignedIn {
         id: occasion.ids.make(),
-        tenant: model.tenant,
+        tenant,
         account,
-        connection: None,
+        connection,
         surface: rolegate::domain::connection::Audience::Admin,
         session_index: None,
         name_id: None,
