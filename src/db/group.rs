@@ -129,18 +129,45 @@ pub async fn update_group(tx: &mut Tx, tenant: TenantId, row: &GroupRow) -> Resu
     Ok(())
 }
 
-/// Deletes a group, its memberships, and its own membership in others.
-pub async fn delete_group(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, id: GroupId) -> Result<(), DbError> {
-    delete_memberships(tx, tenant, connection, &id.to_string()).await?;
+/// Deletes a group and the memberships in it. Its own in others are for [`delete_memberships`].
+pub async fn delete_group(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<(), DbError> {
     tx.query("delete from directory_group where tenant = $1 and id = $2").bind(tenant.to_string()).bind(id.to_string()).run().await?;
     Ok(())
 }
 
-/// Takes an account or a group out of every group of the connection.
-pub async fn delete_memberships(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, member: &str) -> Result<(), DbError> {
+/// Locks the groups of the connection that hold an account or a group directly, and says which.
+pub async fn lock_holding(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, member: &str) -> Result<BTreeSet<GroupId>, DbError> {
+    let sql = "select id from directory_group where tenant = $1 and connection = $2
+        and id in (select directory_group from group_member where tenant = $1 and member = $3) order by id";
+    let query = tx.lock(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(member);
+    group_ids(query.all().await?)
+}
+
+/// Takes an account or a group out of every group of the connection; which these were.
+pub async fn delete_memberships(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    member: &str,
+) -> Result<BTreeSet<GroupId>, DbError> {
     let sql = "delete from group_member where tenant = $1 and member = $2
-        and directory_group in (select id from directory_group where tenant = $1 and connection = $3)";
-    tx.query(sql).bind(tenant.to_string()).bind(member).bind(connection.to_string()).run().await?;
+        and directory_group in (select id from directory_group where tenant = $1 and connection = $3) returning directory_group";
+    let query = tx.query(sql).bind(tenant.to_string()).bind(member).bind(connection.to_string());
+    group_ids(query.all().await?)
+}
+
+fn group_ids(rows: Vec<(String,)>) -> Result<BTreeSet<GroupId>, DbError> {
+    rows.into_iter().map(|(id,)| column::id("group_member.directory_group", &id)).collect()
+}
+
+/// Gives groups, which the caller has locked, their next version.
+pub async fn mark_changed(tx: &mut Tx, tenant: TenantId, groups: &BTreeSet<GroupId>, now: Timestamp) -> Result<(), DbError> {
+    let groups: Vec<GroupId> = groups.iter().copied().collect();
+    for chunk in groups.chunks(SET_LIMIT) {
+        let sql = "update directory_group set version = version + 1, changed_at_ms = $2 where tenant = $1 and id in ({$3})";
+        let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(now.millis());
+        bind_groups(query, chunk).run().await?;
+    }
     Ok(())
 }
 

@@ -137,17 +137,37 @@ pub async fn delete_group(
     id: GroupId,
     precondition: Precondition,
 ) -> Result<(), ProvisionError> {
-    let tenant = published.tenant();
-    let row = db::group::lock_group(tx, tenant, published.connection.id, id).await?.ok_or(ProvisionError::NotFound)?;
+    let (tenant, connection) = (published.tenant(), published.connection.id);
+    let holding = db::group::lock_holding(tx, tenant, connection, &id.to_string()).await?;
+    let row = db::group::lock_group(tx, tenant, connection, id).await?.ok_or(ProvisionError::NotFound)?;
     precondition.check(row.version)?;
     db::group::lock_within(tx, tenant, &[id]).await?;
     let affected: BTreeSet<AccountId> = lock_users_within(tx, tenant, &[id], &BTreeSet::new()).await?;
-    db::group::delete_group(tx, tenant, published.connection.id, id).await?;
+    leave_all(tx, published, occasion, &id.to_string(), &holding).await?;
+    db::group::delete_group(tx, tenant, id).await?;
     let mut record = Record::default();
-    record.note("group.deleted", "group", &id, json!({ "connection": published.connection.id, "members": affected.len() }));
+    record.note("group.deleted", "group", &id, json!({ "connection": connection, "members": affected.len() }));
     record.write(tx, tenant, occasion).await?;
     settle(tx, published, occasion, affected).await?;
-    Ok(db::counter::add(tx, tenant, published.connection.id, db::counter::GROUPS, &[id], -1).await?)
+    Ok(db::counter::add(tx, tenant, connection, db::counter::GROUPS, &[id], -1).await?)
+}
+
+/// Takes whoever is deleted, an account or a group, out of the groups of the connection, each of which changes by that.
+///
+/// `locked` are those of them that held it when the caller began: groups are locked before accounts, and parents before their members.
+/// One that came meanwhile is not locked, and everything begins again.
+pub(super) async fn leave_all(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &Occasion,
+    member: &str,
+    locked: &BTreeSet<GroupId>,
+) -> Result<(), ProvisionError> {
+    let left = db::group::delete_memberships(tx, published.tenant(), published.connection.id, member).await?;
+    if !left.is_subset(locked) {
+        return Err(ProvisionError::Again);
+    }
+    Ok(db::group::mark_changed(tx, published.tenant(), &left, occasion.now).await?)
 }
 
 /// The people whose groups changed, locked: mapped now when they are few, else marked for the job.

@@ -8,6 +8,7 @@ use super::{
     Precondition, ProvisionError, Published,
     affiliation::{self, Joining},
     correlation::{check_correlated, correlation_key, keys, release_subject, signs_in_by, take_turn, text},
+    group::leave_all,
     newcomer,
     reconcile::{Person, reconcile},
     record::Record,
@@ -187,6 +188,7 @@ pub async fn delete_user(
     id: AccountId,
     precondition: Precondition,
 ) -> Result<(), ProvisionError> {
+    let holding = db::group::lock_holding(tx, published.tenant(), published.connection.id, &id.to_string()).await?;
     let mut person = lock_person(tx, published, id)
         .await?
         .filter(|person| person.identity.scim_state == ScimState::Live)
@@ -209,7 +211,7 @@ pub async fn delete_user(
     let [person] = people;
     db::identity::update_identity(tx, tenant, &person.identity, keys.as_ref()).await?;
     db::identity::replace_emails(tx, tenant, &person.identity, &ScimKeys::default()).await?;
-    db::group::delete_memberships(tx, tenant, published.connection.id, &id.to_string()).await?;
+    leave_all(tx, published, occasion, &id.to_string(), &holding).await?;
     if account_changed {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }

@@ -133,6 +133,26 @@ async fn memberships_of_the_same_people_changed_at_once_end_as_the_rows_say(#[va
 
 #[rstest]
 #[tokio::test]
+async fn members_deleted_at_once_each_change_their_group(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Rc::new(Story::begin(engine).await);
+    let mut people = Vec::new();
+    for at in 0..8 {
+        people.push(story.create(OKTA, person(&format!("p{at}"))).await.unwrap());
+    }
+    let group = story.create_group(OKTA, "g", &people[..6]).await.unwrap();
+    let all = people.clone();
+    together(&story, 8, async move |story: &Story, at| match at {
+        0..6 => story.delete(OKTA, all[at]).await.unwrap(),
+        _ => story.join(OKTA, group, &all[at..=at]).await.unwrap(),
+    })
+    .await;
+    assert_eq!(story.count("select version from directory_group where tenant = $1").await, 9);
+    assert_eq!(story.count("select count(*) from group_member where tenant = $1").await, 2);
+    assert_eq!(story.begun_again.load(std::sync::atomic::Ordering::SeqCst), 0, "nobody stood in anybody's way");
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_group_nested_while_people_join_it_forgets_nobody(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let story = Rc::new(Story::begin(engine).await);
     story.publish(OKTA, json!({ "rules": [grants(1, r#"groups.value eq "outer""#, story.role("Editors"), EU)] })).await;

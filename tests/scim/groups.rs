@@ -70,6 +70,34 @@ async fn a_group_is_created_read_changed_and_deleted(#[values(Engine::Sqlite, En
     assert_eq!(gateway.get("/Groups").await.json()["totalResults"], 0);
 }
 
+/// Who polls by version or by time sees that a member went, and who writes by an old version is refused.
+#[rstest]
+#[tokio::test]
+async fn a_group_changes_when_a_member_is_deleted(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let ids = people(&gateway, 2).await;
+    let inner = gateway.post("/Groups", group("Inner", &[&ids[0]])).await.expect(201).id();
+    let outer = gateway.post("/Groups", group("Outer", &[&inner, &ids[1]])).await.expect(201).id();
+    let version = async |id: &str| {
+        let answer = gateway.get(&format!("/Groups/{id}")).await.expect(200);
+        (answer.header("etag").to_owned(), answer.text("/meta/lastModified"))
+    };
+    let (of_inner, of_outer) = (version(&inner).await, version(&outer).await);
+    gateway.app.clock.advance_secs(5);
+    gateway.delete(&format!("/Users/{}", ids[0])).await.expect(204);
+    assert_eq!(version(&outer).await, of_outer, "who is in a nested group is no member of its own");
+    let after = version(&inner).await;
+    assert!(after.0 == "W/\"2\"" && after.1 > of_inner.1, "{of_inner:?} {after:?}");
+    let path = format!("/Groups/{inner}");
+    gateway.scim_with(OKTA, &[("if-none-match", &of_inner.0)], "GET", &path, None).await.expect(200);
+    gateway.scim_with(OKTA, &[("if-match", &of_inner.0)], "DELETE", &path, None).await.expect(412);
+
+    gateway.delete(&path).await.expect(204);
+    let after = version(&outer).await;
+    assert!(after.0 == "W/\"2\"" && after.1 > of_outer.1, "{of_outer:?} {after:?}");
+    assert_eq!(members(&gateway.get(&format!("/Groups/{outer}")).await.json()), [ids[1].clone()]);
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_member_that_nobody_knows_refuses_the_whole_request(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {

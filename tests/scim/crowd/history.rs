@@ -1,11 +1,14 @@
 //! What the crowd was told, and what must be true if all of it was.
 //!
 //! Each acknowledged change of a resource bears the version that it made. So the versions of one resource put its changes into the one
-//! order in which they happened, whichever way the answers travelled: they must be 1, 2, 3 … without a gap or a double, they must agree
-//! with the times at which requests were sent and answered, each answer must show what its change made of the version before, and what
+//! order in which they happened, whichever way the answers travelled: they must be 1, 2, 3 … without a gap or a double (a group has one
+//! more for each member that was deleted, which no answer about the group tells), they must agree with the times at which requests were sent and answered, each answer must show what its change made of the version before, and what
 //! is in the database must be the last of them. Nothing here depends on who came first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 pub type Members = BTreeSet<String>;
 
@@ -76,8 +79,23 @@ pub struct History {
 pub struct Implied {
     /// Name, last version and facts of each user that is left.
     pub users: BTreeMap<String, (String, i64, Person)>,
-    /// Last version and members of each group that is left.
-    pub groups: BTreeMap<String, (i64, Members)>,
+    /// Last version and members of each group that is left. The version is between two: whether a member that was deleted had been taken
+    /// out before cannot always be told.
+    pub groups: BTreeMap<String, (RangeInclusive<i64>, Members)>,
+}
+
+impl Implied {
+    /// # Panics
+    /// When something else is there.
+    pub fn check(&self, there: &Self) {
+        assert_eq!(there.users, self.users);
+        let members = |implied: &Self| implied.groups.iter().map(|(id, (_, members))| (id.clone(), members.clone())).collect::<Vec<_>>();
+        assert_eq!(members(there), members(self));
+        for (id, (versions, _)) in &self.groups {
+            let version = there.groups[id].0.start();
+            assert!(versions.contains(version), "{id}: its version is {version}, not one of {versions:?}");
+        }
+    }
 }
 
 /// A resource's life: when it was made and, perhaps, deleted.
@@ -107,8 +125,7 @@ fn lives<Change: std::fmt::Debug>(
             assert!(deletions.len() <= 1, "{id} was deleted twice: {deletions:?}");
             changes.sort_by_key(|record| record.version);
             let versions: Vec<i64> = changes.iter().map(|record| record.version.expect("a change has a version")).collect();
-            let expected: Vec<i64> = (1..).take(changes.len()).collect();
-            assert_eq!(versions, expected, "{id}: a version is missing or was given twice: {changes:?}");
+            assert!(versions[0] == 1 && versions.is_sorted_by(|a, b| a < b), "{id}: a version was given twice: {changes:?}");
             assert!(
                 is_make(&changes[0].change) && !changes[1..].iter().any(|record| is_make(&record.change)),
                 "{id} was made once: {changes:?}"
@@ -151,6 +168,7 @@ impl History {
         check_names(&users);
         let mut implied = Implied::default();
         for (id, life) in &users {
+            assert_eq!(versions(life), count(&life.changes), "{id}: a version is missing: {:?}", life.changes);
             let (name, person) = replay(id, life);
             if life.deleted.is_none() {
                 implied.users.insert((*id).to_owned(), (name, versions(life), person));
@@ -158,7 +176,13 @@ impl History {
         }
         for (id, life) in &groups {
             let mut members = Members::new();
-            for record in &life.changes {
+            // Who was a member once and may have been deleted as one.
+            let mut gone = Members::new();
+            for (at, record) in (0_i64..).zip(&life.changes) {
+                let deleted = |member: &&String| users[member.as_str()].may_be_gone(record.answered);
+                gone.extend(members.iter().filter(deleted).cloned());
+                let untold = record.version.unwrap() - 1 - at;
+                assert!(untold <= count(&gone), "{id}: a version is missing: {record:?} {:?}", life.changes);
                 for member in record.change.needs().into_iter().flatten() {
                     let there = users.get(member.as_str()).is_some_and(|user| user.may_be_there(record.sent, record.answered));
                     assert!(there, "{member} was added to {id} and was not there: {record:?}");
@@ -170,10 +194,13 @@ impl History {
                     GroupChange::Delete => unreachable!("a deletion is no version"),
                 }
             }
-            // Whoever is deleted leaves every group, which is no change of the group's own.
-            members.retain(|member| users[member.as_str()].deleted.is_none());
+            // Whoever is deleted leaves every group, which gives each of them a version.
+            let (left, members): (Members, Members) = members.into_iter().partition(|member| users[member.as_str()].deleted.is_some());
+            gone.extend(left.iter().cloned());
             if life.deleted.is_none() {
-                implied.groups.insert((*id).to_owned(), (versions(life), members));
+                let told = count(&life.changes);
+                let earliest = versions(life).max(told + count(&left));
+                implied.groups.insert((*id).to_owned(), (earliest..=told + count(&gone), members));
             }
         }
         implied
@@ -250,6 +277,10 @@ fn replay(id: &str, life: &Life<'_, UserChange>) -> (String, Person) {
         }
     }
     (name.clone(), person)
+}
+
+fn count<'a, T: 'a>(all: impl IntoIterator<Item = &'a T>) -> i64 {
+    all.into_iter().map(|_| 1).sum()
 }
 
 fn versions<Change>(life: &Life<'_, Change>) -> i64 {
