@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
@@ -37,7 +37,7 @@ struct Waiting {
 
 impl ProvisioningLog {
     pub fn note(&self, entry: LogEntry) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
         waiting.spoke.insert((entry.tenant, entry.connection), entry.at);
         if waiting.entries.len() < CAPACITY {
             waiting.entries.push(entry);
@@ -46,31 +46,75 @@ impl ProvisioningLog {
         }
     }
 
-    /// Writes down what waits. What cannot be written is lost: it is a log, not the audit trail.
+    /// Writes down what waits. While the database is not to be had it waits on; what cannot be written even then is lost and counted:
+    /// it is a log, not the audit trail.
     pub async fn flush(&self, db: &Db) -> Result<(), DbError> {
-        let Waiting { entries, spoke, lost } = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if lost > 0 {
-            tracing::warn!(lost, "SCIM requests came faster than their log was written: some are missing in it");
+        let mut taken = std::mem::take(&mut *self.lock());
+        if taken.lost > 0 {
+            tracing::warn!(lost = taken.lost, "SCIM requests came faster than their log was written: some are missing in it");
+            taken.lost = 0;
         }
-        if entries.is_empty() {
-            return Ok(());
+        let outcome = taken.write(db).await;
+        if outcome.is_err() {
+            self.put_back(taken);
         }
-        for batch in entries.chunks(BATCH) {
-            let mut tx = db.begin().await?;
-            log::insert_entries(&mut tx, batch).await?;
-            tx.commit().await?;
+        outcome
+    }
+
+    /// Before what came meanwhile.
+    fn put_back(&self, mut taken: Waiting) {
+        let mut waiting = self.lock();
+        taken.entries.append(&mut waiting.entries);
+        let beyond = taken.entries.len().saturating_sub(CAPACITY);
+        taken.entries.truncate(CAPACITY);
+        waiting.entries = taken.entries;
+        waiting.lost += taken.lost + beyond as u64;
+        for (who, at) in taken.spoke {
+            waiting.spoke.entry(who).or_insert(at);
         }
-        let spoke: Vec<_> = spoke.into_iter().map(|((tenant, connection), at)| (tenant, connection, at)).collect();
-        let mut tx = db.begin().await?;
-        activity::note_activity(&mut tx, &spoke).await?;
-        tx.commit().await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether so many wait that they should be written now rather than in the next sweep.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.len() >= BATCH
+        self.lock().entries.len() >= BATCH
     }
+}
+
+impl Waiting {
+    /// What was written is no longer here then, and neither is what the database will never take.
+    async fn write(&mut self, db: &Db) -> Result<(), DbError> {
+        while !self.entries.is_empty() {
+            let batch = self.entries.len().min(BATCH);
+            let outcome = insert(db, &self.entries[..batch]).await;
+            match &outcome {
+                Err(DbError::Unreachable(_) | DbError::Transient(_)) => return outcome,
+                Err(_) => self.lost += batch as u64,
+                Ok(()) => {}
+            }
+            self.entries.drain(..batch);
+            outcome?;
+        }
+        if self.spoke.is_empty() {
+            return Ok(());
+        }
+        let spoke: Vec<_> = self.spoke.iter().map(|((tenant, connection), at)| (*tenant, *connection, *at)).collect();
+        let mut tx = db.begin().await?;
+        activity::note_activity(&mut tx, &spoke).await?;
+        tx.commit().await?;
+        self.spoke.clear();
+        Ok(())
+    }
+}
+
+async fn insert(db: &Db, entries: &[LogEntry]) -> Result<(), DbError> {
+    let mut tx = db.begin().await?;
+    log::insert_entries(&mut tx, entries).await?;
+    tx.commit().await
 }
 
 /// The newest entries of a connection, older than `before`, with those of this node that were not written yet.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     db::{
-        Db, DbError, certificate, sign_in,
+        Db, DbError, Tx, certificate, sign_in,
         sign_in::{LogFilter, SignInLogRow, SignInOutcome},
         sp_key,
     },
@@ -80,30 +80,76 @@ impl SignInLog {
         }
     }
 
-    /// Writes down what waits, in one transaction. What cannot be written is lost: it is a log, not the audit trail.
+    /// Writes down what waits, in one transaction. While the database is not to be had it waits on; what cannot be written even then is
+    /// lost and counted: it is a log, not the audit trail.
     pub async fn flush(&self, db: &Db) -> Result<(), DbError> {
-        let (rows, used, decrypted, lost) = {
+        let taken = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (
-                std::mem::take(&mut waiting.rows),
-                std::mem::take(&mut waiting.used),
-                std::mem::take(&mut waiting.decrypted),
-                std::mem::take(&mut waiting.lost),
-            )
+            let lost = std::mem::take(&mut waiting.lost);
+            if lost > 0 {
+                tracing::warn!(lost, "sign-ins came faster than their log was written: some are missing in it");
+            }
+            Taken {
+                rows: std::mem::take(&mut waiting.rows),
+                used: std::mem::take(&mut waiting.used),
+                decrypted: std::mem::take(&mut waiting.decrypted),
+            }
         };
-        if lost > 0 {
-            tracing::warn!(lost, "sign-ins came faster than their log was written: some are missing in it");
-        }
-        if rows.is_empty() && used.is_empty() && decrypted.is_empty() {
+        if taken.is_empty() {
             return Ok(());
         }
-        let mut tx = db.begin().await?;
-        sign_in::log_sign_ins(&mut tx, &rows).await?;
-        for (id, (tenant, connection, at)) in used {
-            certificate::mark_used(&mut tx, tenant, connection, id, at).await?;
+        let tx = match db.begin().await {
+            Ok(tx) => tx,
+            Err(error) => {
+                self.put_back(taken);
+                return Err(error);
+            }
+        };
+        let outcome = taken.write(tx).await;
+        match &outcome {
+            Ok(()) => {}
+            Err(DbError::Unreachable(_)) => self.put_back(taken),
+            Err(_) => self.0.lock().unwrap_or_else(PoisonError::into_inner).lost += taken.rows.len() as u64,
         }
-        for (id, (tenant, connection, at)) in decrypted {
-            sp_key::mark_decrypted(&mut tx, tenant, connection, id, at).await?;
+        outcome
+    }
+
+    /// Before what came meanwhile.
+    fn put_back(&self, mut taken: Taken) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.rows.append(&mut waiting.rows);
+        waiting.lost += taken.rows.len().saturating_sub(CAPACITY) as u64;
+        taken.rows.truncate(CAPACITY);
+        waiting.rows = taken.rows;
+        for (id, mark) in taken.used {
+            waiting.used.entry(id).or_insert(mark);
+        }
+        for (id, mark) in taken.decrypted {
+            waiting.decrypted.entry(id).or_insert(mark);
+        }
+    }
+}
+
+/// What one transaction writes.
+#[derive(Debug)]
+struct Taken {
+    rows: Vec<(TenantId, SignInLogRow)>,
+    used: BTreeMap<CertificateId, (TenantId, ConnectionId, Timestamp)>,
+    decrypted: BTreeMap<SpKeyId, (TenantId, ConnectionId, Timestamp)>,
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.used.is_empty() && self.decrypted.is_empty()
+    }
+
+    async fn write(&self, mut tx: Tx) -> Result<(), DbError> {
+        sign_in::log_sign_ins(&mut tx, &self.rows).await?;
+        for (id, (tenant, connection, at)) in &self.used {
+            certificate::mark_used(&mut tx, *tenant, *connection, *id, *at).await?;
+        }
+        for (id, (tenant, connection, at)) in &self.decrypted {
+            sp_key::mark_decrypted(&mut tx, *tenant, *connection, *id, *at).await?;
         }
         tx.commit().await
     }

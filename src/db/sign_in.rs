@@ -187,7 +187,7 @@ impl LogRow {
 /// Outside the transactions of sign-ins, many at a time: a refused one has none, and none waits for its log.
 pub async fn log_sign_ins(tx: &mut Tx, rows: &[(TenantId, SignInLogRow)]) -> Result<(), DbError> {
     let sql = "insert into sign_in_log (tenant, connection, id, at_ms, outcome, step, message, account, code, expected, got, cure)
-        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)}";
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)} on conflict do nothing";
     for chunk in rows.chunks(SET_LIMIT) {
         let mut query = tx.query_set(sql, chunk.len());
         for (tenant, row) in chunk {

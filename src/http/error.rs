@@ -189,10 +189,11 @@ impl From<ProvisionError> for ScimFailure {
     }
 }
 
-/// Not the whole of a list that a client made as long as it liked.
+/// Not the whole of a list that a client made as long as it liked. In quotes, as every detail shows what a client sent: the log leaves
+/// out what stands in them.
 fn shown(ids: &[String]) -> String {
     const SHOWN: usize = 20;
-    let text = ids.iter().take(SHOWN).map(|id| id.chars().take(64).collect::<String>()).collect::<Vec<_>>().join(", ");
+    let text = ids.iter().take(SHOWN).map(|id| format!("{:?}", id.chars().take(64).collect::<String>())).collect::<Vec<_>>().join(", ");
     if ids.len() > SHOWN { format!("{text} and {} more", ids.len() - SHOWN) } else { text }
 }
 

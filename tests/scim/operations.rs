@@ -1,7 +1,15 @@
 //! What runs beside the requests of a connection: its rate, its log, warnings.
 
+use std::collections::BTreeSet;
+
 use rolegate::{
-    db::{activity::list_quiet, attention::list_open, connection, provisioning_log::list_entries},
+    db::{
+        activity::list_quiet,
+        attention::list_open,
+        connection,
+        provisioning_log::list_entries,
+        sign_in::{SignInLogRow, SignInOutcome, Why},
+    },
     domain::{
         connection::{Dialect, ScimSettings, UnknownMembers},
         id::{ConnectionId, TenantId},
@@ -127,18 +135,71 @@ async fn every_request_of_a_known_connection_has_an_entry(#[values(Engine::Sqlit
     lines.sort();
     assert_eq!(
         lines,
-        [
-            "GET /Nothing 404 - 0 0",
-            "GET /Users 200 - 0 0",
-            "POST /Groups 201 - 1 0",
-            "POST /Users 201 - 1 0",
-            "POST /Users 409 uniqueness 0 0",
-        ]
+        ["GET /Users 200 - 0 0", "GET /… 404 - 0 0", "POST /Groups 201 - 1 0", "POST /Users 201 - 1 0", "POST /Users 409 uniqueness 0 0",]
     );
     let made = entries.iter().find(|entry| entry.status == 201 && entry.resource == "/Users").unwrap();
     assert_eq!((made.at, made.correlation.as_str()), (NOW, "r-1"));
     let text = format!("{entries:?}");
     assert!(!text.contains(&token(OKTA)) && !text.contains("anna"), "{text}");
+}
+
+/// Clients put values where none belong, and refusals tell them so.
+#[rstest]
+#[tokio::test]
+async fn the_log_keeps_no_value_that_a_refusal_repeats(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let anna = format!("/Users/{}", gateway.post("/Users", json!({ "schemas": [USER], "userName": "anna" })).await.expect(201).id());
+    let path = r#"emails[value eq "secret@acme.example"].nope"#;
+    let refused = gateway.patch(&anna, json!([{ "op": "replace", "path": path, "value": "x" }])).await.expect(400);
+    assert!(refused.text("/detail").contains("secret@acme.example"), "the client is told: {}", refused.text("/detail"));
+    let members = json!([{ "value": "secret@acme.example" }]);
+    let refused = gateway.post("/Groups", json!({ "schemas": [GROUP], "displayName": "x", "members": members })).await.expect(400);
+    assert!(refused.text("/detail").contains("secret@acme.example"));
+    gateway.get("/Users/secret@acme.example").await.expect(404);
+    gateway.filter("/Users", r#"active gt "secret@acme.example""#).await.expect(400);
+    gateway.filter("/Users", "active gt 4915112345678").await.expect(400);
+    gateway.filter("/Users", "secret@acme.example").await.expect(400);
+    gateway.get("/Users?sortBy=secret@acme.example").await.expect(400);
+    gateway.scim("GET", "/Users/.search/secret", None).await.expect(404);
+
+    jobs::round(&gateway.app).await.unwrap();
+    let entries = list_entries(gateway.db(), tenant(), okta(), None, 20).await.unwrap();
+    assert_eq!(entries.len(), 9);
+    let text = format!("{entries:?}");
+    assert!(!text.contains("secret") && !text.contains("4915112345678"), "{text}");
+    assert!(entries.iter().any(|entry| entry.resource == anna) && text.contains("noTarget") | text.contains("invalidPath"), "{text}");
+}
+
+/// What waits to be written waits on, and nobody is thought silent.
+#[rstest]
+#[tokio::test]
+async fn a_log_waits_for_the_database(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    gateway.get("/Users").await.expect(200);
+    let row = SignInLogRow {
+        id: id(1),
+        connection: okta(),
+        at: NOW,
+        outcome: SignInOutcome::Accepted,
+        step: None,
+        message: "in".to_owned(),
+        why: Why::default(),
+        account: None,
+    };
+    gateway.app.sign_in_log.note(tenant(), row.clone());
+    let gone = gateway.reopen().await;
+    gone.close().await;
+    gateway.app.provisioning_log.flush(&gone).await.unwrap_err();
+    gateway.app.sign_in_log.flush(&gone).await.unwrap_err();
+    gateway.get("/Groups").await.expect(200);
+    gateway.app.sign_in_log.note(tenant(), SignInLogRow { id: id(2), ..row });
+
+    jobs::round(&gateway.app).await.unwrap();
+    let entries = list_entries(gateway.db(), tenant(), okta(), None, 10).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.resource.as_str()).collect::<BTreeSet<_>>(), BTreeSet::from(["/Users", "/Groups"]));
+    let number = async |sql: &'static str| gateway.db().query(sql).optional::<(i64,)>().await.unwrap().unwrap().0;
+    assert_eq!(number("select count(*) from sign_in_log").await, 2);
+    assert_eq!(number("select count(*) from connection_activity").await, 1);
 }
 
 #[rstest]

@@ -131,7 +131,7 @@ impl Filter {
 }
 
 fn check(attribute: &Attribute, path: &AttrPath, op: Operator, value: &Literal) -> Result<(), FilterError> {
-    let refused = |why: &str| Err(FilterError::new(0, format_args!("{path} {} {value}: {why}", op.as_str())));
+    let refused = |why: &str| Err(FilterError::new(0, format_args!("{path} {}: {why}", op.as_str())));
     match (attribute.kind, value) {
         (Kind::Boolean | Kind::Binary | Kind::Complex, _) if op.orders() => refused("values of its type have no order"),
         (Kind::DateTime, Literal::Text(text)) if op.orders() && Timestamp::parse(text).is_err() => {
