@@ -40,6 +40,37 @@ pub enum JobError {
     Db(#[from] DbError),
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// Each was reported when it failed.
+    #[error("{0} parts of a job failed; the log has each")]
+    Parts(usize),
+}
+
+/// What fails for one tenant is reported at once, and the others do not wait for it.
+#[derive(Debug, Default)]
+struct Failures(usize);
+
+impl Failures {
+    /// What the part came to, if it was done.
+    fn sort_out<T>(&mut self, job: &'static str, tenant: Option<TenantId>, outcome: Result<T, impl Into<JobError>>) -> Option<T> {
+        let outcome = outcome.map_err(Into::into);
+        match outcome {
+            Ok(done) => Some(done),
+            // Its parts were counted where they failed.
+            Err(JobError::Parts(parts)) => {
+                self.0 += parts;
+                None
+            }
+            Err(error) => {
+                self.0 += 1;
+                report(job, tenant, Err(error));
+                None
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), JobError> {
+        if self.0 == 0 { Ok(()) } else { Err(JobError::Parts(self.0)) }
+    }
 }
 
 /// Works until `stop` says so, then seals what is there.
@@ -50,14 +81,14 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     loop {
         if swept_at.is_none_or(|at: Instant| at.elapsed() >= SWEEP) {
             swept_at = Some(Instant::now());
-            report("sweep", round(&app).await);
+            report("sweep", None, round(&app).await);
         } else {
-            report("seal and map", after_commit(&app).await);
+            report("seal and map", None, after_commit(&app).await);
         }
         if purged_at.is_none_or(|at: Timestamp| at.plus_secs(PURGE_EVERY_SECS) <= app.now()) {
             purged_at = Some(app.now());
-            report("purge", purge(&app).await);
-            report("warnings", warnings::give(&app).await);
+            report("purge", None, purge(&app).await);
+            report("warnings", None, warnings::give(&app).await);
         }
         // Only waiting is cut short here, never work.
         tokio::select! {
@@ -69,9 +100,9 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     if let Err(error) = readings.await {
         tracing::error!(%error, "the readings of metadata ended before their time");
     }
-    report("the last log of sign-ins", app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
-    report("the last provisioning log", app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
-    report("the last seal", seal_all(&app).await);
+    report("the last log of sign-ins", None, app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
+    report("the last provisioning log", None, app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
+    report("the last seal", None, seal_all(&app).await);
 }
 
 async fn told(stop: &mut watch::Receiver<bool>) {
@@ -81,11 +112,13 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 
 /// Does all that waits, also what nobody announced: publications of other processes, rules that began or ended.
 pub async fn round(app: &App) -> Result<(), JobError> {
-    app.provisioning_log.flush(&app.db).await?;
+    let mut failures = Failures::default();
+    failures.sort_out("provisioning log", None, app.provisioning_log.flush(&app.db).await);
     for (tenant, connection) in db::mapping::connections_due(&app.db, app.now().plus_secs(-SETTLED_SECS)).await? {
-        mark_due(app, tenant, connection).await?;
+        failures.sort_out("mark due", Some(tenant), mark_due(app, tenant, connection).await);
     }
-    seal_and_map(app, &identity::connections_to_map(&app.db).await?).await
+    failures.sort_out("seal and map", None, seal_and_map(app, &identity::connections_to_map(&app.db).await?).await);
+    failures.end()
 }
 
 /// What a commit of this process can have left.
@@ -95,15 +128,20 @@ pub async fn after_commit(app: &App) -> Result<(), JobError> {
 
 /// Writes down what sign-ins left, maps who waits for it, then seals, so that the rows which mapping writes are sealed too.
 async fn seal_and_map(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)>) -> Result<(), JobError> {
-    app.sign_in_log.flush(&app.db).await?;
+    let mut failures = Failures::default();
+    failures.sort_out("log of sign-ins", None, app.sign_in_log.flush(&app.db).await);
     if app.provisioning_log.is_due() {
-        app.provisioning_log.flush(&app.db).await?;
+        failures.sort_out("provisioning log", None, app.provisioning_log.flush(&app.db).await);
     }
-    seal_all(app).await?;
-    if remap_all(app, connections).await? > 0 {
-        seal_all(app).await?;
+    failures.sort_out("seal", None, seal_all(app).await);
+    let mut mapped = 0;
+    for (tenant, connection) in connections {
+        mapped += failures.sort_out("map again", Some(*tenant), remap_all(app, *tenant, *connection).await).unwrap_or(1);
     }
-    Ok(())
+    if mapped > 0 {
+        failures.sort_out("seal", None, seal_all(app).await);
+    }
+    failures.end()
 }
 
 /// Everybody at the connection is evaluated again, and the next time is set. Each chunk is a transaction, so that no request waits for
@@ -129,29 +167,32 @@ async fn mark_due(app: &App, tenant: TenantId, connection: ConnectionId) -> Resu
 }
 
 async fn seal_all(app: &App) -> Result<(), JobError> {
-    let key = app.keys.chain();
+    let mut failures = Failures::default();
     for tenant in seal::tenants_to_seal(&app.db).await? {
-        while seal::seal(&app.db, tenant, &key).await?.left {
-            tokio::task::yield_now().await;
-        }
+        failures.sort_out("seal", Some(tenant), seal_tenant(app, tenant).await);
+    }
+    failures.end()
+}
+
+async fn seal_tenant(app: &App, tenant: TenantId) -> Result<(), JobError> {
+    let key = app.keys.chain();
+    while seal::seal(&app.db, tenant, &key).await?.left {
+        tokio::task::yield_now().await;
     }
     Ok(())
 }
 
 /// How many accounts were mapped again.
-async fn remap_all(app: &App, connections: &BTreeSet<(TenantId, ConnectionId)>) -> Result<i64, JobError> {
+async fn remap_all(app: &App, tenant: TenantId, connection: ConnectionId) -> Result<i64, JobError> {
     let mut mapped = 0;
-    for (tenant, connection) in connections {
-        loop {
-            let done = remap_once(app, *tenant, *connection).await?;
-            mapped += done;
-            if done < CHUNK {
-                break;
-            }
-            tokio::task::yield_now().await;
+    loop {
+        let done = remap_once(app, tenant, connection).await?;
+        mapped += done;
+        if done < CHUNK {
+            return Ok(mapped);
         }
+        tokio::task::yield_now().await;
     }
-    Ok(mapped)
 }
 
 async fn remap_once(app: &App, tenant: TenantId, connection: ConnectionId) -> Result<i64, JobError> {
@@ -190,12 +231,16 @@ pub async fn purge(app: &App) -> Result<(), JobError> {
     Ok(())
 }
 
-fn report(job: &'static str, outcome: Result<(), JobError>) {
+fn report(job: &'static str, tenant: Option<TenantId>, outcome: Result<(), JobError>) {
+    let tenant = tenant.map(tracing::field::display);
     match outcome {
-        Ok(()) => {}
+        Ok(()) | Err(JobError::Parts(_)) => {}
         Err(JobError::Db(DbError::Transient(_)) | JobError::Provision(ProvisionError::Again)) => {
-            tracing::debug!(job, "a job gave way to requests and is done in the next round");
+            tracing::debug!(job, tenant.id = tenant, "a job gave way to requests and is done in the next round");
         }
-        Err(error) => tracing::error!(job, error = &error as &dyn std::error::Error, "a job failed and is tried again in the next round"),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(job, tenant.id = tenant, error, "a job failed and is tried again in the next round");
+        }
     }
 }

@@ -23,14 +23,14 @@ pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = told(&mut stop) => return,
         }
-        report("metadata", round(&app).await);
+        report("metadata", None, round(&app).await);
     }
 }
 
 /// Reads all that is due. What goes wrong with one keeps no other from being read.
 pub async fn round(app: &App) -> Result<(), JobError> {
     for row in idp_metadata::list_due(&app.db, app.now()).await? {
-        report("the metadata of one connection", read(app, &row).await);
+        report("the metadata of one connection", Some(row.tenant), read(app, &row).await);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{
     engines::Engine,
-    gateway::{Gateway, id},
+    gateway::{Gateway, OKTA, OTHER, id},
 };
 
 async fn number(gateway: &Gateway, sql: &'static str) -> i64 {
@@ -65,6 +65,37 @@ async fn rows_are_sealed_and_people_mapped_again_in_rounds(#[values(Engine::Sqli
     jobs::round(&gateway.app).await.unwrap();
     assert_eq!(number(&gateway, "select count(*) from assignment").await, 0);
     assert_eq!(number(&gateway, waiting).await, 0);
+}
+
+/// The first tenant's chain and mapping cannot be read.
+#[rstest]
+#[tokio::test]
+async fn what_fails_for_one_tenant_does_not_keep_the_others_waiting(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    for slug in [OKTA, OTHER] {
+        gateway.scim_with(slug, &[], "POST", "/Users", Some(json!({ "userName": "anna" }))).await.expect(201);
+    }
+    publish(&gateway, 1, "Team").await;
+    publish(&gateway, 2, "Team").await;
+    let mut tx = gateway.db().begin().await.unwrap();
+    for sql in [
+        "update mapping set document = '{' where version = 2",
+        "update identity set mapping_version = -1",
+        "insert into chain_head (tenant, chain, number, seal) select id, 'audit', 0, '' from tenant where slug = 'acme'",
+    ] {
+        assert!(tx.query(sql).run().await.unwrap() > 0, "{sql}");
+    }
+    tx.commit().await.unwrap();
+    let waiting = async |slug: &str| {
+        let sql = "select count(*) from audit join tenant on tenant.id = audit.tenant where audit.number is null and tenant.slug = $1";
+        gateway.db().query(sql).bind(slug).optional::<(i64,)>().await.unwrap().unwrap().0
+    };
+    assert!(waiting("acme").await > 0 && waiting("other").await > 0);
+    assert!(jobs::round(&gateway.app).await.is_err());
+    assert_eq!(waiting("other").await, 0);
+    assert!(waiting("acme").await > 0);
+    let marked = "select count(*) from identity where mapping_version = -1";
+    assert_eq!(number(&gateway, marked).await, 1, "the other tenant's people were mapped");
 }
 
 #[rstest]
