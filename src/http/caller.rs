@@ -7,7 +7,7 @@ pub mod session;
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, RawPathParams},
+    extract::{FromRequestParts, Path, path::ErrorKind, rejection::PathRejection},
     http::{HeaderMap, header, request::Parts},
 };
 
@@ -84,7 +84,7 @@ pub(super) async fn is_known(parts: &mut Parts, app: &App) -> Result<(), ScimFai
 
 /// The bearer that the request came with, if it is one of the connection that the address names. Whether it is short-lived is said with it.
 async fn find_bearer(parts: &mut Parts, app: &App, now: Timestamp) -> Result<(token::Bearer, bool), ScimFailure> {
-    let slug = parameter(parts, app, "slug").await.ok_or_else(ScimFailure::unauthenticated)?;
+    let slug = parameter(parts, app, "slug").await?.ok_or_else(ScimFailure::unauthenticated)?;
     let secret = bearer_token(&parts.headers).ok_or_else(ScimFailure::unauthenticated)?;
     let short_lived = secret.starts_with(keys::ACCESS_TOKEN_PREFIX);
     let hash = keys::hash(secret);
@@ -118,10 +118,16 @@ async fn mark_used(app: &App, bearer: &token::Bearer, now: Timestamp) {
     }
 }
 
-/// A parameter of the route.
-pub(super) async fn parameter(parts: &mut Parts, app: &App, name: &str) -> Option<String> {
-    let parameters = RawPathParams::from_request_parts(parts, app).await.ok()?;
-    parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+/// A parameter of the route. Where another one is no text, the address names nothing, whoever asks.
+pub(super) async fn parameter(parts: &mut Parts, app: &App, name: &str) -> Result<Option<String>, ScimFailure> {
+    match Path::<Vec<(String, String)>>::from_request_parts(parts, app).await {
+        Ok(Path(parameters)) => Ok(parameters.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)),
+        Err(PathRejection::FailedToDeserializePathParams(why)) => match why.kind() {
+            ErrorKind::InvalidUtf8InPathParam { key } if key != name => Err(ScimFailure::not_found()),
+            _ => Ok(None),
+        },
+        Err(_) => Ok(None),
+    }
 }
 
 /// The outermost layer gave every request one.

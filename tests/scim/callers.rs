@@ -107,3 +107,12 @@ async fn every_address_asks_for_the_token_first() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_address_that_is_no_text_names_nothing() {
+    let gateway = Gateway::begin(Engine::Sqlite).await;
+    for path in ["/Users/%ff", "/Groups/%ff", "/Schemas/%ff", "/Roles/%ff"] {
+        let answer = gateway.get(path).await.expect(404);
+        assert_eq!(answer.text("/status"), "404", "{path}");
+    }
+}

@@ -23,6 +23,11 @@ async fn discovery_says_what_there_is(#[values(Engine::Sqlite, Engine::Postgres)
     for schema in schemas["Resources"].as_array().unwrap() {
         assert_eq!(&gateway.get(&format!("/Schemas/{}", schema["id"].as_str().unwrap())).await.expect(200).json(), schema);
     }
+    for path in ["/ServiceProviderConfig", "/ResourceTypes", "/Schemas"] {
+        gateway.get(&format!("{path}?startIndex=2&count=1")).await.expect(200);
+        let refused = gateway.filter(path, "id pr").await.expect(403);
+        assert_eq!(refused.text("/status"), "403");
+    }
     gateway.get("/Schemas/urn:nothing").await.expect(404);
     gateway.get("/ResourceTypes/Nothing").await.expect(404);
 }

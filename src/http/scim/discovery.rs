@@ -2,7 +2,7 @@
 
 use axum::{extract::Path, response::Response};
 
-use super::respond::document;
+use super::{parameters::Unfiltered, respond::document};
 use crate::{
     http::{caller::ScimCaller, error::ScimFailure},
     scim::{
@@ -14,11 +14,11 @@ use crate::{
 const CAPABILITIES: Capabilities =
     Capabilities { bulk: Some((bulk::OPERATIONS, bulk::BODY)), sort: true, etag: true, cursor: true, oauth: true };
 
-pub async fn config(caller: ScimCaller) -> Response {
+pub async fn config(caller: ScimCaller, _: Unfiltered) -> Response {
     document(discovery::service_provider_config(&caller.base, CAPABILITIES))
 }
 
-pub async fn resource_types(caller: ScimCaller) -> Response {
+pub async fn resource_types(caller: ScimCaller, _: Unfiltered) -> Response {
     document(discovery::resource_types(&caller.base, &caller.schemas, caller.settings.announce_roles))
 }
 
@@ -26,7 +26,7 @@ pub async fn resource_type(caller: ScimCaller, Path((_, id)): Path<(String, Stri
     discovery::resource_type(&caller.base, &caller.schemas, &id).map(document).ok_or_else(ScimFailure::not_found)
 }
 
-pub async fn schemas(caller: ScimCaller) -> Response {
+pub async fn schemas(caller: ScimCaller, _: Unfiltered) -> Response {
     document(discovery::schemas(&caller.base, &caller.schemas, caller.settings.announce_roles))
 }
 

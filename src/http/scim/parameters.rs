@@ -8,7 +8,10 @@ use url::form_urlencoded;
 use crate::{
     app::App,
     domain::id::Id,
-    http::{caller::parameter, error::ScimFailure},
+    http::{
+        caller::parameter,
+        error::{Kind, ScimFailure},
+    },
     scim::{error::ScimError, list::ListQuery, project::Projection, schema::Schema},
 };
 
@@ -19,8 +22,24 @@ impl<K> FromRequestParts<App> for ResourceId<K> {
     type Rejection = ScimFailure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ScimFailure> {
-        let text = parameter(parts, app, "id").await.ok_or_else(ScimFailure::not_found)?;
+        let text = parameter(parts, app, "id").await?.ok_or_else(ScimFailure::not_found)?;
         Id::parse(&text).map(Self).map_err(|_| ScimFailure::not_found())
+    }
+}
+
+/// RFC 7644 section 4, of the discovery endpoints: "If a "filter" is provided, the service provider SHOULD respond with HTTP status
+/// code 403 (Forbidden)". Everything else of a query is ignored there.
+pub struct Unfiltered;
+
+impl FromRequestParts<App> for Unfiltered {
+    type Rejection = ScimFailure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ScimFailure> {
+        let Ok(Parameters(query)) = Parameters::from_request_parts(parts, app).await;
+        if query.iter().any(|(key, _)| key.eq_ignore_ascii_case("filter")) {
+            return Err(ScimFailure::new(Kind::Forbidden, "What the service provider can do is not filtered: ask without filter."));
+        }
+        Ok(Self)
     }
 }
 
