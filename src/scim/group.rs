@@ -124,7 +124,9 @@ fn member(map: &Map<String, Value>) -> Result<Member, ScimError> {
         None if collection == Some("Groups") => Some(MemberKind::Group),
         None => None,
     };
-    Ok(Member { value: value.to_owned(), kind, display: part("display").map(str::to_owned) })
+    let display = part("display").map(str::to_owned);
+    check_key("members.display", display.as_deref().unwrap_or_default())?;
+    Ok(Member { value: value.to_owned(), kind, display })
 }
 
 impl Group {
@@ -361,6 +363,7 @@ mod tests {
     #[case(json!([{"op": "replace", "path": "members[value eq \"a\"].display", "value": "x"}]), ErrorKind::Mutability)]
     #[case(json!([{"op": "replace", "path": "displayName[value eq \"a\"]", "value": "x"}]), ErrorKind::InvalidPath)]
     #[case(json!([{"op": "add", "path": "members", "value": [{"display": "x"}]}]), ErrorKind::InvalidValue)]
+    #[case(json!([{"op": "add", "path": "members", "value": [{"value": "a", "display": "x".repeat(1025)}]}]), ErrorKind::InvalidValue)]
     #[case(json!([{"op": "add", "path": "members", "value": [{"value": "a", "type": "Robot"}]}]), ErrorKind::InvalidValue)]
     #[case(json!([{"op": "add", "path": "members", "value": true}]), ErrorKind::InvalidValue)]
     fn a_mistake_is_refused_by_its_kind(#[case] operations: Value, #[case] kind: ErrorKind) {
