@@ -26,6 +26,11 @@ pub trait Change: Sync {
         published: &Published,
         occasion: &mut Occasion,
     ) -> impl Future<Output = Result<Self::Outcome, ProvisionError>> + Send;
+
+    /// Whether whoever asked is answered by what becomes of it. Where not, it is made again in parts when it is refused.
+    fn is_final(&self) -> bool {
+        true
+    }
 }
 
 /// Whose change it is, and under which request.
@@ -48,7 +53,7 @@ pub async fn commit<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Re
                 tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
                 attempt += 1;
             }
-            Err(ProvisionError::OwnersAccount(owner)) => {
+            Err(ProvisionError::OwnersAccount(owner)) if change.is_final() => {
                 let mut occasion = app.occasion(author.actor.clone(), author.correlation);
                 tell_of_claim(&app.db, author.tenant, author.connection, &mut occasion, owner).await?;
                 return Err(ProvisionError::OwnersAccount(owner));

@@ -1,10 +1,21 @@
 //! One member more or less costs the same, however many there are.
 
+use rolegate::{
+    db::{
+        assignment::{NewOrigin, insert_assignments, insert_origins},
+        model::load_model,
+    },
+    domain::{
+        assignment::{Holding, Origin, Reach},
+        id::AccountId,
+    },
+};
 use rstest::rstest;
 use serde_json::json;
 
 use super::lists::many;
 use crate::common::{
+    NOW,
     engines::Engine,
     gateway::{Gateway, OKTA, id},
     statements::{Work, counted, work_of},
@@ -86,4 +97,32 @@ async fn many_new_users_in_one_request_cost_as_many_statements_as_a_few(#[values
     }
     assert_eq!(counts[1], counts[2]);
     assert!((8..30).contains(&counts[2]), "{counts:?}");
+}
+
+/// Nobody is told of a try that is made again in parts.
+#[rstest]
+#[tokio::test]
+async fn an_owners_account_in_a_bulk_request_is_told_of_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let ada = json!({ "schemas": [USER], "userName": "ada", "externalId": "a-1" });
+    let account = gateway.post("/Users", ada.clone()).await.expect(201).id();
+    let mut tx = gateway.db().begin().await.unwrap();
+    let model = load_model(gateway.db(), id(1)).await.unwrap();
+    let role = model.role_named("Organization Owner").unwrap().id;
+    let holding = Holding { role, organization: id(1), resource_scope: None, reach: Reach::Subtree };
+    let (assignment, account_id) = (id(99), AccountId::parse(&account).unwrap());
+    insert_assignments(&mut tx, id(1), &[(assignment, account_id, holding)], NOW).await.unwrap();
+    let origin = NewOrigin { assignment, account: account_id, origin: Origin::Manual { by: None }, may_delegate: false };
+    insert_origins(&mut tx, id(1), &[origin], NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    gateway.delete(&format!("/Users/{account}")).await.expect(204);
+
+    let create = |name: &str, user| json!({ "method": "POST", "path": "/Users", "bulkId": name, "data": user });
+    let operations = [create("ada", ada), create("bert", json!({ "schemas": [USER], "userName": "bert" }))];
+    let request = counted(&format!("{engine:?}-claim"));
+    let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations });
+    let answer = gateway.scim_with(OKTA, &[("x-request-id", &request)], "POST", "/Bulk", Some(body)).await.expect(200).json();
+    assert_eq!((&answer["Operations"][0]["status"], &answer["Operations"][1]["status"]), (&json!("409"), &json!("201")), "{answer}");
+    let work = work_of(&request);
+    assert_eq!(work.statements.iter().filter(|sql| sql.starts_with("insert into attention")).count(), 1, "{work:?}");
 }

@@ -59,6 +59,11 @@ impl Change for Steps<'_> {
         }
         Ok((done, made))
     }
+
+    /// Several are done one by one when one of them is refused.
+    fn is_final(&self) -> bool {
+        self.todo.len() == 1
+    }
 }
 
 /// What became of the new users at the head of the operations.
