@@ -1,6 +1,6 @@
 //! Who was the first in an organization. One row for each role that the first one gets: the database lets one of many in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DbError, SET_LIMIT, Tx, column};
 use crate::domain::{
@@ -22,18 +22,24 @@ pub async fn list_settled(
     tenant: TenantId,
     joined: &[(AccountId, OrganizationId)],
 ) -> Result<BTreeSet<OrganizationId>, DbError> {
-    let organizations: BTreeSet<OrganizationId> = joined.iter().map(|(_, organization)| *organization).collect();
-    let organizations: Vec<OrganizationId> = organizations.into_iter().collect();
+    let mut new: BTreeMap<OrganizationId, i64> = BTreeMap::new();
+    for (_, organization) in joined {
+        *new.entry(*organization).or_default() += 1;
+    }
+    // One more than joined anywhere is enough to know: nobody counts the members of a large organization.
+    let enough = new.values().max().map_or(0, |most| most + 1);
+    let organizations: Vec<OrganizationId> = new.keys().copied().collect();
     let mut settled = BTreeSet::new();
     for chunk in organizations.chunks(SET_LIMIT) {
-        let sql = "select m.organization, count(*) from membership m join account a on a.tenant = m.tenant and a.id = m.account
-            where m.tenant = $1 and not a.from_file and m.organization in ({$2}) group by m.organization";
-        let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string());
+        let sql =
+            "select o.id, (select count(*) from (select 1 from membership m join account a on a.tenant = m.tenant and a.id = m.account
+                where m.tenant = $1 and m.organization = o.id and not a.from_file limit $2) counted)
+            from organization o where o.tenant = $1 and o.id in ({$3})";
+        let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(enough);
         let rows: Vec<(String, i64)> = chunk.iter().fold(query, |query, id| query.bind(id.to_string())).all().await?;
         for (id, members) in rows {
             let id: OrganizationId = column::id("membership.organization", &id)?;
-            let new = joined.iter().filter(|(_, organization)| *organization == id).count();
-            if usize::try_from(members).is_ok_and(|members| members > new) {
+            if new.get(&id).is_some_and(|new| members > *new) {
                 settled.insert(id);
             }
         }

@@ -99,9 +99,10 @@ async fn of_fifty_who_join_at_once_one_is_the_first(#[values(Engine::Sqlite, Eng
     assert_eq!((founders, colleagues), (1, 51));
 }
 
+#[rstest]
 #[tokio::test]
-async fn where_people_are_already_nobody_becomes_the_first() {
-    let house = House::open(Engine::Sqlite, "org-admin").await;
+async fn where_people_are_already_nobody_becomes_the_first(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::open(engine, "org-admin").await;
     let mut owner = house.person("owner", Some("acme"), &[held("Brand admin", "acme")]).await;
     house.sign_in("early@acme.example", &[]).await;
     let role = json!({ "name": "Founder", "permissions": ["account_management:read"], "auto_assign_first_user": true });
