@@ -177,6 +177,8 @@ mod tests {
         let echo = async |body: axum::body::Bytes| format!("{} bytes", body.len());
         let listed = Routes::new()
             .add(Method::POST, "/login", Entry::Open, echo)
+            .add(Method::POST, "/sign-in/link", Entry::Open, echo)
+            .add(Method::POST, "/connections/{slug}/oauth/token", Entry::Open, echo)
             .add(Method::POST, "/connections/{slug}/scim/v2/Users", Entry::Open, echo)
             .add(Method::POST, "/connections/{slug}/saml/acs", Entry::Open, async || "left alone")
             .add(Method::POST, "/api/things", Entry::Open, echo);
@@ -195,6 +197,8 @@ mod tests {
     async fn a_body_that_does_not_arrive_is_waited_for_no_longer() {
         let (status, body) = ask("/login", slow("csrf_token=")).await;
         assert!(status == 408 && body.contains("\"code\":\"too_slow\""), "{status} {body}");
+        assert_eq!(ask("/sign-in/link", slow("token=")).await.0, 408);
+        assert_eq!(ask("/connections/okta/oauth/token", slow("grant_type=")).await.0, 408);
         assert_eq!(ask("/login", Body::from("csrf_token=x")).await, (200, "12 bytes".to_owned()));
         assert_eq!(ask("/connections/okta/saml/acs", slow("SAMLResponse=")).await, (200, "left alone".to_owned()));
         let cut = Body::from_stream(stream::iter([Ok("csrf"), Err("the client hung up")]));
