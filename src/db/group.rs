@@ -13,6 +13,10 @@ use crate::{
     scim::group::MemberKind,
 };
 
+/// Levels of groups within groups that are followed, up from an account or down to it; the queries below name it as 32. Beyond them a
+/// group gives nobody anything.
+const DEEPEST: usize = 32;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRow {
     pub id: GroupId,
@@ -246,10 +250,15 @@ pub async fn members_among(tx: &mut Tx, tenant: TenantId, group: GroupId, member
 
 /// Locks these groups and all below them, level by level: whoever nests a group holds what is below it still, and whoever changes
 /// a group waits until the nesting is done.
+///
+/// As deep as the groups of an account are followed: 32 levels, of which the groups that hold it directly are the first.
 pub async fn lock_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId]) -> Result<(), DbError> {
     let mut locked: BTreeSet<GroupId> = BTreeSet::new();
     let mut level: BTreeSet<GroupId> = groups.iter().copied().collect();
-    while !level.is_empty() {
+    for _ in 0..DEEPEST {
+        if level.is_empty() {
+            break;
+        }
         let ids: Vec<GroupId> = level.into_iter().collect();
         let mut below = BTreeSet::new();
         for chunk in ids.chunks(SET_LIMIT) {
@@ -309,7 +318,7 @@ pub async fn known_groups(tx: &mut Tx, tenant: TenantId, connection: ConnectionI
     Ok(found)
 }
 
-/// The groups of each account as rules see them: direct ones and those that hold these, however deep; cycles end the walk by themselves.
+/// The groups of each account as rules see them: direct ones and those that hold these, through 32 levels; a cycle is walked no farther.
 ///
 /// SQLite does not reorder a `cross join`: without it, it may walk all memberships of the tenant instead of those of one member.
 pub async fn groups_of(
@@ -322,12 +331,14 @@ pub async fn groups_of(
     for chunk in accounts.chunks(SET_LIMIT) {
         let mut query = tx
             .query_set(
-                "with recursive upward (account, id) as (
-                     select member, directory_group from group_member where tenant = $1 and member in ({$3})
-                     union select upward.account, m.directory_group from upward cross join group_member m where m.tenant = $1 and m.member = upward.id
+                "with recursive upward (account, id, level) as (
+                     select member, directory_group, 1 from group_member where tenant = $1 and member in ({$3})
+                     union select upward.account, m.directory_group, upward.level + 1 from upward cross join group_member m
+                         where m.tenant = $1 and m.member = upward.id and upward.level < 32
                  )
-                 select upward.account, g.pinned_value, g.pinned_display from upward join directory_group g on g.tenant = $1 and g.id = upward.id and g.connection = $2
-                 order by upward.account, g.pinned_value, g.id",
+                 select found.account, g.pinned_value, g.pinned_display from (select distinct account, id from upward) found
+                 join directory_group g on g.tenant = $1 and g.id = found.id and g.connection = $2
+                 order by found.account, g.pinned_value, g.id",
                 chunk.len(),
             )
             .bind(tenant.to_string())
@@ -340,7 +351,7 @@ pub async fn groups_of(
     Ok(found)
 }
 
-/// The groups of each account, of every connection and local ones: direct ones and those that hold these, however deep.
+/// The groups of each account, of every connection and local ones: direct ones and those that hold these, through 32 levels.
 pub async fn memberships(
     source: impl Into<Target<'_>>,
     tenant: TenantId,
@@ -350,9 +361,10 @@ pub async fn memberships(
     let mut found: BTreeMap<AccountId, BTreeSet<GroupId>> = BTreeMap::new();
     for chunk in accounts.chunks(SET_LIMIT) {
         let sql = "with recursive asked (account) as (values {($2)}),
-                 upward (account, id) as (
-                     select m.member, m.directory_group from asked cross join group_member m where m.tenant = $1 and m.member = asked.account
-                     union select upward.account, m.directory_group from upward cross join group_member m where m.tenant = $1 and m.member = upward.id
+                 upward (account, id, level) as (
+                     select m.member, m.directory_group, 1 from asked cross join group_member m where m.tenant = $1 and m.member = asked.account
+                     union select upward.account, m.directory_group, upward.level + 1 from upward cross join group_member m
+                         where m.tenant = $1 and m.member = upward.id and upward.level < 32
                  )
                  select account, id from upward
                  union select l.account, l.local_group from asked cross join local_group_member l where l.tenant = $1 and l.account = asked.account";
@@ -370,9 +382,10 @@ pub async fn users_within(tx: &mut Tx, tenant: TenantId, groups: &[GroupId]) -> 
     for chunk in groups.chunks(SET_LIMIT) {
         let mut query = tx
             .query_set(
-                "with recursive downward (id) as (
-                     select id from directory_group where tenant = $1 and id in ({$2})
-                     union select m.member from downward cross join group_member m where m.tenant = $1 and m.directory_group = downward.id and m.kind = 'Group'
+                "with recursive downward (id, level) as (
+                     select id, 1 from directory_group where tenant = $1 and id in ({$2})
+                     union select m.member, downward.level + 1 from downward cross join group_member m
+                         where m.tenant = $1 and m.directory_group = downward.id and m.kind = 'Group' and downward.level < 32
                  )
                  select distinct m.member from downward cross join group_member m where m.tenant = $1 and m.directory_group = downward.id and m.kind = 'User' order by m.member",
                 chunk.len(),

@@ -473,6 +473,39 @@ async fn what_changes_nothing_writes_nothing(#[values(Engine::Sqlite, Engine::Po
     assert_eq!(story.audited().await, written);
 }
 
+/// Each group holds the one before it, and the first one a person.
+#[rstest]
+#[tokio::test]
+async fn groups_are_followed_through_so_many_levels(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(true, false)] joins_last: bool,
+) {
+    let story = Story::begin(engine).await;
+    let rules = [(1, "g32", "Editors"), (2, "g33", "Auditors")];
+    let rules = rules.map(|(number, group, role)| grants(number, &format!("groups.value eq \"{group}\""), story.role(role), EU));
+    story.publish(OKTA, json!({ "rules": rules })).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    let members = if joins_last { vec![] } else { vec![ada] };
+    let first = story.create_group(OKTA, "g1", &members).await.unwrap();
+    let mut inner = first;
+    for level in 2..=40 {
+        let outer = story.create_group(OKTA, &format!("g{level}"), &[]).await.unwrap();
+        let members = vec![MemberChange::Add(vec![group_member(inner)])];
+        story.change_group(OKTA, outer, GroupChange { members, ..GroupChange::default() }).await.unwrap();
+        inner = outer;
+    }
+    if joins_last {
+        story.join(OKTA, first, &[ada]).await.unwrap();
+    }
+    assert_eq!(story.held(ada).await, ["editors at acme-eu: scim_rule okta 1"]);
+    // Closing the ring makes them no farther and no nearer.
+    let members = vec![MemberChange::Add(vec![group_member(inner)])];
+    story.change_group(OKTA, first, GroupChange { members, ..GroupChange::default() }).await.unwrap();
+    assert_eq!(story.held(ada).await, ["editors at acme-eu: scim_rule okta 1"]);
+    story.leave(OKTA, first, &[ada]).await.unwrap();
+    assert!(story.held(ada).await.is_empty());
+}
+
 #[rstest]
 #[tokio::test]
 async fn members_of_nested_groups_are_in_the_outer_ones(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
