@@ -433,7 +433,7 @@ mod tests {
         model.settings.custom_roles = true;
         let made = |pair: &str| create(&model, &draft("X", &[pair]), id(900)).map_err(|refusal| refusal.code());
         assert_eq!(made("self_service_portal_authentication:*").unwrap_err(), "owner_only");
-        assert_eq!(made("context_administration:administer").unwrap_err(), "wrong_scope_kind");
+        assert_eq!(made("access_policy:manage").unwrap_err(), "wrong_scope_kind");
         let in_context = Draft { scope_kind: Some("context".into()), ..draft("X", &["context_administration:administer"]) };
         assert!(create(&model, &in_context, id(900)).is_ok());
         let joining = Draft { auto_assign_on_join: Some(true), ..in_context.clone() };

@@ -43,7 +43,7 @@ async fn a_connection_that_is_switched_off_takes_its_sessions_along(
     ),
 ) {
     let saml = "enabled = true\nidp_metadata = \"idp.xml\"\nidp_initiated = true";
-    let more = format!("[[connections]]\nslug = \"acme-other\"\n[connections.saml]\n{saml}\n");
+    let more = format!("[[connections]]\nslug = \"acme-other\"\naudience = \"self_service\"\n[connections.saml]\n{saml}\n");
     let gateway = gateway(engine, "", &more).await;
     let (mut here, mut there) = (gateway.browser(), gateway.browser());
     sign_in(&mut here, ada(&gateway, &[])).await;
