@@ -95,12 +95,24 @@ async fn start(db: &Db, tenant: TenantId, key: &ChainKey) -> Result<Head, Archiv
     }
 }
 
-/// Follows the chain through an archive; the head after its last row.
-pub fn read(key: &ChainKey, tenant: TenantId, from: Head, archive: impl BufRead) -> Result<Head, ArchiveError> {
+/// Follows the chain through an archive of this tenant; the head after its last row. `exported` is a head written down earlier.
+pub fn read(
+    key: &ChainKey,
+    (tenant, slug): (TenantId, &str),
+    from: Head,
+    exported: Option<&Head>,
+    archive: impl BufRead,
+) -> Result<Head, ArchiveError> {
     let mut walk = Walk::new(key, tenant, from);
+    if let Some(head) = exported {
+        walk.expect(head.clone(), "the exported head names another seal");
+    }
     for (line, text) in archive.lines().enumerate() {
         let refused = |why: String| ArchiveError::Line { line: line + 1, why };
         let row: AuditLine = serde_json::from_str(&text?).map_err(|error| refused(error.to_string()))?;
+        if row.tenant != slug {
+            return Err(refused(format!("the row is said to be of the tenant {:?}", row.tenant)));
+        }
         let row = row.into_row().map_err(|error| refused(error.to_string()))?;
         walk.step(&row).map_err(ArchiveError::Broken)?;
     }

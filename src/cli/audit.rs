@@ -87,12 +87,18 @@ impl Verify {
             let followed = if self.archive.is_empty() {
                 Ok(())
             } else {
-                archive::verify(&app.keys.chain(), tenant.id, &self.archive, &verdict.anchor)
+                archive::verify(&app.keys.chain(), &tenant, &self.archive, self.head.as_ref(), &verdict.anchor)
             };
             if let Err(failure) = &followed {
                 broken.push(failure.message().to_owned());
             }
             let archived = verdict.anchor.number;
+            if let Some(head) = self.head.as_ref().filter(|head| self.archive.is_empty() && head.number < archived) {
+                broken.push(format!(
+                    "number {} is archived: whether its head is right, only the archives tell (--archive FILE)",
+                    head.number
+                ));
+            }
             if json {
                 let found = verdict.broken.as_ref().map(|found| json!({ "number": found.number, "why": found.why }));
                 shown.push(

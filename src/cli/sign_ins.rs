@@ -48,14 +48,13 @@ impl SignIns {
                 }
             }
         }
-        // The newest first, whatever connection it was through.
-        found.sort_by_key(|(_, row)| std::cmp::Reverse((row.at, row.id)));
         if let (Some(slug), false) = (&self.connection, is_known) {
             return Err(Failure::new(format!("there is no connection {slug:?}: `rolegate apply FILE --json` lists them")));
         }
         if let (Some(reference), true) = (self.reference, found.is_empty()) {
             return Err(Failure::new(format!("there is no sign-in {reference}: they are kept for 90 days")));
         }
+        // The newest first, whatever connection it was through.
         found.sort_by_key(|(_, row)| Reverse((row.at, row.id)));
         if context.json {
             let rows: Vec<_> = found.iter().map(|(slug, row)| shown(slug.as_str(), row)).collect();

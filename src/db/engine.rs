@@ -152,7 +152,7 @@ impl Db {
     }
 
     pub(super) fn query_built(&self, sql: String) -> Query<'_> {
-        Query::new(Target::Pool(self), AssertSqlSafe(sql).into_sql_str())
+        Target::Pool(self).query_built(sql)
     }
 
     #[must_use]
@@ -217,8 +217,7 @@ impl Tx {
 /// Rows in one set statement; 16 columns of them stay below SQLite's 32,766 and PostgreSQL's 65,535 placeholders.
 pub const SET_LIMIT: usize = 2_000;
 
-/// `{…}` repeated, its placeholders numbered on from the highest one. SQLite looks `$1` up by name among all that came before, which
-/// makes a large set quadratic; `?1` is a number to it.
+/// `{…}` repeated, its placeholders numbered on from the highest one.
 fn repeat(sql: &str, rows: usize, sqlite: bool) -> SqlStr {
     assert!((1..=SET_LIMIT).contains(&rows), "a set statement takes 1 to {SET_LIMIT} rows, not {rows}");
     let (head, rest) = sql.split_once('{').expect("a set statement has a group in braces");
@@ -242,6 +241,11 @@ fn repeat(sql: &str, rows: usize, sqlite: bool) -> SqlStr {
         }
     }
     text.push_str(tail);
+    numbered(text, sqlite)
+}
+
+/// SQLite looks `$1` up by name among all that came before, which makes many of them quadratic; `?1` is a number to it.
+fn numbered(text: String, sqlite: bool) -> SqlStr {
     AssertSqlSafe(if sqlite { text.replace('$', "?") } else { text }).into_sql_str()
 }
 
@@ -288,7 +292,8 @@ impl<'t> Target<'t> {
     }
 
     pub(super) fn query_built(self, sql: String) -> Query<'t> {
-        Query::new(self, AssertSqlSafe(sql).into_sql_str())
+        let sql = numbered(sql, matches!(self, Self::Tx(Tx::Sqlite(_)) | Self::Pool(Db::Sqlite { .. })));
+        Query::new(self, sql)
     }
 }
 

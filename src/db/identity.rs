@@ -290,7 +290,8 @@ pub async fn identities_of(tx: &mut Tx, tenant: TenantId, account: AccountId) ->
     rows.into_iter().map(IdentityRow::try_from).collect()
 }
 
-/// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId.
+/// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId. Live
+/// users that have the externalId too stand among them: they tell that it names nobody alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     pub account: AccountId,
@@ -307,7 +308,7 @@ pub async fn list_candidates(
     let rows: Vec<(String, String)> = tx
         .query(
             "select account, scim_state from identity where tenant = $1 and connection = $2 and saml_correlation_key = $3 and scim_state <> 'live'
-             union select account, scim_state from identity where tenant = $1 and connection = $2 and scim_external_id = $4 and scim_state = 'deleted'",
+             union select account, scim_state from identity where tenant = $1 and connection = $2 and scim_external_id = $4 and scim_state <> 'none'",
         )
         .bind(tenant.to_string())
         .bind(connection.to_string())

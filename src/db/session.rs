@@ -97,12 +97,14 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
     Ok(())
 }
 
-/// The session that is alive now; the cookie says neither tenant nor account.
+/// The session that is alive now; the cookie says neither tenant nor account. One that was begun at the moment in which its connection
+/// was switched off may have missed its end, and counts for nothing.
 pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
     let sql =
-        "select id, tenant, account, connection, surface, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
-            csrf_hash
-        from session where hash = $1 and expires_at_ms > $2";
+        "select s.id, s.tenant, s.account, s.connection, s.surface, s.session_index, s.name_id, s.rights, s.created_at_ms, s.expires_at_ms,
+            s.last_seen_at_ms, s.csrf_hash
+        from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
+        where s.hash = $1 and s.expires_at_ms > $2 and (s.connection is null or c.enabled)";
     source.into().query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?.map(Row::read).transpose()
 }
 

@@ -7,7 +7,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{FromRequestParts as _, Request, State},
+    extract::{FromRequestParts as _, MatchedPath, Request, State},
     http::request::Parts,
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -78,11 +78,18 @@ impl Protocol {
 
 /// Around the routes, inside of what names and counts requests.
 pub async fn whole(State((app, patience)): State<(App, Patience)>, request: Request, next: Next) -> Response {
-    let Some(protocol) = Protocol::of(request.uri().path()).filter(|_| !request.body().is_end_stream()) else {
+    // What is at no address is answered without its body.
+    let has_body = !request.body().is_end_stream() && request.extensions().get::<MatchedPath>().is_some();
+    let Some(protocol) = Protocol::of(request.uri().path()).filter(|_| has_body) else {
         return next.run(request).await;
     };
     let (mut parts, body) = request.into_parts();
-    let most = if protocol == Protocol::Scim && parts.uri.path().ends_with("/Bulk") { bulk::BODY } else { BODY_LIMIT };
+    let most = match protocol {
+        Protocol::Scim if parts.uri.path().ends_with("/Bulk") => bulk::BODY,
+        Protocol::Scim | Protocol::Api => BODY_LIMIT,
+        // Nobody is asked who they are: strangers send no more than a form.
+        Protocol::Page => FROM_ANYBODY,
+    };
     match take_in(protocol, &app, patience, most, &mut parts, body).await {
         Ok(body) => next.run(Request::from_parts(parts, body)).await,
         Err(refusal) => refusal,
@@ -100,6 +107,10 @@ async fn take_in(protocol: Protocol, app: &App, patience: Patience, most: usize,
         end = timeout_at(began + time, arriving.read(most)).await.map_err(|_| protocol.too_slow(patience))?;
     }
     match end {
+        End::NotYet if protocol == Protocol::Page => {
+            let said = format!("The body is longer than {most} bytes.");
+            Err(Problem::new(Kind::TooLarge, "too_large", said).into_response())
+        }
         End::Reached | End::NotYet => Ok(Body::from(arriving.bytes)),
         End::Cut => Ok(Body::from_stream(stream::once(async { Err::<Vec<u8>, _>("the body was cut off") }))),
     }
@@ -146,6 +157,7 @@ mod tests {
         http::{Method, header},
         middleware,
     };
+    use futures_util::StreamExt as _;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -165,7 +177,7 @@ mod tests {
     /// These bytes, and then silence.
     fn slow(said: &'static str) -> Body {
         let said = stream::once(async move { Ok::<_, Infallible>(said) });
-        Body::from_stream(futures_util::StreamExt::chain(said, stream::pending()))
+        Body::from_stream(said.chain(stream::pending()))
     }
 
     async fn ask(path: &'static str, body: Body) -> (u16, String) {
@@ -201,6 +213,9 @@ mod tests {
         assert_eq!(ask("/connections/okta/oauth/token", slow("grant_type=")).await.0, 408);
         assert_eq!(ask("/login", Body::from("csrf_token=x")).await, (200, "12 bytes".to_owned()));
         assert_eq!(ask("/connections/okta/saml/acs", slow("SAMLResponse=")).await, (200, "left alone".to_owned()));
+        let long = Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>(vec![b' '; 4096])).take(100));
+        assert_eq!(ask("/login", long).await.0, 413, "longer than any form");
+        assert_eq!(ask("/nowhere", slow("x")).await.0, 404, "no address waits for a body");
         let cut = Body::from_stream(stream::iter([Ok("csrf"), Err("the client hung up")]));
         assert_eq!(ask("/login", cut).await.0, 400);
     }

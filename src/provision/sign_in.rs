@@ -159,11 +159,13 @@ async fn meet_known(
     let [mut person] = people;
     account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
     let refused = outcome.and_then(|outcome| outcome.denied).map(|denial| Refused::ByRule(denial.message)).or(refused);
+    let is_shut_out = refused.is_some();
     let refused = match refused {
         None if !finds_entry(tx, published, id).await? => Some(Refused::NoRole),
         refused => refused,
     };
-    if refused.is_some() {
+    // Who holds nothing that opens the console keeps what they began elsewhere.
+    if is_shut_out {
         // MAPPING.md: a refusal commits the facts and what follows from them, and ends the sessions.
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
     }

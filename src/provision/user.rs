@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Precondition, ProvisionError, Published,
     affiliation::{self, Joining},
-    correlation::{check_correlated, correlation_key, keys, release_subject, signs_in_by, take_turn, text},
+    correlation::{check_correlated, correlation_key, keys, keys_of, release_subject, signs_in_by, take_turn},
     group::leave_all,
     newcomer,
     reconcile::{Person, reconcile},
@@ -25,6 +25,7 @@ use crate::{
         connection::Connection,
         id::{AccountId, ConnectionId, TenantId},
         identity::{Identity, Protocol},
+        name::fold,
     },
     policy::invariant,
     scim::{error::ScimError, resource::User},
@@ -254,21 +255,23 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
     }
     let tenant = published.tenant();
     let candidates = db::identity::list_candidates(tx, tenant, published.connection.id, correlated.as_deref(), external_id).await?;
-    let ids: Vec<AccountId> = candidates.iter().map(|candidate| candidate.account).collect();
+    let (live, others): (Vec<_>, Vec<_>) = candidates.iter().partition(|candidate| candidate.state == ScimState::Live);
+    let ids: Vec<AccountId> = others.iter().map(|candidate| candidate.account).collect();
     let mut taken_over = None;
     let mut people = lock_people(tx, published, &ids).await?;
     // Who signs in today comes before who was deleted.
     people.sort_by_key(|person| person.identity.scim_state == ScimState::Deleted);
+    let returning = external_id.and_then(|external_id| returning(&people, external_id, keys, !live.is_empty()));
     for person in people {
-        let same_external_id =
-            external_id.is_some() && person.identity.scim.as_ref().is_some_and(|facts| text(&facts.document, "externalId") == external_id);
         match person.identity.scim_state {
             // Only what this connection made itself: whose account it is by another's word is for an owner to say.
             ScimState::None if person.account.profile_connection != Some(published.connection.id) => {
                 return Err(ProvisionError::Taken("userName"));
             }
             ScimState::None if taken_over.is_none() => taken_over = Some((person, "account.adopted")),
-            ScimState::Deleted if same_external_id && taken_over.is_none() => taken_over = Some((person, "account.revived")),
+            ScimState::Deleted if returning == Some(person.identity.account) && taken_over.is_none() => {
+                taken_over = Some((person, "account.revived"));
+            }
             // A new holder of an old address: the tombstone lets go of the subject, or the new person could never sign in.
             ScimState::Deleted => db::identity::release_subject(tx, tenant, published.connection.id, person.identity.account).await?,
             ScimState::None | ScimState::Live => {}
@@ -281,6 +284,19 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
         }
         _ => Ok(taken_over),
     }
+}
+
+/// Whose tombstone a new resource of this externalId revives. Where several had the externalId, or others have it, only one of the same
+/// userName: nobody comes back as somebody else.
+fn returning(people: &[Person], external_id: &str, keys: &ScimKeys, is_shared: bool) -> Option<AccountId> {
+    let deleted = people.iter().filter(|person| person.identity.scim_state == ScimState::Deleted);
+    let known = |person: &Person| Some((person.identity.account, keys_of(&person.identity)?));
+    let mut same = deleted.filter_map(known).filter(|(_, known)| known.external_id.as_deref() == Some(external_id)).peekable();
+    let first = same.next()?;
+    if !is_shared && same.peek().is_none() {
+        return Some(first.0);
+    }
+    std::iter::once(first).chain(same).find(|(_, known)| fold(&known.user_name) == fold(&keys.user_name)).map(|(account, _)| account)
 }
 
 /// Whether the account, which the caller has locked, holds an owner assignment.

@@ -153,7 +153,7 @@ async fn an_export_is_every_row_in_the_form_of_an_archive_and_is_written_down(#[
     assert_eq!((answer.status, answer.headers[header::CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "application/x-ndjson"));
     let tenant = find_tenant_by_slug(&gateway.app.db, "acme").await.unwrap().unwrap();
     let (key, none) = (gateway.app.keys.chain(), rolegate::db::seal::Head::none());
-    let head = rolegate::admin::archive::read(&key, tenant.id, none, answer.body.as_slice()).unwrap();
+    let head = rolegate::admin::archive::read(&key, (tenant.id, tenant.slug.as_str()), none, None, answer.body.as_slice()).unwrap();
     assert_eq!(head, rolegate::db::seal::find_head(&gateway.app.db, tenant.id).await.unwrap());
     gateway.settle().await;
     let rest = owner.get_json(&format!("{AUDIT}/export?after={}", head.number)).await.text();

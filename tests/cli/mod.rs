@@ -402,6 +402,14 @@ fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
     assert_eq!(refused(&again).0, 1, "an archive is not overwritten");
 
     let text = fs::read_to_string(&file).unwrap();
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let (right, wrong) = (format!("1:{}", first["seal"].as_str().unwrap()), format!("1:{}", "0".repeat(64)));
+    let verify = |head: &str, more: &[&str]| host.run(&[&["audit", "verify", "--head", head], more].concat()).status.success();
+    let with = ["--archive", "first.jsonl"];
+    assert!(!verify(&right, &[]), "of what is archived only the archive tells");
+    assert!(verify(&right, &with) && !verify(&wrong, &with));
+    fs::write(&file, text.replacen("\"tenant\":\"acme\"", "\"tenant\":\"acmf\"", 1)).unwrap();
+    assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1), "of another tenant");
     fs::write(&file, text.replacen("tenant", "tenanT", 1)).unwrap();
     let verdict = host.run(&["audit", "verify", "--archive", "first.jsonl"]);
     assert_eq!(verdict.status.code(), Some(1));

@@ -124,7 +124,8 @@ async fn who_waits_is_found_without_walking_over_the_others_or_the_dead() {
 #[tokio::test]
 async fn what_a_deleted_person_was_called_is_forgotten_in_time(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     const KNOWN: &str = "select count(*) from identity where scim_document is not null or scim_external_id is not null
-        or scim_user_name_key is not null or scim_display_name_key is not null or saml_document is not null or saml_correlation_key is not null";
+        or scim_user_name_key is not null or scim_display_name_key is not null or saml_document is not null or saml_correlation_key is not null
+        or subject is not null";
     let gateway = Gateway::begin(engine).await;
     let ada = json!({ "userName": "ada", "externalId": "7", "displayName": "Ada" });
     let first = gateway.post("/Users", ada.clone()).await.expect(201).id();
@@ -134,6 +135,10 @@ async fn what_a_deleted_person_was_called_is_forgotten_in_time(#[values(Engine::
     assert_eq!(count(&gateway, KNOWN).await, 1);
     assert_eq!(gateway.post("/Users", ada.clone()).await.expect(201).id(), first, "as long as it is remembered, the account comes back");
 
+    // Who signed in has a subject, and who comes later by the same name must not be kept out by it.
+    let mut tx = gateway.db().begin().await.unwrap();
+    assert_eq!(tx.query("update identity set subject = 'ada'").run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
     gateway.delete(&format!("/Users/{first}")).await.expect(204);
     gateway.app.clock.advance_secs(91 * DAY_SECS);
     jobs::purge(&gateway.app).await.unwrap();

@@ -282,3 +282,22 @@ async fn nobody_is_given_by_hand_what_they_cannot_hold(#[values(Engine::Sqlite, 
     let refused = story.grant(bob, "Auditors", "acme-eu").await;
     assert_eq!(refused.unwrap_err().to_string(), "the role needs an account at home in the root organization");
 }
+
+#[rstest]
+#[tokio::test]
+async fn nobody_comes_back_as_somebody_else_who_had_the_same_external_id(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    let named = |name: &str| json!({ "userName": name, "externalId": "shared" });
+    let (ada, ben) = (story.create(OKTA, named("ada")).await.unwrap(), story.create(OKTA, named("ben")).await.unwrap());
+    story.grant(ada, "Editors", "acme").await.unwrap();
+    for account in [ada, ben] {
+        story.delete(OKTA, account).await.unwrap();
+    }
+    let eve = story.create(OKTA, named("eve")).await.unwrap();
+    assert!(eve != ada && eve != ben, "of two, neither is hers");
+    assert_eq!(story.create(OKTA, named("Ben")).await.unwrap(), ben);
+    assert_eq!(story.held(ben).await, [""; 0]);
+    let other = story.create(OKTA, named("other")).await.unwrap();
+    assert!(other != ada && story.held(other).await.is_empty(), "others have the externalId too");
+    assert_eq!(story.create(OKTA, named("ada")).await.unwrap(), ada);
+}

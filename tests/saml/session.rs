@@ -62,6 +62,20 @@ async fn a_connection_that_is_switched_off_takes_its_sessions_along(
     assert_eq!(here.get_json("/me").await.status, StatusCode::UNAUTHORIZED, "it does not come back");
 }
 
+#[rstest]
+#[tokio::test]
+async fn a_session_that_missed_the_end_of_its_connection_counts_for_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = gateway(engine, "", "").await;
+    let mut browser = gateway.browser();
+    sign_in(&mut browser, ada(&gateway, &[])).await;
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::OK);
+    // As if the sign-in had been committed just after.
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    assert!(tx.query("update connection set enabled = false").run().await.unwrap() > 0);
+    tx.commit().await.unwrap();
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test]
 async fn a_session_that_would_be_over_already_is_not_begun() {
     let gateway = gateway(Engine::Sqlite, "", "").await;

@@ -249,7 +249,7 @@ async fn after_pruning_the_archive_and_the_rest_are_one_chain(#[values(Engine::S
     let (db, tenant) = (&*world.db, world.tenant);
     let rest = verdict(&world).await;
     assert_eq!((rest.rows, rest.anchor.number, rest.head.number, rest.broken), (2, 4, 6, None));
-    assert_eq!(archive::read(&key(), tenant, Head::none(), file.as_slice()).unwrap(), rest.anchor);
+    assert_eq!(archive::read(&key(), (tenant, "acme"), Head::none(), None, file.as_slice()).unwrap(), rest.anchor);
     // It goes on: what comes later is sealed behind it, and archived behind it.
     seal(db, tenant, &key()).await.unwrap();
     let after = verdict(&world).await;
@@ -257,7 +257,7 @@ async fn after_pruning_the_archive_and_the_rest_are_one_chain(#[values(Engine::S
     let mut second = Vec::new();
     let archived = archive::write(db, tenant, "acme", &key(), NOW.plus_secs(1), &mut second).await.unwrap();
     assert_eq!((archived.from.clone(), archived.rows()), (rest.anchor.clone(), 3));
-    assert_eq!(archive::read(&key(), tenant, rest.anchor, second.as_slice()).unwrap(), *archived.last());
+    assert_eq!(archive::read(&key(), (tenant, "acme"), rest.anchor, None, second.as_slice()).unwrap(), *archived.last());
     let mut occasion = occasion(91);
     assert_eq!(archive::prune(db, tenant, &key(), &mut occasion, &archived).await.unwrap(), 3);
     assert_eq!(archive::prune(db, tenant, &key(), &mut occasion, &archived).await.unwrap(), 0, "twice is once");
@@ -290,7 +290,7 @@ async fn an_archive_that_was_altered_is_found() {
     let (world, file) = pruned(Engine::Sqlite).await;
     let text = String::from_utf8(file).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let read = |lines: &[&str]| archive::read(&key(), world.tenant, Head::none(), lines.join("\n").as_bytes());
+    let read = |lines: &[&str]| archive::read(&key(), (world.tenant, "acme"), Head::none(), None, lines.join("\n").as_bytes());
     assert_eq!(read(&lines).unwrap().number, 4);
     for (from, to) in [
         ("\"action\":\"role.granted\"", "\"action\":\"role.revoked\""),

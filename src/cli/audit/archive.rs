@@ -18,7 +18,7 @@ use crate::{
         seal::{ChainKey, Head},
         tenant::Tenant,
     },
-    domain::{actor::Actor, id::TenantId, time::Timestamp},
+    domain::{actor::Actor, time::Timestamp},
 };
 
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ impl Archive {
         let mut to = BufWriter::new(file);
         let archived = archive::write(&app.db, tenant.id, tenant.slug.as_str(), key, self.before, &mut to).await?;
         to.into_inner().map_err(|error| failed(&error))?.sync_all().map_err(|error| failed(&error))?;
-        let written = archive::read(key, tenant.id, archived.from.clone(), open(&self.out)?)?;
+        let written = archive::read(key, (tenant.id, tenant.slug.as_str()), archived.from.clone(), None, open(&self.out)?)?;
         if written == *archived.last() { Ok(archived) } else { Err(failed(&"what was written does not read back; nothing was pruned")) }
     }
 }
@@ -83,11 +83,12 @@ fn open(path: &Path) -> Result<BufReader<File>, Failure> {
     File::open(path).map(BufReader::new).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
-/// Follows the chain through archives, which must end where the database goes on.
-pub(super) fn verify(key: &ChainKey, tenant: TenantId, archives: &[PathBuf], anchor: &Head) -> Result<(), Failure> {
+/// Follows the chain through archives, which must end where the database goes on. `exported` is a head written down earlier.
+pub(super) fn verify(key: &ChainKey, tenant: &Tenant, archives: &[PathBuf], exported: Option<&Head>, anchor: &Head) -> Result<(), Failure> {
     let mut head = Head::none();
     for path in archives {
-        head = archive::read(key, tenant, head, open(path)?).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        let read = archive::read(key, (tenant.id, tenant.slug.as_str()), head, exported, open(path)?);
+        head = read.map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     }
     if head == *anchor {
         return Ok(());

@@ -142,6 +142,9 @@ async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Json
     Ok(Json(page.finish(&caller, rows, |row| row.id, |row| details.row(&caller, row))))
 }
 
+/// Conditions on roles, times the organizations at which they are asked, that one statement takes.
+const HELD_AT: usize = 8_000;
+
 /// What the columns cannot tell is looked at row by row.
 async fn filtered(
     caller: &Caller,
@@ -153,6 +156,13 @@ async fn filtered(
     let names_roles = filter.attributes().any(|path| path.name.eq_ignore_ascii_case("roles"));
     // Whoever may not look at assignments does not learn of them by asking for accounts, nor of those beyond where they may look.
     let held_at = if names_roles { places::<ReadAssignments>(&caller.actor, &caller.model)? } else { Places::Everywhere };
+    if let Places::Only(places) = &held_at {
+        let terms = filter.attributes().filter(|path| path.name.eq_ignore_ascii_case("roles")).count();
+        if terms > 1 && terms * places.len() > HELD_AT {
+            let detail = format!("{terms} conditions on roles at {} organizations are too many at once: ask in parts.", places.len());
+            return Err(Problem::invalid("invalid_filter", detail).at("filter"));
+        }
+    }
     let condition = Condition::of_accounts(filter, &held_at);
     let wanted = usize::try_from(ask).unwrap_or(usize::MAX);
     let chunk = if condition.is_exact() { ask } else { SCAN };
