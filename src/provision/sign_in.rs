@@ -159,13 +159,14 @@ async fn meet_known(
     let [mut person] = people;
     account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
     let refused = outcome.and_then(|outcome| outcome.denied).map(|denial| Refused::ByRule(denial.message)).or(refused);
-    let is_shut_out = refused.is_some();
     let refused = match refused {
         None if !finds_entry(tx, published, id).await? => Some(Refused::NoRole),
         refused => refused,
     };
-    // Who holds nothing that opens the console keeps what they began elsewhere.
-    if is_shut_out {
+    if matches!(refused, Some(Refused::NoRole)) {
+        // Who holds nothing that opens the console keeps what they began through another connection.
+        end_sessions_through(tx, published, id, &mut record).await?;
+    } else if refused.is_some() {
         // MAPPING.md: a refusal commits the facts and what follows from them, and ends the sessions.
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
     }
@@ -257,6 +258,14 @@ fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Opt
     person.identity.subject = Some(claim.subject);
     person.identity.renamed = false;
     person.identity.saml = Some(SamlFacts { attributes, groups, correlation_key: key, seen_at: occasion.now });
+}
+
+async fn end_sessions_through(tx: &mut Tx, published: &Published, id: AccountId, record: &mut Record) -> Result<(), DbError> {
+    let ended = db::session::end_sessions_by_connection(tx, published.tenant(), id, published.connection.id).await?;
+    if ended > 0 {
+        record.note("sessions.ended", "account", &id, json!({ "count": ended, "reason": "sign_in_refused" }));
+    }
+    Ok(())
 }
 
 async fn write_identity(tx: &mut Tx, published: &Published, person: &Person) -> Result<(), ProvisionError> {
