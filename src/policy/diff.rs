@@ -28,18 +28,6 @@ impl Plan {
         self.add.is_empty() && self.remove.is_empty()
     }
 
-    /// The withdrawals alone: for a sign-in that was refused, which commits what the facts take away and gives nothing.
-    #[must_use]
-    pub fn withdrawals(self) -> Self {
-        Self { add: Vec::new(), ..self }
-    }
-
-    /// The additions alone: what goes on while withdrawals are held.
-    #[must_use]
-    pub fn additions(self) -> Self {
-        Self { remove: Vec::new(), ..self }
-    }
-
     /// The assignments that lose their last origin, in the order of ids.
     #[must_use]
     pub fn ended(&self, current: &[Assignment]) -> BTreeSet<AssignmentId> {
@@ -298,14 +286,5 @@ mod tests {
         let plan = remove_rule(&current, id(OKTA), &rule(2, Mode::Sync, OnDelete::KeepAsManual), Some(id(40)));
         assert_eq!(apply(&plan, &current), BTreeSet::from([(here, mine), (there, mine)]));
         assert_eq!(plan.add, [(here, mine)], "what is there already is not added");
-    }
-
-    #[test]
-    fn a_plan_parts_into_what_it_takes_and_what_it_gives() {
-        let (here, there) = (holding(id(103), EU), holding(id(103), US));
-        let current = stored([(here, by(1))]);
-        let plan = diff(&current, &wanting(&[(there, by(1))]), &mapping(Apply::OnCreate), id(OKTA));
-        assert!(apply(&plan.clone().withdrawals(), &current).is_empty());
-        assert_eq!(apply(&plan.additions(), &current).len(), 2);
     }
 }

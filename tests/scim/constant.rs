@@ -11,7 +11,7 @@ use rolegate::{
     },
 };
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::lists::many;
 use crate::common::{
@@ -87,16 +87,40 @@ async fn many_new_users_in_one_request_cost_as_many_statements_as_a_few(#[values
     let gateway = Gateway::begin(engine).await;
     let mut counts = Vec::new();
     for (name, size) in [("before", 3), ("few", 10), ("many", 90)] {
-        let create = |n: usize| json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data": { "schemas": [USER], "userName": format!("{name}-{n}"), "emails": [{ "value": format!("{name}-{n}@example.com") }] } });
-        let operations: Vec<_> = (0..size).map(create).collect();
-        let id = counted(&format!("{engine:?}-bulk-{name}"));
-        let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations });
-        let answer = gateway.scim_with(OKTA, &[("x-request-id", &id)], "POST", "/Bulk", Some(body)).await.expect(200).json();
-        assert!(answer["Operations"].as_array().unwrap().iter().all(|one| one["status"] == "201"), "{answer}");
-        counts.push(work_of(&id).statements.len());
+        let users = (0..size).map(|n| new_user(&format!("{name}-{n}"))).collect();
+        counts.push(statements_of_bulk(&gateway, &format!("{engine:?}-bulk-{name}"), users).await);
     }
     assert_eq!(counts[1], counts[2]);
     assert!((8..30).contains(&counts[2]), "{counts:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_who_is_known_among_new_users_is_looked_for_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let returning = json!({ "schemas": [USER], "userName": "returning", "externalId": "gone" });
+    let id = gateway.post("/Users", returning.clone()).await.expect(201).id();
+    gateway.delete(&format!("/Users/{id}")).await.expect(204);
+    let mut users: Vec<Value> = (0..40).map(|n| new_user(&format!("new-{n}"))).collect();
+    let alone = statements_of_bulk(&gateway, &format!("{engine:?}-alone"), vec![users.remove(0)]).await;
+    users.push(returning);
+    let statements = statements_of_bulk(&gateway, &format!("{engine:?}-one-known"), users).await;
+    assert!(statements < 40 * (alone + 1), "{statements}, and one alone takes {alone}");
+}
+
+fn new_user(name: &str) -> Value {
+    json!({ "schemas": [USER], "userName": name, "externalId": name, "emails": [{ "value": format!("{name}@example.com") }] })
+}
+
+/// How many statements it takes to create these in one request; all of them are.
+async fn statements_of_bulk(gateway: &Gateway, name: &str, users: Vec<Value>) -> usize {
+    let create = |(n, data)| json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data": data });
+    let operations: Vec<Value> = users.into_iter().enumerate().map(create).collect();
+    let id = counted(name);
+    let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations });
+    let answer = gateway.scim_with(OKTA, &[("x-request-id", &id)], "POST", "/Bulk", Some(body)).await.expect(200).json();
+    assert!(answer["Operations"].as_array().unwrap().iter().all(|one| one["status"] == "201"), "{answer}");
+    work_of(&id).statements.len()
 }
 
 /// Nobody is told of a try that is made again in parts.
