@@ -70,6 +70,11 @@ async fn together_or_one_after_the_other_they_are_the_same(#[values(Engine::Sqli
     let at_once = create_together(&together, OKTA, &people()).await.unwrap().unwrap();
     let expected = told(&singly, &one_by_one).await;
     assert!(expected.iter().any(|(_, held, _)| held.iter().any(|held| held.contains("editors"))));
+    let moved = expected
+        .iter()
+        .filter(|(at, _, _)| at.ends_with(&format!("Some({})", together.holding("Editors", "acme-eu").organization)))
+        .count();
+    assert_eq!(moved, 13, "those whose title names it are at home there");
     assert_eq!(told(&together, &at_once).await, expected);
     assert_eq!(together.audited().await, singly.audited().await);
     let counts = [
