@@ -199,3 +199,23 @@ async fn what_a_rule_gave_is_named_with_its_connection_and_rule(#[values(Engine:
     gateway.settle().await;
     assert_eq!(read().await["rule"], "all hands");
 }
+
+#[rstest]
+#[tokio::test]
+async fn in_a_batch_each_assignment_has_the_origins_that_are_its_own(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine, "org-admin").await;
+    let mut owner = somebody(&gateway, Some("Brand admin")).await;
+    let (mut questions, mut expected) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let account = account_of(&mut somebody(&gateway, None).await).await;
+        for place in ["acme-eu", "acme-us"] {
+            gateway.app.clock.advance_secs(1);
+            let assignment = give(&gateway, account, "Customer support", place, Reach::Subtree).await;
+            questions.push(question(&account, "account_management:read", place));
+            expected.push((json!(assignment.to_string()), json!([{ "kind": "manual", "since": gateway.app.now().to_string() }])));
+        }
+    }
+    let answers = ask(&mut owner, &json!(questions)).await.json();
+    let named = answers.as_array().unwrap().iter().map(|answer| &answer["because"]["assignment"]);
+    assert_eq!(named.map(|named| (named["id"].clone(), named["origins"].clone())).collect::<Vec<_>>(), expected);
+}

@@ -48,6 +48,24 @@ async fn without_a_role_of_an_organization_nobody_comes_in(#[values(Engine::Sqli
 
 #[rstest]
 #[tokio::test]
+async fn whom_no_role_lets_in_keeps_what_was_begun_through_another_connection(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::open(engine).await;
+    let portal =
+        "[[connections]]\nslug = \"portal\"\naudience = \"self_service\"\n[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\n";
+    gateway.apply(&without_default(&format!("{NETWORKS}{portal}"))).await;
+    let mut browser = gateway.browser();
+    assert_eq!(sign_in(&mut browser, ada(&gateway, &["networks"])).await.status, StatusCode::SEE_OTHER);
+    // As if the same account, which an owner linked to both, had begun it at the portal.
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    let sql = "update session set surface = 'self_service', connection = (select id from connection where slug = 'portal')";
+    assert_eq!(tx.query(sql).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_refused(&sign_in(&mut gateway.browser(), ada(&gateway, &[])).await);
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::OK);
+}
+
+#[rstest]
+#[tokio::test]
 async fn an_owner_who_is_none_any_more_does_not_come_in_by_a_link(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let gateway = Gateway::open(engine).await;
     let second = "[[owners]]\nemail = \"second@acme.example\"\nname = \"S\"\n";
