@@ -31,7 +31,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app::{self, App, Migrations},
     config::{Config, LogFormat},
-    db::{Db, tenant::Tenant},
+    db::{Db, connection::ConnectionRow, tenant::Tenant},
 };
 
 pub use output::{Failure, Output};
@@ -206,6 +206,25 @@ async fn tenants(db: &Db, slug: Option<&str>) -> Result<Vec<Tenant>, Failure> {
         Some(_) => Ok(vec![find_tenant(db, slug).await?]),
         None => Ok(crate::db::tenant::list_tenants(db).await?),
     }
+}
+
+/// The connection of that slug, which is one across all tenants.
+async fn find_connection(db: &Db, slug: &str) -> Result<ConnectionRow, Failure> {
+    match crate::db::connection::find_connection_by_slug(db, slug).await? {
+        Some(row) => Ok(row),
+        None => Err(no_connection(db, slug).await?),
+    }
+}
+
+/// Says which there are.
+async fn no_connection(db: &Db, slug: &str) -> Result<Failure, Failure> {
+    let mut slugs = Vec::new();
+    for tenant in crate::db::tenant::list_tenants(db).await? {
+        let rows = crate::db::connection::list_connections(db, tenant.id).await?;
+        slugs.extend(rows.into_iter().map(|row| row.connection.slug.to_string()));
+    }
+    let known = if slugs.is_empty() { "there is none yet".to_owned() } else { format!("there are {}", slugs.join(", ")) };
+    Ok(Failure::new(format!("there is no connection {slug:?}: {known}")))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Context, Failure, Output, plan::correlation};
+use super::{Context, Failure, Output, find_connection, plan::correlation};
 use crate::{
     admin::oauth_client::{self, Made, OauthClientError},
     app::{App, Clock},
@@ -84,9 +84,7 @@ impl OauthClient {
 
 /// The connection, and the host operator's right to give it credentials.
 async fn find(named: &Named, db: &Db) -> Result<(Connection, Grant<ManageScimTokens>), Failure> {
-    let row = db::connection::find_connection_by_slug(db, &named.connection).await?;
-    let missing = || Failure::new(format!("there is no connection {:?}: `rolegate apply FILE --json` lists them", named.connection));
-    let connection = row.ok_or_else(missing)?.connection;
+    let connection = find_connection(db, &named.connection).await?.connection;
     let model = db::model::load_model(db, connection.tenant).await?;
     let grant = authorize(&Actor::HostOperator, &model, connection.organization)?;
     Ok((connection, grant))

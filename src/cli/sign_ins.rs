@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Context, Failure, NO_TENANT, Output, tenants};
+use super::{Context, Failure, NO_TENANT, Output, no_connection, tenants};
 use crate::{
     db::{
         self, Db,
@@ -49,7 +49,7 @@ impl SignIns {
             }
         }
         if let (Some(slug), false) = (&self.connection, is_known) {
-            return Err(Failure::new(format!("there is no connection {slug:?}: `rolegate apply FILE --json` lists them")));
+            return Err(no_connection(&db, slug).await?);
         }
         if let (Some(reference), true) = (self.reference, found.is_empty()) {
             return Err(Failure::new(format!("there is no sign-in {reference}: they are kept for 90 days")));

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, Failure, Output, duration::Span, plan::correlation};
+use super::{Context, Failure, Output, duration::Span, find_connection, plan::correlation};
 use crate::{
     app::{App, Clock},
     db::{self, Db, DbError, audit::Entry, connection::ConnectionRow, token::TokenState},
@@ -57,8 +57,7 @@ impl Token {
 
 impl Named {
     pub(super) async fn find(&self, db: &Db) -> Result<ConnectionRow, Failure> {
-        let row = db::connection::find_connection_by_slug(db, &self.connection).await?;
-        row.ok_or_else(|| Failure::new(format!("there is no connection {:?}: `rolegate apply FILE --json` lists them", self.connection)))
+        find_connection(db, &self.connection).await
     }
 }
 

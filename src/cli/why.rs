@@ -33,11 +33,11 @@ impl Why {
         let tenant = find_tenant(&db, self.tenant.as_deref()).await?;
         let found = listing::find_accounts(&db, tenant.id, &self.account).await?;
         let [row] = found.as_slice() else {
-            let count = found.len();
-            return Err(Failure::new(format!(
-                "{count} accounts are {:?}: name one by its id, as `rolegate accounts --json` shows it",
-                self.account
-            )));
+            let named = &self.account;
+            return Err(Failure::new(match found.len() {
+                0 => format!("there is no account {named:?}: `rolegate accounts` lists them"),
+                count => format!("{count} accounts are {named:?}: name one by its id, as `rolegate accounts --json` shows it"),
+            }));
         };
         let past = history::role_at(&db, tenant.id, AccountId::parse(&row.account.id)?, &self.role, self.at).await?;
         if context.json {

@@ -266,7 +266,9 @@ fn what_is_not_there_yet_is_said() {
     assert!(text(&["assignments"]).contains("(subtree): named as an owner in the tenant's file, since 2"), "{}", text(&["assignments"]));
     assert!(text(&["token", "list", "--connection", "acme-okta"]).starts_with("acme-okta has no token yet"));
     assert_eq!(text(&["sign-ins", "--connection", "acme-okta"]), "nobody has signed in by SAML yet\n");
-    assert!(refused(&host.run(&["sign-ins", "--connection", "nobody"])).1.contains("there is no connection \"nobody\""));
+    assert!(
+        refused(&host.run(&["sign-ins", "--connection", "nobody"])).1.contains("there is no connection \"nobody\": there are acme-okta")
+    );
     let unknown = "01890000-0000-7000-8000-000000000000";
     assert!(refused(&host.run(&["sign-ins", "--reference", unknown])).1.contains("there is no sign-in 01890000"));
     let mode = |name: &str| fs::metadata(host.0.path().join(name)).unwrap().permissions().mode() & 0o777;

@@ -156,11 +156,12 @@ async fn give(ChangingCaller(caller): ChangingCaller, Path(id): Path<RoleSetId>,
         let holding = Holding { role, organization: sent.organization, resource_scope: None, reach };
         Request { account, holding, wish: Wish::Grant { may_delegate: false } }
     };
-    let requests: Vec<Request> = sent.accounts.iter().flat_map(|account| row.roles.iter().map(|role| request(*account, *role))).collect();
-    if requests.is_empty() || requests.len() > LINES {
+    let lines = sent.accounts.len().saturating_mul(row.roles.len());
+    if !(1..=LINES).contains(&lines) {
         let detail = format!("{} accounts with {} roles each: 1 to {LINES} grants are made at once.", sent.accounts.len(), row.roles.len());
         return Err(Problem::invalid("too_many", detail).at("accounts"));
     }
+    let requests: Vec<Request> = sent.accounts.iter().flat_map(|account| row.roles.iter().map(|role| request(*account, *role))).collect();
     let mode = if sent.preview { Mode::Preview } else { Mode::Atomic };
     Ok(Json(BulkResult::of(&change(&caller, &requests, mode).await?)))
 }
