@@ -159,7 +159,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         match self {
             Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("begin immediate").await?, Waiting::default())),
-            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?, Waiting::default())),
         }
     }
 
@@ -197,37 +197,66 @@ impl Db {
 #[derive(Debug)]
 pub enum Tx {
     Sqlite(sqlx::Transaction<'static, Sqlite>, Waiting),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(sqlx::Transaction<'static, Postgres>, Waiting),
 }
 
-/// Statements whose answers nobody needs, with their values one after another. SQLite works in a thread of its own, and the way there
-/// and back costs more than most statements: these go with the next one.
+/// Statements whose answers nobody needs. The way to the database and back costs more than most of them: they go with the next one.
+///
+/// SQLite, whose driver works in a thread of its own, runs several statements of one text one after another. PostgreSQL takes one at a
+/// time, but an `insert` may stand in the `with` of another. Those all see what was there before them, therefore only an `insert` into
+/// another table joins them; what they refer to is looked for when all are done.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    text: String,
+    texts: Vec<String>,
+    /// One after another.
     values: Vec<Value>,
 }
 
 /// A text that is longer goes alone: it is one of many that differ in length, and prepared texts are kept by their whole.
 const LONGEST_JOINED: usize = 4_096;
 
+/// Into which table, where the statement does nothing but insert what it is given.
+fn inserts_into(text: &str) -> Option<&str> {
+    text.strip_prefix("insert into ").filter(|text| !text.contains("select"))?.split([' ', '(']).next()
+}
+
 impl Waiting {
-    fn push(&mut self, text: &str, values: Vec<Value>) {
-        if !self.text.is_empty() {
-            self.text.push_str("; ");
-        }
-        self.text.push_str(text);
+    fn push(&mut self, text: String, values: Vec<Value>) {
+        self.texts.push(text);
         self.values.extend(values);
     }
 
-    fn take(&mut self) -> (SqlStr, SqliteArguments) {
-        let Self { text, values } = std::mem::take(self);
-        (AssertSqlSafe(text).into_sql_str(), sqlite_arguments(values))
+    /// Whether PostgreSQL may run it in one statement with those that wait.
+    fn admits(&self, text: &str) -> bool {
+        let into = inserts_into(text);
+        text.len() <= LONGEST_JOINED && into.is_some() && self.texts.iter().all(|waiting| inserts_into(waiting) != into)
     }
 
-    async fn run(&mut self, tx: &mut sqlx::Transaction<'static, Sqlite>) -> Result<(), DbError> {
-        if !self.text.is_empty() {
-            let (text, values) = self.take();
+    fn take_sqlite(&mut self) -> (SqlStr, SqliteArguments) {
+        let Self { texts, values } = std::mem::take(self);
+        (AssertSqlSafe(texts.join("; ")).into_sql_str(), sqlite_arguments(values))
+    }
+
+    /// The last one is the statement whose answer counts.
+    fn take_postgres(&mut self) -> (SqlStr, PgArguments) {
+        let Self { mut texts, values } = std::mem::take(self);
+        let last = texts.pop().unwrap_or_default();
+        let before: Vec<String> = texts.iter().enumerate().map(|(n, text)| format!("w{n} as ({text})")).collect();
+        let text = if before.is_empty() { last } else { format!("with {} {last}", before.join(", ")) };
+        (AssertSqlSafe(text).into_sql_str(), postgres_arguments(values))
+    }
+
+    async fn run_sqlite(&mut self, tx: &mut sqlx::Transaction<'static, Sqlite>) -> Result<(), DbError> {
+        if !self.texts.is_empty() {
+            let (text, values) = self.take_sqlite();
+            sqlx::query_with(text, values).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_postgres(&mut self, tx: &mut sqlx::Transaction<'static, Postgres>) -> Result<(), DbError> {
+        if !self.texts.is_empty() {
+            let (text, values) = self.take_postgres();
             sqlx::query_with(text, values).execute(&mut **tx).await?;
         }
         Ok(())
@@ -243,7 +272,7 @@ impl Tx {
     pub fn lock(&mut self, sql: &'static str) -> Query<'_> {
         let sql = match self {
             Self::Sqlite(..) => sql.into_sql_str(),
-            Self::Postgres(_) => AssertSqlSafe(format!("{sql} for update")).into_sql_str(),
+            Self::Postgres(..) => AssertSqlSafe(format!("{sql} for update")).into_sql_str(),
         };
         Query::new(Target::Tx(self), sql)
     }
@@ -256,7 +285,7 @@ impl Tx {
 
     /// As [`Tx::query_set`], and locks like [`Tx::lock`].
     pub fn lock_set(&mut self, sql: &'static str, rows: usize) -> Query<'_> {
-        let suffix = if matches!(self, Self::Postgres(_)) { " for update" } else { "" };
+        let suffix = if matches!(self, Self::Postgres(..)) { " for update" } else { "" };
         let sql = AssertSqlSafe(format!("{}{suffix}", repeat(sql, rows).as_str())).into_sql_str();
         Query::new(Target::Tx(self), sql)
     }
@@ -270,10 +299,13 @@ impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(mut tx, mut waiting) => {
-                waiting.run(&mut tx).await?;
+                waiting.run_sqlite(&mut tx).await?;
                 Ok(tx.commit().await?)
             }
-            Self::Postgres(tx) => Ok(tx.commit().await?),
+            Self::Postgres(mut tx, mut waiting) => {
+                waiting.run_postgres(&mut tx).await?;
+                Ok(tx.commit().await?)
+            }
         }
     }
 }
@@ -327,6 +359,17 @@ fn placed(text: &str, values: Vec<Value>) -> (String, Vec<Value>) {
     }
     let values = places.into_iter().map(|place| values[place - 1].clone()).collect();
     (bare, values)
+}
+
+/// The statement with its placeholders numbered after those of others.
+fn renumbered(text: &str, after: usize) -> String {
+    let mut pieces = text.split('$');
+    let head = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(head, |text, piece| {
+        let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
+        let number: usize = piece[..digits].parse().expect("a placeholder is `$` and a number");
+        text + "$" + &(number + after).to_string() + &piece[digits..]
+    })
 }
 
 /// Where a statement runs. What only reads takes `impl Into<Target<'_>>` and is asked with `db` or, inside a transaction, `&mut *tx`.
@@ -439,10 +482,10 @@ impl<'t> Query<'t> {
             Target::Tx(Tx::Sqlite(tx, waiting)) => {
                 let (text, values) = placed(self.sql.as_str(), self.values);
                 if text.len() > LONGEST_JOINED {
-                    waiting.run(tx).await?;
+                    waiting.run_sqlite(tx).await?;
                 }
-                waiting.push(&text, values);
-                let (text, values) = waiting.take();
+                waiting.push(text, values);
+                let (text, values) = waiting.take_sqlite();
                 Ready::SqliteTx(tx, text, values)
             }
             Target::Pool(Db::Sqlite { readers, writer }) => {
@@ -450,7 +493,17 @@ impl<'t> Query<'t> {
                 let (text, values) = (AssertSqlSafe(text).into_sql_str(), sqlite_arguments(values));
                 if writes { Ready::SqliteWriter(writer, text, values) } else { Ready::SqliteReaders(readers, text, values) }
             }
-            Target::Tx(Tx::Postgres(tx)) => Ready::PostgresTx(tx, self.sql, postgres_arguments(self.values)),
+            Target::Tx(Tx::Postgres(tx, waiting)) => {
+                if !waiting.admits(self.sql.as_str()) {
+                    waiting.run_postgres(tx).await?;
+                }
+                if waiting.texts.is_empty() {
+                    return Ok(Ready::PostgresTx(tx, self.sql, postgres_arguments(self.values)));
+                }
+                waiting.push(renumbered(self.sql.as_str(), waiting.values.len()), self.values);
+                let (text, values) = waiting.take_postgres();
+                Ready::PostgresTx(tx, text, values)
+            }
             Target::Pool(Db::Postgres(pool)) => Ready::Postgres(pool, self.sql, postgres_arguments(self.values)),
         })
     }
@@ -496,14 +549,21 @@ impl<'t> Query<'t> {
     /// Runs the statement before the next one of its transaction, or when that commits; what it refuses is said there. For a write of
     /// which nobody asks how many rows it touched, and which no caller turns into an error of its own.
     pub async fn later(self) -> Result<(), DbError> {
-        if let Target::Tx(Tx::Sqlite(_, waiting)) = self.target
-            && self.sql.as_str().len() <= LONGEST_JOINED
-        {
-            let (text, values) = placed(self.sql.as_str(), self.values);
-            waiting.push(&text, values);
-            return Ok(());
+        let is_short = self.sql.as_str().len() <= LONGEST_JOINED;
+        match self.target {
+            Target::Tx(Tx::Sqlite(_, waiting)) if is_short => {
+                let (text, values) = placed(self.sql.as_str(), self.values);
+                waiting.push(text, values);
+            }
+            Target::Tx(Tx::Postgres(tx, waiting)) if is_short && inserts_into(self.sql.as_str()).is_some() => {
+                if !waiting.admits(self.sql.as_str()) {
+                    waiting.run_postgres(tx).await?;
+                }
+                waiting.push(renumbered(self.sql.as_str(), waiting.values.len()), self.values);
+            }
+            _ => return self.run().await.map(drop),
         }
-        self.run().await.map(drop)
+        Ok(())
     }
 }
 

@@ -80,10 +80,14 @@ impl Visit for Seen {
 }
 
 impl Seen {
-    /// On SQLite those of which nobody needs an answer go with the next one, in one text.
-    fn each(&self) -> impl Iterator<Item = String> {
+    /// Those of which nobody needs an answer go with the next one, in one text: one after another, or in the `with` of an insert.
+    fn each(&self) -> Vec<String> {
         let text = if self.statement.is_empty() { &self.summary } else { &self.statement };
-        text.split("; ").map(|one| one.split_whitespace().take(4).collect::<Vec<_>>().join(" "))
+        let beginning = |one: &str| one.split_whitespace().take(4).collect::<Vec<_>>().join(" ");
+        if text.starts_with("with w0 as (insert into ") {
+            return text.match_indices("insert into ").map(|(at, _)| beginning(&text[at..])).collect();
+        }
+        text.split("; ").map(beginning).collect()
     }
 }
 
@@ -114,6 +118,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Counter {
             if let Some(RequestId(id)) = span.extensions().get() {
                 let mut seen = Seen::default();
                 event.record(&mut seen);
+                // A connection that is opened is nobody's work.
+                if seen.summary.starts_with("PRAGMA") {
+                    return;
+                }
                 let mut done = DONE.lock().unwrap();
                 let work = done.get_or_insert_default().entry(id.clone()).or_default();
                 work.statements.extend(seen.each());

@@ -89,3 +89,25 @@ async fn a_value_may_stand_at_several_places_in_any_order(#[values(Engine::Sqlit
     let found: Vec<(String, i64)> = tx.query(sql).bind("t").bind(0_i64).bind("said").all().await.unwrap();
     assert_eq!(found, [("said".to_owned(), 1), ("said".to_owned(), 2)]);
 }
+
+/// One that refers to another, one into the same table, and one whose rows are counted.
+#[rstest]
+#[tokio::test]
+async fn what_waits_may_be_referred_to(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let mut tx = db.begin().await.unwrap();
+    let tenant = "insert into tenant (id, slug, name, preset, preset_version, settings, model_version, created_at_ms) values ($1, $2, $2, $2, 1, '{}', 1, 0)";
+    tx.query(tenant).bind("t").bind("acme").later().await.unwrap();
+    let floor = "insert into owner_floor (tenant) values ($1)";
+    tx.query(floor).bind("t").later().await.unwrap();
+    tx.query(tenant).bind("u").bind("other").later().await.unwrap();
+    let known = tx.query("insert into owner_floor (tenant) values ($1) on conflict do nothing").bind("u").run().await.unwrap();
+    assert_eq!(known, 1);
+    tx.query("insert into organization_tree (tenant) values ($1)").bind("u").later().await.unwrap();
+    let again = tx.query("insert into owner_floor (tenant) values ($1) on conflict do nothing").bind("u").run().await.unwrap();
+    assert_eq!(again, 0);
+    tx.query(floor).bind("nobody").later().await.unwrap();
+    assert!(matches!(tx.commit().await, Err(DbError::Transient(_))), "whom nobody knows is referred to");
+    let none: Option<(String,)> = db.query("select id from tenant").optional().await.unwrap();
+    assert_eq!(none, None);
+}
