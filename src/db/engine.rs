@@ -11,6 +11,8 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
+use super::attempt;
+
 /// A value that both drivers can encode.
 pub trait Bind<'q>: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres> + Send {}
 impl<'q, T: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres> + Send> Bind<'q> for T {}
@@ -207,10 +209,13 @@ impl Tx {
     }
 
     pub async fn commit(self) -> Result<(), DbError> {
-        match self {
-            Self::Sqlite(tx) => Ok(tx.commit().await?),
-            Self::Postgres(tx) => Ok(tx.commit().await?),
-        }
+        let commit = async {
+            match self {
+                Self::Sqlite(tx) => Ok(tx.commit().await?),
+                Self::Postgres(tx) => Ok(tx.commit().await?),
+            }
+        };
+        attempt::noted(commit).await
     }
 }
 

@@ -31,6 +31,7 @@
 //! [`Operation`]: super::operation::Operation
 
 mod accounts;
+pub(super) mod again;
 mod app_tokens;
 mod assignments;
 mod attribute_schema;
