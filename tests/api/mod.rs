@@ -6,3 +6,4 @@ mod common;
 mod document;
 mod once;
 mod tokens;
+mod versions;
