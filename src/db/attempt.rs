@@ -21,9 +21,9 @@ pub async fn attempt<T>(work: impl Future<Output = T>) -> (T, bool) {
 }
 
 /// Around every commit, whose answer may be lost on the way. Jobs and commands are nobody's attempt.
-pub(super) async fn noted(commit: impl Future<Output = Result<(), DbError>>) -> Result<(), DbError> {
+pub(super) async fn noted<E: Into<DbError>>(commit: impl Future<Output = Result<(), E>>) -> Result<(), DbError> {
     let before = WRITTEN.try_with(|written| written.replace(true));
-    let outcome = commit.await;
+    let outcome = commit.await.map_err(Into::into);
     // The database has said that it is none.
     if let (Ok(before), Err(DbError::Transient(_))) = (before, &outcome) {
         let _ = WRITTEN.try_with(|written| written.set(before));
@@ -57,6 +57,6 @@ mod tests {
             };
             assert_eq!(attempt(work).await, ((), expected), "{said}");
         }
-        assert!(noted(async { Ok(()) }).await.is_ok(), "outside of any attempt");
+        assert!(noted(async { Ok::<(), DbError>(()) }).await.is_ok(), "outside of any attempt");
     }
 }

@@ -92,7 +92,7 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
         .bind(session.name_id.as_ref().map(column::to_document))
         .bind(session.rights.as_ref().map(column::to_document))
         .bind(column::to_word(session.surface))
-        .run()
+        .later()
         .await?;
     Ok(())
 }

@@ -156,11 +156,10 @@ impl Things {
             "roles" | "Roles" => "role",
             "role-sets" => "set",
             "assignments" => "assignment",
-            "organizations" => "organization",
+            "organizations" | "ResourceTypes" | "Schemas" => "organization",
             "groups" | "Groups" => "group",
             "tokens" => "token",
             "app-tokens" => "app token",
-            "ResourceTypes" | "Schemas" => "organization",
             other => panic!("{path}: say of what {other} has ids"),
         }
     }
@@ -220,11 +219,12 @@ impl Things {
                 json!({ "account": account, "entity": "service_contexts", "action": "administer", "organization": organization })
             }
             ("POST", "/organizations") => json!({ "slug": format!("{MARK}-two"), "name": MARK, "parent": self.slug }),
-            ("PATCH", "/organizations/{slug}") => json!({ "name": format!("{MARK} renamed") }),
+            ("PATCH", "/organizations/{slug}" | "/organizations/{slug}/scopes/{id}" | "/groups/{id}") => {
+                json!({ "name": format!("{MARK} renamed") })
+            }
             ("PATCH", "/organizations/{slug}/settings") => json!({ "language": "de" }),
             ("POST", "/organizations/{slug}/domains") => json!({ "domain": format!("{MARK}-two.example") }),
             ("POST", "/organizations/{slug}/scopes") => json!({ "kind": "sign_in", "name": format!("{MARK} two") }),
-            ("PATCH", "/organizations/{slug}/scopes/{id}") => json!({ "name": format!("{MARK} renamed") }),
             ("POST", "/roles") => json!({ "name": format!("{MARK} two"), "permissions": ["service_contexts:administer"] }),
             ("PATCH", "/roles/{id}") => json!({ "description": MARK }),
             ("POST", "/roles/{id}/replacement") => json!({ "by": self.id("other role") }),
@@ -237,7 +237,6 @@ impl Things {
             }
             ("POST", "/accounts/{id}/identities") => json!({ "connection": format!("{}-okta", self.slug), "subject": MARK }),
             ("POST", "/groups") => json!({ "name": format!("{MARK} two"), "organization": organization }),
-            ("PATCH", "/groups/{id}") => json!({ "name": format!("{MARK} renamed") }),
             ("POST", "/groups/{id}/members") => json!({ "add": [account] }),
             ("POST", "/preset/upgrade") => json!({ "plan": "none" }),
             ("POST", "/tokens") => json!({ "name": MARK }),
