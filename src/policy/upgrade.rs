@@ -93,11 +93,10 @@ fn settings(tenants: &Settings, preset: &Preset, said: &BTreeSet<String>) -> Set
     let with_gate = Settings { gate: tenants.gate.clone(), ..presets.clone() };
     // One that names what is gone would close for good what it guards.
     let gate = if says("gate") && preset.check_settings(&with_gate).is_ok() { &tenants.gate } else { &presets.gate };
-    let mut owner_only = presets.owner_only.clone();
-    if says("owner_only") {
-        // A file adds to what is an owner's alone and takes nothing away.
-        owner_only.extend(known(&tenants.owner_only).into_iter().filter(|pair| !presets.owner_only.contains(pair)));
-    }
+    // A file adds to what is an owner's alone and takes nothing away.
+    let mut owner_only = if says("owner_only") { known(&tenants.owner_only) } else { Vec::new() };
+    let missing: Vec<_> = presets.owner_only.iter().filter(|pair| !owner_only.contains(pair)).cloned().collect();
+    owner_only.extend(missing);
     let root_only_actions = if says("root_only_actions") { known(&tenants.root_only_actions) } else { presets.root_only_actions.clone() };
     let either = |field: &str| if says(field) { tenants } else { presets };
     Settings {
