@@ -5,13 +5,18 @@ use serde_json::json;
 use crate::{
     db::{self, Db, DbError, app_token::AppTokenRow, audit::Entry},
     domain::{
+        account::SignInStatus,
         actor::Occasion,
         id::{AppTokenId, TenantId},
+        model::RoleModel,
         name::Title,
         secret::Secret,
     },
     keys,
-    policy::{access::Grant, action::ManageAppTokens},
+    policy::{
+        access::{Grant, is_open_to},
+        action::ManageAppTokens,
+    },
 };
 
 /// How long a token lasts when nobody says, and at most.
@@ -22,10 +27,6 @@ pub const MAX_TTL_SECS: i64 = 366 * 86_400;
 pub enum AppTokenError {
     #[error("there is no such token, or no such organization any more")]
     NotFound,
-    #[error(
-        "this tenant has no service accounts: let a person or a machine sign in by SAML and make a token of their own, or switch on service_accounts in the tenant's settings"
-    )]
-    ServiceAccountsOff,
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -53,16 +54,24 @@ pub async fn create(
         last_used_at: None,
     };
     let mut tx = db.begin().await?;
-    let settings = db::tenant::find_tenant(&mut tx, tenant).await?.map(|tenant| tenant.settings);
-    if !settings.is_some_and(|settings| settings.service_accounts) {
-        return Err(AppTokenError::ServiceAccountsOff);
-    }
     // It may have been deleted meanwhile.
     db::organization::lock_organization(&mut tx, tenant, grant.at()).await?.ok_or(AppTokenError::NotFound)?;
     db::app_token::insert_app_token(&mut tx, &row, &keys::hash(secret.expose())).await?;
     record(&mut tx, occasion, "app_token.created", &row).await?;
     tx.commit().await?;
     Ok((row, secret))
+}
+
+/// Whether somebody stands behind a token that counts otherwise. Where the tenant has no service accounts, no bearer outlives the person: it
+/// is good for something while who made it could make it still. The operator of the host always could.
+pub async fn is_backed(db: &Db, model: &RoleModel, token: &AppTokenRow) -> Result<bool, DbError> {
+    let Some(maker) = token.created_by.filter(|_| !model.settings.service_accounts) else { return Ok(true) };
+    let row = db::account::find_account(db, model.tenant, maker).await?;
+    if row.is_none_or(|row| row.account.status != SignInStatus::Active) {
+        return Ok(false);
+    }
+    let held = db::assignment::list_held(db, model.tenant, maker).await?;
+    Ok(is_open_to::<ManageAppTokens>(&held, model, token.organization))
 }
 
 /// Of the grant's organization.

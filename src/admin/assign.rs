@@ -13,9 +13,6 @@ use crate::{
 /// Lines of one request.
 pub const LINES: usize = 1000;
 
-/// How often a transaction is done again when another one was in the way.
-const ATTEMPTS: usize = 4;
-
 /// What is done with the lines that could be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -27,6 +24,17 @@ pub enum Mode {
     Preview,
 }
 
+impl Mode {
+    #[must_use]
+    pub fn asked(preview: bool, atomic: bool) -> Self {
+        match (preview, atomic) {
+            (true, _) => Self::Preview,
+            (false, true) => Self::Atomic,
+            (false, false) => Self::Each,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Done {
     /// In the order of the lines.
@@ -36,23 +44,6 @@ pub struct Done {
 
 /// Decides all lines in one transaction, each after what those before it changed. The right to each is asked line by line.
 pub async fn change(
-    db: &Db,
-    cache: &PublishedCache,
-    occasion: &mut Occasion,
-    tenant: TenantId,
-    requests: &[Request],
-    mode: Mode,
-) -> Result<Done, ProvisionError> {
-    let mut attempt = 1;
-    loop {
-        match once(db, cache, occasion, tenant, requests, mode).await {
-            Err(ProvisionError::Again) if attempt < ATTEMPTS => attempt += 1,
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn once(
     db: &Db,
     cache: &PublishedCache,
     occasion: &mut Occasion,

@@ -53,7 +53,7 @@ pub async fn put(
     let mut tx = begin(db, model.tenant, precondition).await?;
     db::custom_schema::put_custom_schema(&mut tx, model.tenant, document, false, occasion.now).await?;
     let entry = entry("attribute_schema.changed", model.tenant, detail(&definition));
-    db::audit::append(&mut tx, model.tenant, occasion, &[entry]).await?;
+    db::audit::tell(&mut tx, model.tenant, occasion, &[entry]).await?;
     let written = db::custom_schema::find_custom_schema(&mut tx, model.tenant).await?.ok_or(SchemaError::NotFound)?;
     tx.commit().await?;
     Ok(written)
@@ -87,7 +87,7 @@ pub async fn delete(
         return Err(SchemaError::NotFound);
     }
     let entry = entry("attribute_schema.deleted", model.tenant, json!({}));
-    db::audit::append(&mut tx, model.tenant, occasion, &[entry]).await?;
+    db::audit::tell(&mut tx, model.tenant, occasion, &[entry]).await?;
     Ok(tx.commit().await?)
 }
 

@@ -18,7 +18,7 @@ use crate::{
         places::places,
     },
     provision::{
-        ProvisionError, current_model,
+        Precondition, ProvisionError, current_model,
         membership::{self, Standing},
     },
 };
@@ -54,15 +54,16 @@ pub async fn list(
     Ok(db::membership::list_members(store.db, store.tenant, grant.at(), after, limit).await?)
 }
 
-/// Makes somebody a member, or changes what they are there. Whether anything was written is said beside the row.
+/// Makes somebody a member, or changes what they are there. With the account's version after it.
 pub async fn put(
     store: Store<'_>,
     occasion: &mut Occasion,
     organization: OrganizationId,
     account: AccountId,
+    precondition: &Precondition,
     standing: Standing,
-) -> Result<(MemberRow, bool), MemberError> {
-    let Opened { mut tx, model, person } = begin(store, &occasion.actor, organization, account).await?;
+) -> Result<(MemberRow, i64), MemberError> {
+    let Opened { mut tx, model, person } = begin(store, &occasion.actor, organization, account, precondition).await?;
     let home = match standing.home {
         Some(true) => Some(organization),
         Some(false) if person.home == Some(organization) => None,
@@ -71,24 +72,29 @@ pub async fn put(
     if home != person.home {
         person.may_move(&model, &occasion.actor, home)?;
     }
-    let (row, changed) = membership::settle(&mut tx, &model, occasion, account, organization, standing).await?;
+    let row = membership::settle(&mut tx, &model, occasion, account, organization, standing).await?;
+    let version = db::account::find_version(&mut tx, store.tenant, account).await?.ok_or(MemberError::NotFound)?;
     tx.commit().await?;
-    Ok((row, changed))
+    Ok((row, version))
 }
 
+/// The account's version after it.
 pub async fn remove(
     store: Store<'_>,
     occasion: &mut Occasion,
     organization: OrganizationId,
     account: AccountId,
-) -> Result<(), MemberError> {
-    let Opened { mut tx, model, .. } = begin(store, &occasion.actor, organization, account).await?;
+    precondition: &Precondition,
+) -> Result<i64, MemberError> {
+    let Opened { mut tx, model, .. } = begin(store, &occasion.actor, organization, account, precondition).await?;
     let member = db::membership::find_member(&mut tx, store.tenant, organization, account).await?.ok_or(MemberError::NotFound)?;
     if member.home {
         return Err(MemberError::IsHome);
     }
     membership::leave(&mut tx, &model, occasion, account, organization).await?;
-    Ok(tx.commit().await?)
+    let version = db::account::find_version(&mut tx, store.tenant, account).await?.ok_or(MemberError::NotFound)?;
+    tx.commit().await?;
+    Ok(version)
 }
 
 /// An account that may be changed at the organization, in a transaction.
@@ -127,7 +133,13 @@ impl Person {
 }
 
 /// With the account locked, by somebody who sees it and has the right over it at the organization.
-async fn begin(store: Store<'_>, actor: &Actor, organization: OrganizationId, account: AccountId) -> Result<Opened, MemberError> {
+async fn begin(
+    store: Store<'_>,
+    actor: &Actor,
+    organization: OrganizationId,
+    account: AccountId,
+    precondition: &Precondition,
+) -> Result<Opened, MemberError> {
     let tenant = store.tenant;
     let mut tx = store.db.begin().await?;
     let row = db::account::lock_accounts(&mut tx, tenant, &[account]).await?.remove(&account).ok_or(MemberError::NotFound)?;
@@ -145,5 +157,7 @@ async fn begin(store: Store<'_>, actor: &Actor, organization: OrganizationId, ac
     let own_groups = own.and_then(|own| groups.get(&own).cloned()).unwrap_or_default();
     let person = Person { id: account, home, assignments, groups: groups.remove(&account).unwrap_or_default(), own_groups };
     authorize_over::<UpdateAccounts>(actor, &model, organization, &person.target(), &person.own_groups)?;
+    let version = db::account::find_version(&mut tx, tenant, account).await?.ok_or(MemberError::NotFound)?;
+    precondition.check(version)?;
     Ok(Opened { tx, model, person })
 }

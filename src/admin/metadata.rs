@@ -25,6 +25,7 @@ use crate::{
         access::Grant,
         action::{ReadCertificates, UpdateMetadata},
     },
+    provision::Precondition,
     saml::{self, Certificate, IdpMetadata},
 };
 
@@ -56,6 +57,8 @@ pub enum MetadataError {
     TooMany(TooMany),
     #[error("the connection is being changed by somebody else: try again")]
     Meanwhile,
+    #[error("the connection has another version than the one named")]
+    Stale,
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -133,21 +136,22 @@ pub struct Source<'a> {
     pub confirmed: bool,
 }
 
-/// Takes everything over: entity ID, addresses, certificates.
+/// Takes everything over: entity ID, addresses, certificates. With the connection's version after it.
 pub async fn import(
     grant: &Grant<UpdateMetadata>,
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     document: &Document,
     source: Source<'_>,
-) -> Result<Changes, MetadataError> {
+) -> Result<(Changes, i64), MetadataError> {
     document.check_validity(occasion.now)?;
     if source.auto_trust && source.url.is_none() {
         return Err(MetadataError::AutoTrustWithoutUrl);
     }
     let by = grant.actor().account_id();
-    let (mut tx, mut connection) = begin(grant.at(), db, connection).await?;
+    let (mut tx, mut connection) = begin(grant.at(), db, connection, precondition).await?;
     let mut changes = Changes::default();
     let known = connection.saml.idp_entity_id.clone();
     let named = &document.metadata.entity_id;
@@ -163,7 +167,7 @@ pub async fn import(
         changes.addresses.push(change);
     }
     connection.saml.idp_wants_signed_requests = document.metadata.want_authn_requests_signed;
-    write_connection(&mut tx, &connection).await?;
+    let version = write_connection(&mut tx, &connection).await?;
     add_certificates(&mut tx, occasion, &connection, document, by, &mut changes).await?;
     let row = MetadataRow {
         tenant: connection.tenant,
@@ -184,7 +188,7 @@ pub async fn import(
     let origin = json!({ "url": row.url, "auto_trust": row.auto_trust });
     record(&mut tx, occasion, &connection, "metadata.imported", &json!({ "source": origin, "changes": changes })).await?;
     tx.commit().await?;
-    Ok(changes)
+    Ok((changes, version))
 }
 
 /// What a reading of the address brings: taken over where an owner said so, else proposed.
@@ -194,7 +198,7 @@ pub async fn refresh(db: &Db, occasion: &mut Occasion, row: &MetadataRow, docume
         return note_unchanged(db, occasion, row, document).await;
     }
     let found = db::connection::find_connection(db, row.tenant, row.connection).await?.ok_or(MetadataError::NotFound)?;
-    let (mut tx, mut connection) = begin(found.connection.organization, db, &found.connection).await?;
+    let (mut tx, mut connection) = begin(found.connection.organization, db, &found.connection, &Precondition::None).await?;
     let now = idp_metadata::find_metadata(&mut tx, row.tenant, row.connection).await?;
     // An owner may have named another address while this one was read.
     let Some(now) = now.filter(|now| now.url == row.url) else { return Err(MetadataError::Meanwhile) };
@@ -315,16 +319,18 @@ pub async fn find_source(grant: &Grant<UpdateMetadata>, db: &Db, connection: &Co
     Ok(idp_metadata::find_metadata(db, connection.tenant, connection.id).await?.filter(|row| row.url.is_some()))
 }
 
-/// Takes over, or declines, what a reading proposed.
+/// Takes over, or declines, what a reading proposed. With the connection's version after it.
 pub async fn decide(
     grant: &Grant<UpdateMetadata>,
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     id: EventId,
     accepted: bool,
-) -> Result<ProposalRow, MetadataError> {
-    let (mut tx, mut connection) = begin(grant.at(), db, connection).await?;
+) -> Result<(ProposalRow, i64), MetadataError> {
+    let (mut tx, mut connection) = begin(grant.at(), db, connection, precondition).await?;
+    let mut version = connection.version;
     let open = idp_metadata::list_open_proposals(&mut tx, connection.tenant, connection.id).await?;
     let proposal = open.iter().find(|row| row.id == id).ok_or(MetadataError::NotFound)?.clone();
     let by = grant.actor().account_id();
@@ -339,7 +345,7 @@ pub async fn decide(
         }
         What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl | What::SignedRequests if accepted => {
             take_over(&mut connection.saml, proposal.what, &proposal.value);
-            write_connection(&mut tx, &connection).await?;
+            version = write_connection(&mut tx, &connection).await?;
         }
         What::Certificate | What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl | What::SignedRequests => {}
     }
@@ -349,24 +355,33 @@ pub async fn decide(
     let action = if accepted { "metadata.accepted" } else { "metadata.declined" };
     record(&mut tx, occasion, &connection, action, &json!({ "what": proposal.what, "key": proposal.key })).await?;
     tx.commit().await?;
-    Ok(ProposalRow { state, decided_by: by, decided_at: Some(occasion.now), ..proposal })
+    Ok((ProposalRow { state, decided_by: by, decided_at: Some(occasion.now), ..proposal }, version))
 }
 
 /// Raising the version first makes every other change of this connection wait; what it is, is read after that.
-async fn begin(at: OrganizationId, db: &Db, connection: &Connection) -> Result<(Tx, Connection), MetadataError> {
+async fn begin(
+    at: OrganizationId,
+    db: &Db,
+    connection: &Connection,
+    precondition: &Precondition,
+) -> Result<(Tx, Connection), MetadataError> {
     if at != connection.organization {
         return Err(MetadataError::NotFound);
     }
     let mut tx = db.begin().await?;
     let version = db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await?;
-    version.ok_or(MetadataError::NotFound)?;
+    // The one before is the one that was read.
+    if !precondition.admits(version.ok_or(MetadataError::NotFound)? - 1) {
+        return Err(MetadataError::Stale);
+    }
     let found = db::connection::find_connection(&mut tx, connection.tenant, connection.id).await?;
     let connection = found.map(|row| row.connection).ok_or(MetadataError::NotFound)?;
     Ok((tx, connection))
 }
 
-async fn write_connection(tx: &mut Tx, connection: &Connection) -> Result<(), MetadataError> {
-    db::connection::update_connection(tx, connection).await?.map(drop).ok_or(MetadataError::Meanwhile)
+/// The new version.
+async fn write_connection(tx: &mut Tx, connection: &Connection) -> Result<i64, MetadataError> {
+    db::connection::update_connection(tx, connection).await?.ok_or(MetadataError::Meanwhile)
 }
 
 /// Certificates that the metadata brings. One that an owner retired is known: it is neither trusted nor proposed again.

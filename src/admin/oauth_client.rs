@@ -172,5 +172,5 @@ async fn record(
 ) -> Result<(), DbError> {
     let detail = json!({ "connection": { "id": connection.id, "slug": connection.slug }, "secret": secret });
     let entry = Entry { action, target_kind: "oauth_client", target_id: client.to_string(), detail };
-    db::audit::append(tx, connection.tenant, occasion, &[entry]).await
+    db::audit::tell(tx, connection.tenant, occasion, &[entry]).await
 }

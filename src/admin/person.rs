@@ -136,13 +136,14 @@ impl Desk<'_> {
         grant: &Grant<ConfigureSignIn>,
         occasion: &mut Occasion,
         id: AccountId,
+        precondition: Precondition,
         connection: &Connection,
         subject: &str,
     ) -> Result<bool, PersonError> {
         if grant.at() != connection.organization {
             return Err(PersonError::NotFound);
         }
-        let Opened { mut tx, model, locked, .. } = self.open::<ConfigureSignIn>(occasion, id, Precondition::None).await?;
+        let Opened { mut tx, model, locked, .. } = self.open::<ConfigureSignIn>(occasion, id, precondition).await?;
         // Whoever links signs in as the account: what it holds elsewhere is given away with it.
         for held in &locked.held {
             authorize::<ConfigureSignIn>(&occasion.actor, &model, held.holding.organization)?;

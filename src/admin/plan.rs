@@ -100,6 +100,7 @@ impl Planner<'_> {
             preset: preset.key.clone(),
             preset_version: preset.version,
             settings: entry.settings.clone(),
+            file_settings: entry.said.clone(),
             model_version: self.current.map_or(1, |current| current.tenant.model_version),
         };
         let Some(current) = self.current else {
@@ -116,13 +117,15 @@ impl Planner<'_> {
             return Err(entry.slug.place.refuse(why).into());
         }
         let mut tenant = tenant;
-        if !entry.says_registration {
+        // Else the switch stays as people set it.
+        if !entry.said.contains("self_service_org_registration") {
             tenant.settings.self_service_org_registration = current.tenant.settings.self_service_org_registration;
         }
         let what = [
             differences(&json!({ "name": current.tenant.name }), &json!({ "name": tenant.name })),
             differences(&json!({ "preset_version": current.tenant.preset_version }), &json!({ "preset_version": tenant.preset_version })),
             differences(&document(&current.tenant.settings), &document(&tenant.settings)),
+            differences(&json!({ "named here": current.tenant.file_settings }), &json!({ "named here": tenant.file_settings })),
         ]
         .concat();
         self.organizations = current.organizations.iter().map(|row| row.organization.clone()).collect();

@@ -86,7 +86,7 @@ pub async fn upgrade<'p>(
         return if planned.is_some() { Err(UpgradeError::PlanStale) } else { Ok(upgraded) };
     }
     let holders = db::assignment_list::count_holders(&mut change.tx, tenant).await?.into_iter().collect();
-    let comparison = upgrade::compare(&change.model, preset, &holders, || occasion.ids.make());
+    let comparison = upgrade::compare(&change.model, preset, &row.file_settings, &holders, || occasion.ids.make());
     let plan = token(&row, preset, &comparison.steps, &comparison.refusals);
     upgraded.steps.clone_from(&comparison.steps);
     upgraded.refusals.clone_from(&comparison.refusals);

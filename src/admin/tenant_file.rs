@@ -84,8 +84,8 @@ pub struct TenantEntry {
     pub preset: &'static Preset,
     /// The preset's, with what the file says otherwise.
     pub settings: Settings,
-    /// Whether the file itself says so; else the switch stays as people set it.
-    pub says_registration: bool,
+    /// The names of those that the file itself says.
+    pub said: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@ use crate::{
     },
     db::idp_metadata::{MetadataRow, ProposalRow, ProposalState, What},
     domain::{actor::Actor, id::EventId},
+    provision::Precondition,
 };
 
 #[derive(Debug, Subcommand)]
@@ -87,7 +88,7 @@ impl Import {
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
         let source = Source { url: self.url.as_deref(), auto_trust: self.auto_trust, confirmed: self.confirm };
         let grant = grant(&app.db, &connection).await?;
-        let changes = metadata::import(&grant, &app.db, &mut occasion, &connection, &document, source).await?;
+        let (changes, _) = metadata::import(&grant, &app.db, &mut occasion, &connection, &Precondition::None, &document, source).await?;
         tell(&changes, json, output)?;
         app.seal(connection.tenant).await;
         Ok(())
@@ -115,7 +116,7 @@ impl Decide {
         let connection = self.named.find(&app.db).await?.connection;
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
         let grant = grant(&app.db, &connection).await?;
-        let row = metadata::decide(&grant, &app.db, &mut occasion, &connection, id, accepted).await?;
+        let (row, _) = metadata::decide(&grant, &app.db, &mut occasion, &connection, &Precondition::None, id, accepted).await?;
         if json { output.json(&proposal(&row)) } else { output.line(words(&row)) }?;
         output.finish()?;
         app.seal(connection.tenant).await;

@@ -101,7 +101,7 @@ pub(super) async fn mint(app: &App, connection: &Connection, ttl_secs: i64) -> R
         target_id: id.to_string(),
         detail: json!({ "connection": connection.slug, "expires_at": expires_at.to_string() }),
     };
-    db::audit::append(&mut tx, tenant, &mut occasion, &[entry]).await?;
+    db::audit::tell(&mut tx, tenant, &mut occasion, &[entry]).await?;
     tx.commit().await?;
     Ok(Minted { id, token, expires_at })
 }
@@ -158,7 +158,7 @@ impl Revoke {
             target_id: id.to_string(),
             detail: json!({ "connection": row.slug }),
         };
-        db::audit::append(&mut tx, row.tenant, &mut occasion, &[entry]).await?;
+        db::audit::tell(&mut tx, row.tenant, &mut occasion, &[entry]).await?;
         tx.commit().await?;
         output.line(format!("token {id} of {} is revoked", row.slug))?;
         app.seal(row.tenant).await;

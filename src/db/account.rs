@@ -241,6 +241,13 @@ pub async fn find_version(tx: &mut Tx, tenant: TenantId, account: AccountId) -> 
     Ok(row.map(|(version,)| version))
 }
 
+/// For what changes beside the row itself, such as memberships and identities, of a locked account.
+pub async fn raise_account_version(tx: &mut Tx, tenant: TenantId, account: AccountId, now: Timestamp) -> Result<(), DbError> {
+    let sql = "update account set changed_at_ms = $3, version = version + 1 where tenant = $1 and id = $2";
+    tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis()).run().await?;
+    Ok(())
+}
+
 /// Marks a locked account as verified since then, or takes the mark back.
 pub async fn set_verified(tx: &mut Tx, tenant: TenantId, account: AccountId, at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
     let sql = "update account set verified_at_ms = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id = $2";

@@ -12,6 +12,8 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
+use super::attempt;
+
 /// A value that both drivers can encode; one that is absent keeps its type.
 #[derive(Debug, Clone)]
 pub enum Value {
@@ -300,11 +302,11 @@ impl Tx {
         match self {
             Self::Sqlite(mut tx, mut waiting) => {
                 waiting.run_sqlite(&mut tx).await?;
-                Ok(tx.commit().await?)
+                attempt::noted(tx.commit()).await
             }
             Self::Postgres(mut tx, mut waiting) => {
                 waiting.run_postgres(&mut tx).await?;
-                Ok(tx.commit().await?)
+                attempt::noted(tx.commit()).await
             }
         }
     }

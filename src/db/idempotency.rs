@@ -50,11 +50,12 @@ pub async fn keep(db: &Db, slot: &Slot, answer: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Gives the slot back: nothing was done.
-pub async fn release(db: &Db, slot: &Slot) -> Result<(), DbError> {
-    let sql = "delete from idempotency where tenant = $1 and caller = $2 and route = $3 and key = $4";
+/// Gives the slot back: nothing was done. What somebody else took meanwhile, or has an answer, stays.
+pub async fn release(db: &Db, slot: &Slot, taken_at: Timestamp) -> Result<(), DbError> {
+    let sql = "delete from idempotency
+        where tenant = $1 and caller = $2 and route = $3 and key = $4 and created_at_ms = $5 and answer is null";
     let query = db.query(sql).bind(slot.tenant.to_string()).bind(slot.caller.as_str()).bind(slot.route.as_str()).bind(slot.key.as_str());
-    query.run().await?;
+    query.bind(taken_at.millis()).run().await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ pub mod api_token;
 pub mod app_token;
 pub mod assignment;
 pub mod assignment_list;
+pub mod attempt;
 pub mod attention;
 pub mod audit;
 pub mod audit_trail;

@@ -165,7 +165,7 @@ pub async fn find_organization(
     Ok(Some(VersionedOrganization { row, version, created_at: Timestamp::from_millis(created_at_ms) }))
 }
 
-/// For what changes beside the row itself, such as settings.
+/// For what changes beside the row itself, such as settings, contexts and the connections in use. The new version.
 pub async fn raise_organization_version(tx: &mut Tx, tenant: TenantId, id: OrganizationId) -> Result<i64, DbError> {
     let sql = "update organization set version = version + 1 where tenant = $1 and id = $2 returning version";
     let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).optional().await?;
@@ -253,6 +253,18 @@ pub async fn find_scope(source: impl Into<Target<'_>>, tenant: TenantId, id: Sco
 pub async fn list_scopes(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<ResourceScope>, DbError> {
     let sql = "select id, organization, kind, name from resource_scope where tenant = $1 order by id";
     source.into().query(sql).bind(tenant.to_string()).all().await?.into_iter().map(ScopeRow::read).collect()
+}
+
+/// Of one organization, in the order of their making.
+pub async fn list_scopes_of(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    organization: OrganizationId,
+) -> Result<Vec<ResourceScope>, DbError> {
+    let sql = "select id, organization, kind, name from resource_scope where tenant = $1 and organization = $2 order by id";
+    let mut source = source.into();
+    let query = source.query(sql).bind(tenant.to_string()).bind(organization.to_string());
+    query.all().await?.into_iter().map(ScopeRow::read).collect()
 }
 
 /// False when the id is taken.

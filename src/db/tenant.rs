@@ -1,5 +1,7 @@
 //! Tenants: who they are, their settings, and the version of their role model.
 
+use std::collections::BTreeSet;
+
 use super::{
     column,
     engine::{DbError, Target, Tx},
@@ -19,6 +21,8 @@ pub struct Tenant {
     pub preset: String,
     pub preset_version: i64,
     pub settings: Settings,
+    /// The names of those that the tenant's file says; the others are the preset's, or people's.
+    pub file_settings: BTreeSet<String>,
     /// Raised by every change of settings, organizations, catalogue or roles.
     pub model_version: i64,
 }
@@ -31,6 +35,7 @@ struct Row {
     preset: String,
     preset_version: i64,
     settings: String,
+    file_settings: String,
     model_version: i64,
 }
 
@@ -43,30 +48,31 @@ impl Row {
             preset: self.preset,
             preset_version: self.preset_version,
             settings: column::document("a tenant's settings", &self.settings)?,
+            file_settings: column::document("the settings of a tenant's file", &self.file_settings)?,
             model_version: self.model_version,
         })
     }
 }
 
 pub async fn find_tenant(source: impl Into<Target<'_>>, id: TenantId) -> Result<Option<Tenant>, DbError> {
-    let sql = "select id, slug, name, preset, preset_version, settings, model_version from tenant where id = $1";
+    let sql = "select id, slug, name, preset, preset_version, settings, file_settings, model_version from tenant where id = $1";
     source.into().query(sql).bind(id.to_string()).optional().await?.map(Row::read).transpose()
 }
 
 pub async fn find_tenant_by_slug(source: impl Into<Target<'_>>, slug: &str) -> Result<Option<Tenant>, DbError> {
-    let sql = "select id, slug, name, preset, preset_version, settings, model_version from tenant where slug = $1";
+    let sql = "select id, slug, name, preset, preset_version, settings, file_settings, model_version from tenant where slug = $1";
     source.into().query(sql).bind(slug.to_owned()).optional().await?.map(Row::read).transpose()
 }
 
 pub async fn list_tenants(source: impl Into<Target<'_>>) -> Result<Vec<Tenant>, DbError> {
-    let sql = "select id, slug, name, preset, preset_version, settings, model_version from tenant order by slug";
+    let sql = "select id, slug, name, preset, preset_version, settings, file_settings, model_version from tenant order by slug";
     source.into().query(sql).all().await?.into_iter().map(Row::read).collect()
 }
 
 /// Writes the tenant and the rows that are the locks of its owner floor and of its tree; false when its slug or its id is taken.
 pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Result<bool, DbError> {
-    let sql = "insert into tenant (id, slug, name, preset, preset_version, settings, model_version, created_at_ms)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)
+    let sql = "insert into tenant (id, slug, name, preset, preset_version, settings, file_settings, model_version, created_at_ms)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict do nothing";
     let written = tx
         .query(sql)
@@ -76,6 +82,7 @@ pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Resu
         .bind(tenant.preset.as_str())
         .bind(tenant.preset_version)
         .bind(column::to_document(&tenant.settings))
+        .bind(column::to_document(&tenant.file_settings))
         .bind(tenant.model_version)
         .bind(now.millis())
         .run()
@@ -89,8 +96,9 @@ pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Resu
 
 /// Writes name, preset and settings, and raises the model's version; false when there is no such tenant.
 pub async fn update_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<bool, DbError> {
-    let sql =
-        "update tenant set name = $2, preset = $3, preset_version = $4, settings = $5, model_version = model_version + 1 where id = $1";
+    let sql = "update tenant set name = $2, preset = $3, preset_version = $4, settings = $5, file_settings = $6,
+            model_version = model_version + 1
+        where id = $1";
     let written = tx
         .query(sql)
         .bind(tenant.id.to_string())
@@ -98,6 +106,7 @@ pub async fn update_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<bool, DbError
         .bind(tenant.preset.as_str())
         .bind(tenant.preset_version)
         .bind(column::to_document(&tenant.settings))
+        .bind(column::to_document(&tenant.file_settings))
         .run()
         .await?;
     Ok(written == 1)

@@ -62,7 +62,8 @@ pub struct Settings {
     /// Origin kinds that people may not edit.
     #[serde(default)]
     pub externally_managed: Vec<String>,
-    /// Applications may have tokens of their own, which belong to nobody.
+    /// Bearers of applications stand for themselves. Where there are none, each is good for something while a person stands behind it: who
+    /// made it and could still make it.
     #[serde(default = "yes")]
     pub service_accounts: bool,
     /// The kinds of contexts and resources that a role can be held in.

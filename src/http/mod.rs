@@ -32,7 +32,10 @@ mod work;
 use axum::{Router, extract::DefaultBodyLimit, http::Method, middleware};
 
 use self::{
-    api::idempotency::{self, Once},
+    api::{
+        again,
+        idempotency::{self, Once},
+    },
     pace::Strangers,
     routes::{Entry, Routes},
 };
@@ -71,6 +74,7 @@ pub fn router(app: App) -> Router {
         .into_router()
         .fallback(error::no_such_page)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(middleware::from_fn(again::again))
         .layer(middleware::from_fn_with_state(once, idempotency::once))
         .layer(middleware::from_fn_with_state((app.clone(), arrival::PATIENCE), arrival::whole))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

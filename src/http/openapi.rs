@@ -26,7 +26,7 @@ use utoipa::{
 use super::{
     caller::session::{CSRF_HEADER, cookie_name},
     error::ProblemDocument,
-    operation::{Named, Operation},
+    operation::{Named, Operation, Version},
     routes::{Chapter, Documented, Entry, Routes},
 };
 use crate::app::App;
@@ -152,9 +152,9 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
         let words = "1 to 255 visible characters, new for each request: sent again within a day, it is done once and answered twice.";
         header("Idempotency-Key", words)
     });
-    let versioned = (operation.versioned && changes)
+    let conditional = (operation.version == Version::Asked)
         .then(|| header("If-Match", "The `ETag` that was read, or `*` for any: the change is made to nothing else."));
-    in_path.chain(operation.parameters.iter().cloned()).chain([csrf, once, versioned].into_iter().flatten()).collect()
+    in_path.chain(operation.parameters.iter().cloned()).chain([csrf, once, conditional].into_iter().flatten()).collect()
 }
 
 fn responses(operation: &Operation) -> BTreeMap<u16, utoipa::openapi::Response> {
@@ -163,7 +163,7 @@ fn responses(operation: &Operation) -> BTreeMap<u16, utoipa::openapi::Response> 
         if let Some(content) = &answer.content {
             response = response.content(content.media_type, Content::new(Some(content.schema.clone())));
         }
-        if operation.versioned {
+        if operation.version != Version::None {
             response = response.header("ETag", Header::new(text(None)));
         }
         (answer.status.as_u16(), response.build())

@@ -59,10 +59,19 @@ pub struct Operation {
     pub refusals: BTreeMap<u16, BTreeSet<&'static str>>,
     /// Everything that is referred to.
     pub schemas: Vec<Named>,
-    /// Answers carry an `ETag`, changes take `If-Match`.
-    pub versioned: bool,
+    pub version: Version,
     only_reads: bool,
     callers: Callers,
+}
+
+/// What an operation has to do with the version of what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    None,
+    /// Answers carry an `ETag`.
+    Told,
+    /// And a change takes `If-Match`.
+    Asked,
 }
 
 /// Who is let in, of those that the method lets in.
@@ -120,7 +129,7 @@ impl Operation {
             answers: Vec::new(),
             refusals,
             schemas: Vec::new(),
-            versioned: false,
+            version: Version::None,
             only_reads: false,
             callers: Callers::All,
         };
@@ -233,13 +242,19 @@ impl Operation {
         self
     }
 
+    /// Answers carry an `ETag`; of what is made, nobody has read a version before.
+    #[must_use]
+    pub fn tagged(self) -> Self {
+        Self { version: Version::Told, ..self }
+    }
+
     /// Answers carry an `ETag`; a change takes `If-Match`.
     #[must_use]
     pub fn versioned(mut self) -> Self {
-        self.versioned = true;
         if self.method == Method::GET {
-            return self;
+            return self.tagged();
         }
+        self.version = Version::Asked;
         self.refuses(StatusCode::PRECONDITION_FAILED, &["precondition_failed"]).refuses(StatusCode::BAD_REQUEST, &["if_match"])
     }
 

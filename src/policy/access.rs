@@ -297,6 +297,12 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
     }
 }
 
+/// Whether holding this opens `A` at the organization, whoever holds it and however they come.
+#[must_use]
+pub fn is_open_to<A: Action>(held: &[Assignment], model: &RoleModel, at: OrganizationId) -> bool {
+    held.iter().any(|held| acts_at(model, held, at, None) && opens(model, held, A::CAPABILITY) == Verdict::Allowed)
+}
+
 /// Whether holding this lets somebody into the console: some role opens it at an organization. What is held on a context or a resource
 /// does not.
 #[must_use]

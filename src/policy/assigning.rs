@@ -19,6 +19,7 @@ use super::{
     action::{Action, GrantAssignments, RevokeAssignments},
     managed::{Extent, manages},
     permission::{Verdict, acts_at},
+    places::places,
 };
 
 /// The account whose roles change, as it is now.
@@ -74,6 +75,19 @@ pub fn authorize_auto_assign(actor: &Actor, model: &RoleModel, role: RoleId) -> 
     let newcomer = Assignee { account: None, home: None, target: Target { assignments: &[], groups: &nobodys } };
     let holding = Holding { role, organization: model.organizations.root(), resource_scope: None, reach: Reach::Subtree };
     authorize_grant(actor, model, &holding, &newcomer, &nobodys)
+}
+
+/// Whether the actor may give anything to anybody at all: by a pair that opens it somewhere, or by a role that they hold to pass on.
+/// What exactly and to whom, [`authorize_grant`] says of each.
+///
+/// # Errors
+/// With the reason at the root.
+pub fn may_grant_something(actor: &Actor, model: &RoleModel) -> Result<(), Denied> {
+    let Err(denied) = places::<GrantAssignments>(actor, model) else { return Ok(()) };
+    let Actor::Account(account) = actor else { return Err(denied) };
+    within_session(account, GrantAssignments::CAPABILITY)?;
+    let mut origins = account.assignments.iter().flat_map(|held| &held.origins);
+    if model.settings.delegation && origins.any(|row| row.may_delegate) { Ok(()) } else { Err(denied) }
 }
 
 fn may_change<A: Action>(
@@ -207,6 +221,20 @@ mod tests {
         assert_eq!(grants(&model, &narrow, &same, SOMEBODY, Some(EU)), Ok(()));
         let undelegated = tenant("dashboard", vec![custom_role(900, "Partner admin", &["users:*"])]);
         assert_eq!(grants(&undelegated, &partner(true), &holding(id(900), EU), SOMEBODY, Some(EU)), Err("not_permitted"));
+    }
+
+    #[test]
+    fn who_passes_on_a_role_may_give_something_and_who_holds_it_only_does_not() {
+        let model = partners();
+        let may = |model: &RoleModel, actor: &Actor| may_grant_something(actor, model).map_err(|denied| denied.code());
+        assert_eq!(may(&model, &partner(true)), Ok(()));
+        assert_eq!(may(&model, &partner(false)), Err("not_permitted"));
+        assert_eq!(may(&model, &person(by_hand([holding(id(101), EU)]))), Ok(()), "an owner of some place");
+        let undelegated = tenant("dashboard", vec![custom_role(900, "Partner admin", &["users:*"])]);
+        assert_eq!(may(&undelegated, &partner(true)), Err("not_permitted"), "where the preset has no delegation");
+        let Actor::Account(account) = partner(true) else { panic!("a person was expected") };
+        let token = Actor::Account(AccountActor { only: Some([Capability::AccountsRead].into()), ..account });
+        assert_eq!(may(&model, &token), Err("not_in_token"));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! A tenant and a newer version of its preset: what follows the preset, what stays, and what stands in the way.
 //!
 //! The catalogue, the system roles and what ties settings to the catalogue follow; roles that people may edit and everything else that
-//! a tenant may set stay as they are.
+//! a tenant may set stay as they are, and so does what the tenant's file says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::domain::{
-    catalogue::{Catalogue, Entity},
+    catalogue::{Catalogue, Entity, Permission},
     id::RoleId,
     model::{RoleModel, Settings},
     role::Role,
@@ -51,15 +51,22 @@ pub struct Refusal {
     pub fault: RoleFault,
 }
 
-/// Compares a tenant with its preset; `holders` are accounts by the role that they hold, new ids are the caller's.
+/// Compares a tenant with its preset; `said` are the settings that its file names, `holders` are accounts by the role that they hold, new
+/// ids are the caller's.
 #[must_use]
-pub fn compare(model: &RoleModel, preset: &Preset, holders: &BTreeMap<RoleId, i64>, mut new_id: impl FnMut() -> RoleId) -> Upgrade {
+pub fn compare(
+    model: &RoleModel,
+    preset: &Preset,
+    said: &BTreeSet<String>,
+    holders: &BTreeMap<RoleId, i64>,
+    mut new_id: impl FnMut() -> RoleId,
+) -> Upgrade {
     let of_preset = |key: &str| model.roles().find(|role| role.key.as_deref() == Some(key)).map(|role| role.id);
     let ids: Vec<RoleId> = preset.roles.iter().map(|role| of_preset(&role.key).unwrap_or_else(&mut new_id)).collect();
     let mut next = ids.into_iter();
     let instance = preset.instantiate(|| next.next().expect("an id was found or made for every role of the preset"));
     let mut upgrade = Upgrade {
-        settings: settings(&model.settings, &instance.settings),
+        settings: settings(&model.settings, preset, said),
         entities: Vec::new(),
         removed_entities: Vec::new(),
         new_roles: Vec::new(),
@@ -76,14 +83,28 @@ pub fn compare(model: &RoleModel, preset: &Preset, holders: &BTreeMap<RoleId, i6
     upgrade
 }
 
-/// What depends on the catalogue goes with it.
-fn settings(tenants: &Settings, presets: &Settings) -> Settings {
+/// What depends on the catalogue goes with it, but for what the file says: of that stays what the new catalogue knows.
+fn settings(tenants: &Settings, preset: &Preset, said: &BTreeSet<String>) -> Settings {
+    let presets = &preset.settings;
+    let says = |field: &str| said.contains(field);
+    let known = |pairs: &[Permission]| -> Vec<Permission> {
+        pairs.iter().filter(|pair| preset.catalogue.resolve(pair).next().is_some()).cloned().collect()
+    };
+    let with_gate = Settings { gate: tenants.gate.clone(), ..presets.clone() };
+    // One that names what is gone would close for good what it guards.
+    let gate = if says("gate") && preset.check_settings(&with_gate).is_ok() { &tenants.gate } else { &presets.gate };
+    // A file adds to what is an owner's alone and takes nothing away.
+    let mut owner_only = if says("owner_only") { known(&tenants.owner_only) } else { Vec::new() };
+    let missing: Vec<_> = presets.owner_only.iter().filter(|pair| !owner_only.contains(pair)).cloned().collect();
+    owner_only.extend(missing);
+    let root_only_actions = if says("root_only_actions") { known(&tenants.root_only_actions) } else { presets.root_only_actions.clone() };
+    let either = |field: &str| if says(field) { tenants } else { presets };
     Settings {
-        gate: presets.gate.clone(),
-        owner_only: presets.owner_only.clone(),
-        root_only_actions: presets.root_only_actions.clone(),
-        externally_managed: presets.externally_managed.clone(),
-        scope_kinds: presets.scope_kinds.clone(),
+        gate: gate.clone(),
+        owner_only,
+        root_only_actions,
+        externally_managed: either("externally_managed").externally_managed.clone(),
+        scope_kinds: either("scope_kinds").scope_kinds.clone(),
         ..tenants.clone()
     }
 }
@@ -195,7 +216,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::policy::fixture::{custom_role, id, tenant};
+    use crate::{
+        domain::model::Gate,
+        policy::fixture::{custom_role, id, tenant},
+    };
 
     fn newer(change: impl FnOnce(&mut Value)) -> Preset {
         let text = std::fs::read_to_string(format!("{}/presets/idaas.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
@@ -207,7 +231,7 @@ mod tests {
 
     fn upgraded(preset: &Preset, roles: Vec<Role>) -> Upgrade {
         let mut next = 800;
-        compare(&tenant("idaas", roles), preset, &BTreeMap::new(), || {
+        compare(&tenant("idaas", roles), preset, &BTreeSet::new(), &BTreeMap::new(), || {
             next += 1;
             id(next)
         })
@@ -243,6 +267,38 @@ mod tests {
     }
 
     #[test]
+    fn what_the_file_says_stays_as_far_as_the_catalogue_knows_it() {
+        let pair = |text: &str| Permission::parse(text).unwrap();
+        let mut model = tenant("idaas", vec![]);
+        let old = model.settings.clone();
+        let gone = pair("webhooks_management:read");
+        let mine = pair("user_management:delete");
+        model.settings.root_only_actions = vec![gone.clone(), mine.clone()];
+        model.settings.owner_only = [&old.owner_only[..], &[gone.clone(), mine.clone()]].concat();
+        model.settings.externally_managed = vec!["scim_rule".to_owned()];
+        model.settings.gate = Some(Gate { requires: gone, guards: vec![] });
+        let preset = newer(|file| remove_entity(file, "webhooks_management"));
+        let after = |said: &[&str]| {
+            let said = said.iter().map(|field| (*field).to_owned()).collect();
+            compare(&model, &preset, &said, &BTreeMap::new(), || id(800)).settings
+        };
+        assert_eq!(after(&[]), Settings { min_owners: old.min_owners, ..preset.settings.clone() }, "unsaid, they are the preset's");
+        let said = after(&["root_only_actions", "owner_only", "externally_managed", "gate"]);
+        assert_eq!(said.root_only_actions, std::slice::from_ref(&mine));
+        assert_eq!(
+            said.owner_only,
+            [&preset.settings.owner_only[..], std::slice::from_ref(&mine)].concat(),
+            "the preset's own and the file's"
+        );
+        assert_eq!(said.externally_managed, ["scim_rule"]);
+        assert_eq!(said.gate, preset.settings.gate, "one that no role could open any more");
+        model.settings.gate = Some(Gate { requires: mine, guards: vec![] });
+        let kept = compare(&model, &preset, &["gate".to_owned()].into(), &BTreeMap::new(), || id(800)).settings;
+        assert_eq!(kept.gate, model.settings.gate);
+        assert_eq!(kept.root_only_actions, preset.settings.root_only_actions);
+    }
+
+    #[test]
     fn a_role_that_would_lose_its_last_permission_stands_in_the_way() {
         let preset = newer(|file| remove_entity(file, "webhooks_management"));
         let last = custom_role(900, "Hooks", &["webhooks_management:*"]);
@@ -265,7 +321,7 @@ mod tests {
                 role[field] = json!(true);
             });
             let auditor = crate::policy::fixture::role_id(&model, "Auditor");
-            let with = |holders| compare(&model, &preset, &BTreeMap::from([(auditor, holders)]), || id(800)).refusals;
+            let with = |holders| compare(&model, &preset, &BTreeSet::new(), &BTreeMap::from([(auditor, holders)]), || id(800)).refusals;
             let refusals = with(3);
             assert_eq!((refusals.len(), &refusals[0].fault), (1, &RoleFault::Held(3)), "{field}");
             assert!(with(0).is_empty());

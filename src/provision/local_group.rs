@@ -110,10 +110,11 @@ pub async fn change_members(
     model: &RoleModel,
     occasion: &mut Occasion,
     id: GroupId,
+    precondition: Precondition,
     add: &[AccountId],
     remove: &[AccountId],
 ) -> Result<(), GroupError> {
-    let group = lock(tx, model, occasion, id, Precondition::None).await?;
+    let group = lock(tx, model, occasion, id, precondition).await?;
     let ids: Vec<AccountId> = add.iter().chain(remove).copied().collect();
     if invariant::is_own_matter(model, &occasion.actor, &ids) {
         return Err(GroupError::OwnAccount);

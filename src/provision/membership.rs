@@ -24,7 +24,7 @@ pub struct Standing {
     pub home: Option<bool>,
 }
 
-/// Makes somebody a member, or changes what they are there. Whether anything was written is said beside the row.
+/// Makes somebody a member, or changes what they are there; which is another version of the account.
 pub async fn settle(
     tx: &mut Tx,
     model: &RoleModel,
@@ -32,7 +32,7 @@ pub async fn settle(
     account: AccountId,
     organization: OrganizationId,
     standing: Standing,
-) -> Result<(MemberRow, bool), ProvisionError> {
+) -> Result<MemberRow, ProvisionError> {
     let tenant = model.tenant;
     let mut accounts = db::account::lock_accounts(tx, tenant, &[account]).await?;
     let mut row = accounts.remove(&account).ok_or(ProvisionError::NotFound)?;
@@ -54,10 +54,11 @@ pub async fn settle(
         let detail = json!({ "from": from, "to": row.account.home_organization });
         record.note("account.home_changed", "account", &account, detail);
     }
-    let changed = !record.is_empty();
+    if !record.is_empty() {
+        db::account::raise_account_version(tx, tenant, account, occasion.now).await?;
+    }
     record.write(tx, tenant, occasion).await?;
-    let after = db::membership::find_member(&mut *tx, tenant, organization, account).await?.ok_or(ProvisionError::NotFound)?;
-    Ok((after, changed))
+    db::membership::find_member(&mut *tx, tenant, organization, account).await?.ok_or(ProvisionError::NotFound)
 }
 
 /// What the account could hold at home where it was, it must be able to hold where it goes.
@@ -90,6 +91,7 @@ pub async fn leave(
     if !db::membership::delete_member(tx, model.tenant, organization, account).await? {
         return Ok(false);
     }
+    db::account::raise_account_version(tx, model.tenant, account, occasion.now).await?;
     let mut record = Record::default();
     record.note("membership.ended", "account", &account, json!({ "organization": organization }));
     record.write(tx, model.tenant, occasion).await?;

@@ -201,6 +201,8 @@ pub async fn link(
     if locked.row.standing != locked.row.account.status && known.is_none_or(is_live) {
         locked.row.account.status = locked.row.standing;
         db::account::update_account(tx, tenant, &locked.row, occasion.now).await?;
+    } else {
+        db::account::raise_account_version(tx, tenant, id, occasion.now).await?;
     }
     let mut record = Record::default();
     record.note("identity.subject_linked", "account", &id, json!({ "connection": connection.id, "by": "person" }));

@@ -195,3 +195,28 @@ async fn why_somebody_held_a_role_is_answered_for_a_time_that_is_past(#[values(E
     assert_eq!(owner.get_json(&stranger).await.status, StatusCode::NOT_FOUND);
     assert_eq!(owner.get_json(&ask("x", "yesterday")).await.status, StatusCode::BAD_REQUEST);
 }
+
+#[rstest]
+#[tokio::test]
+async fn what_changes_a_connection_or_the_schema_is_told_to_followers(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let clients = "/api/v1/connections/acme-okta/oauth-clients";
+    let client = owner.post_json(clients, &json!({ "name": "Entra" })).await.json();
+    let revoke = format!("{clients}/{}/revoke", client["client_id"].as_str().unwrap());
+    assert!(owner.post_json(&revoke, &json!({})).await.status.is_success());
+    let attribute = json!({ "name": "costCentre", "type": "string", "multiValued": false });
+    let schema = json!({ "id": "urn:acme:User", "name": "Acme", "attributes": [attribute] }).to_string();
+    assert_eq!(send(&mut owner, Method::PUT, "/api/v1/attribute-schema", &[], &schema).await.status, StatusCode::OK);
+    assert_eq!(send(&mut owner, Method::DELETE, "/api/v1/attribute-schema", &[], "").await.status, StatusCode::NO_CONTENT);
+    // One's own, and of no concern to others.
+    assert_eq!(owner.post_json("/api/v1/tokens", &json!({ "name": "mine" })).await.status, StatusCode::CREATED);
+    gateway.settle().await;
+    let feed = owner.get_json("/api/v1/events?limit=1000").await;
+    for kind in ["oauth_secret.created", "oauth_client.revoked", "attribute_schema.changed", "attribute_schema.deleted"] {
+        assert!(feed.text().contains(&format!("urn:rolegate:event:{kind}")), "{kind} in {}", feed.text());
+    }
+    assert!(!feed.text().contains("api_token") && !feed.text().contains(client["client_secret"].as_str().unwrap()));
+    let told = "select count(*) from audit where action = 'api_token.created'";
+    assert_eq!(gateway.count(told).await, 1);
+}

@@ -1,7 +1,9 @@
 //! What every route of the API has in common: its document, its refusals, requests that are made once, pages, versions.
 
+mod again;
 mod audit;
 mod common;
 mod document;
 mod once;
 mod tokens;
+mod versions;

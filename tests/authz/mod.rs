@@ -7,3 +7,4 @@ mod metadata;
 pub mod people;
 mod routes;
 mod sessions;
+pub mod things;

@@ -12,6 +12,7 @@ use rolegate::{
         account::{Account, AccountKind, SignInStatus},
         actor::Actor,
         assignment::{Holding, Origin, Reach},
+        connection::Audience,
         id::{AccountId, AssignmentId, ConnectionId, ScopeId, TenantId},
         model::RoleModel,
         name::Title,
@@ -55,6 +56,11 @@ pub async fn model(gateway: &Gateway, tenant: TenantId) -> RoleModel {
 
 /// Somebody with a session who holds the role at the root (in a context of it, where the role is held in contexts), or no role at all.
 pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&str>) -> Browser<'g> {
+    holder_on(gateway, model, role, Audience::Admin).await
+}
+
+/// As [`holder`], with a session of this kind.
+pub async fn holder_on<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&str>, surface: Audience) -> Browser<'g> {
     let app = &gateway.app;
     let mut occasion = app.occasion(Actor::HostOperator, "test");
     let (account, root) = (occasion.ids.make(), model.organizations.root());
@@ -91,11 +97,21 @@ pub async fn holder<'g>(gateway: &'g Gateway, model: &RoleModel, role: Option<&s
         db::assignment::insert_origins(&mut tx, model.tenant, &[origin], occasion.now).await.unwrap();
     }
     tx.commit().await.unwrap();
-    signed_in(gateway, model.tenant, account, None).await
+    signed_in_on(gateway, model.tenant, account, None, surface).await
 }
 
 /// A session of somebody who came through the connection, or by no connection at all.
 pub async fn signed_in(gateway: &Gateway, tenant: TenantId, account: AccountId, connection: Option<ConnectionId>) -> Browser<'_> {
+    signed_in_on(gateway, tenant, account, connection, Audience::Admin).await
+}
+
+async fn signed_in_on(
+    gateway: &Gateway,
+    tenant: TenantId,
+    account: AccountId,
+    connection: Option<ConnectionId>,
+    surface: Audience,
+) -> Browser<'_> {
     let app = &gateway.app;
     let mut occasion = app.occasion(Actor::HostOperator, "test");
     let mut tx = app.db.begin().await.unwrap();
@@ -105,7 +121,7 @@ pub async fn signed_in(gateway: &Gateway, tenant: TenantId, account: AccountId, 
         tenant,
         account,
         connection,
-        surface: rolegate::domain::connection::Audience::Admin,
+        surface,
         session_index: None,
         name_id: None,
         expires_at: occasion.now.plus_secs(3600),

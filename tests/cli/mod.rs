@@ -440,11 +440,6 @@ fn why_somebody_held_a_role_is_said_for_any_time() {
 fn applications_get_tokens_that_are_listed_and_revoked() {
     let host = Host::new();
     assert!(host.run(&["apply", "acme.toml"]).status.success());
-    let (_, why) = refused(&host.run(&["app-token", "create", "--name", "dashboard", "--ttl", "30d"]));
-    assert!(why.contains("switch on service_accounts in the tenant's settings"), "{why}");
-    let text = FILE.replace("preset = \"owner-member\"", "preset = \"owner-member\"\nsettings = { service_accounts = true }");
-    fs::write(host.0.path().join("acme.toml"), text).unwrap();
-    assert!(host.run(&["apply", "acme.toml"]).status.success());
     let made = host.json(&["app-token", "create", "--name", "dashboard", "--ttl", "30d", "--json"]);
     assert!(made["token"].as_str().unwrap().starts_with("rg_app_"));
     let id = made["id"].as_str().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Two tenants, `acme` with the connections `acme-okta` and `acme-entra`, `other` with `other-okta`; each connection has a token.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
     body::{Body, to_bytes},
@@ -208,6 +208,7 @@ async fn plant_tenant(db: &Db, number: u128, slug: &str, connections: &[&str]) {
         preset: preset.key.clone(),
         preset_version: preset.version,
         settings: made.settings,
+        file_settings: BTreeSet::new(),
         model_version: 1,
     };
     assert!(db::tenant::insert_tenant(&mut tx, &row, NOW).await.unwrap());

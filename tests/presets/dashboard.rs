@@ -74,7 +74,8 @@ async fn roles_that_belong_together_are_given_in_one_step(#[values(Engine::Sqlit
     assert_eq!(outcome(&editor.post(&give, &to(json!([one.id]), false)).await), (403, "not_permitted".into()));
     let preview = boss.post(&give, &to(json!([one.id, two.id]), true)).await.json();
     assert_eq!((&preview["written"], &preview["granted"]), (&json!(false), &json!(4)), "{preview}");
-    let with_oneself = boss.post(&give, &to(json!([one.id, boss.id]), false)).await.json();
+    let with_oneself = json!({ "accounts": [one.id, boss.id], "organization": at, "atomic": true });
+    let with_oneself = boss.post(&give, &with_oneself).await.json();
     assert_eq!((&with_oneself["written"], &with_oneself["refused"]), (&json!(false), &json!(2)), "all or nothing");
     let given = "select count(*) from assignment a join role r on r.id = a.role where r.name like 'Editor - %'";
     assert_eq!(house.gateway.count(given).await, 1, "the editor's own");

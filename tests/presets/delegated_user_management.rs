@@ -66,6 +66,51 @@ async fn one_passes_on_what_one_holds_with_the_right_to_below_oneself_and_to_oth
 
 #[rstest]
 #[tokio::test]
+async fn of_a_set_one_gives_what_one_passes_on(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = house(engine).await;
+    let mut owner = owner(&house).await;
+    let roles = [house.role("Partner admin").await, house.role("Viewer").await];
+    let set = created(&owner.post("/api/v1/role-sets", &json!({ "name": "Both", "roles": roles })).await);
+    let path = format!("/api/v1/role-sets/{}/assignments", set["id"].as_str().unwrap());
+    let colleague = house.person("colleague", Some("acme-eu-west"), &[]).await;
+    let elsewhere = house.person("elsewhere", Some("acme-us"), &[]).await;
+    let delegable = Held { may_delegate: true, ..held("Partner admin", "acme-eu") };
+    let mut partner = house.person("partner", Some("acme-eu"), &[delegable]).await;
+    let mut without = house.person("without", Some("acme-eu"), &[held("Partner admin", "acme-eu")]).await;
+    let at = house.organization("acme-eu-west").await;
+    let to = |atomic: bool| json!({ "accounts": [colleague.id, elsewhere.id], "organization": at, "atomic": atomic });
+    let refused = (403, "not_permitted".to_owned());
+    assert_eq!(outcome(&without.post(&path, &to(false)).await), refused, "who passes on nothing");
+    let held = "select count(*) from assignment a join role r on r.id = a.role where r.name in ('Partner admin', 'Viewer')";
+    let atomic = partner.post(&path, &to(true)).await.json();
+    assert_eq!((&atomic["written"], &atomic["refused"]), (&json!(false), &json!(3)), "{atomic}");
+    assert_eq!(house.gateway.count(held).await, 2, "what was there");
+    // As each of them would be judged alone.
+    let mut expected = Vec::new();
+    for account in [colleague.id, elsewhere.id] {
+        for role in roles {
+            let line = json!({ "op": "grant", "account": account, "role": role, "organization": at });
+            let alone = partner.post("/api/v1/assignments/bulk", &json!({ "lines": [line], "preview": true })).await.json();
+            expected.push(alone["lines"][0]["code"].clone());
+        }
+    }
+    let given = partner.post(&path, &to(false)).await.json();
+    let codes: Vec<_> = given["lines"].as_array().unwrap().iter().map(|line| line["code"].clone()).collect();
+    assert_eq!(codes.iter().filter(|code| code.is_null()).count(), 1, "{given}");
+    assert_eq!((&given["written"], &given["granted"], &given["refused"]), (&json!(true), &json!(1), &json!(3)));
+    let sorted = |codes: Vec<serde_json::Value>| {
+        let mut codes: Vec<_> = codes.iter().map(ToString::to_string).collect();
+        codes.sort();
+        codes
+    };
+    assert_eq!(sorted(codes), sorted(expected));
+    assert_eq!(house.gateway.count(held).await, 3);
+    let theirs = owner.get(&format!("/api/v1/accounts/{}/assignments", colleague.id)).await.json();
+    assert_eq!(theirs["items"][0]["role"]["name"], "Partner admin");
+}
+
+#[rstest]
+#[tokio::test]
 async fn the_super_administrator_is_at_home_at_the_root(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let house = house(engine).await;
     let mut owner = owner(&house).await;

@@ -206,15 +206,40 @@ set = { kind = "machine" }
 
 #[rstest]
 #[tokio::test]
-async fn where_there_are_no_service_accounts_applications_get_no_token(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let token = json!({ "name": "portal" });
-    let without = House::open(engine, "owner-member").await;
-    let mut boss = without.person("boss", Some("acme"), &[held("Organization Owner", "acme")]).await;
-    assert_eq!(outcome(&boss.post("/api/v1/app-tokens", &token).await), (403, "service_accounts_off".into()));
-    assert_eq!(without.gateway.count("select count(*) from app_token").await, 0);
-    let with = House::with(engine, "owner-member", "min_owners = 1, service_accounts = true", "").await;
-    let mut boss = with.person("boss", Some("acme"), &[held("Organization Owner", "acme")]).await;
-    created(&boss.post("/api/v1/app-tokens", &token).await);
+async fn where_there_are_no_service_accounts_a_person_stands_behind_every_token(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    for (settings, outlives) in [("min_owners = 1", false), ("min_owners = 1, service_accounts = true", true)] {
+        let house = House::with(engine, "owner-member", settings, "").await;
+        let mut first = house.person("first", Some("acme"), &[held("Organization Owner", "acme")]).await;
+        let mut boss = house.person("boss", Some("acme"), &[held("Organization Owner", "acme")]).await;
+        let of_eu = house.person("of eu", Some("acme"), &[held("Organization Owner", "acme-eu")]).await;
+        let token = created(&boss.post("/api/v1/app-tokens", &json!({ "name": "portal" })).await)["token"].as_str().unwrap().to_owned();
+        let narrow = { of_eu }.post("/api/v1/app-tokens", &json!({ "name": "eu", "organization": "acme-eu" })).await;
+        let narrow = created(&narrow)["token"].as_str().unwrap().to_owned();
+        let on_host = crate::authz::people::app_token(&house.gateway, &house.model().await).await;
+        let reads = async |token: &str| {
+            let bearer = format!("Bearer {token}");
+            let headers = [("authorization", bearer.as_str()), ("accept", "application/json")];
+            house.gateway.browser().send(Method::GET, "/api/v1/organizations", &headers, vec![]).await.status
+        };
+        let gone = if outlives { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!((reads(&token).await, reads(&narrow).await), (StatusCode::OK, StatusCode::OK), "an owner of some place, for it");
+        // Blocked, and let in again.
+        let path = format!("/api/v1/accounts/{}", boss.id);
+        assert_eq!(first.post(&format!("{path}/disable"), &Value::Null).await.status, 200);
+        assert_eq!(reads(&token).await, gone);
+        assert_eq!(first.post(&format!("{path}/enable"), &Value::Null).await.status, 200);
+        assert_eq!(reads(&token).await, StatusCode::OK);
+        // An owner no more.
+        let held = first.get(&format!("{path}/assignments")).await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(first.delete(&format!("/api/v1/assignments/{held}")).await.status, 204);
+        assert_eq!(reads(&token).await, gone);
+        // And not there any more.
+        assert_eq!(first.delete(&path).await.status, 204);
+        assert_eq!(reads(&token).await, gone);
+        assert_eq!((reads(&narrow).await, reads(&on_host).await), (StatusCode::OK, StatusCode::OK), "who made these is where they were");
+    }
 }
 
 #[rstest]

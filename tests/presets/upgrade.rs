@@ -85,6 +85,26 @@ async fn a_role_that_would_lose_its_last_permission_stops_the_upgrade(#[values(E
     assert_eq!(boss.get(&path).await.json()["permissions"], json!(["user_management:read"]));
 }
 
+#[rstest]
+#[tokio::test]
+async fn what_the_file_says_of_settings_stays(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let said = "min_owners = 1, root_only_actions = ['user_management:delete'], externally_managed = ['scim_rule']";
+    let house = House::with(engine, "idaas", said, "").await;
+    let mut boss = owner(&house).await;
+    let settings = async || {
+        let row = rolegate::db::tenant::find_tenant(&house.gateway.app.db, house.tenant).await.unwrap().unwrap();
+        serde_json::to_value(row.settings).unwrap()
+    };
+    let before = settings().await;
+    age(&house, "old_things").await;
+    let plan = boss.get(PATH).await.json();
+    assert!(!steps(&plan).iter().any(|step| step.starts_with("settings")), "{plan}");
+    let done = boss.post(PATH, &json!({ "plan": plan["plan"] })).await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    assert_eq!(settings().await, before);
+    assert_eq!(before["root_only_actions"], json!(["user_management:delete"]));
+}
+
 #[tokio::test]
 async fn only_an_owner_upgrades() {
     let house = House::open(Engine::Sqlite, "idaas").await;

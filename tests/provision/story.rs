@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
@@ -118,6 +118,7 @@ impl Story {
             preset: preset.key.clone(),
             preset_version: preset.version,
             settings: made.settings,
+            file_settings: BTreeSet::new(),
             model_version: 1,
         };
         assert!(db::tenant::insert_tenant(&mut tx, &row, NOW).await.unwrap());

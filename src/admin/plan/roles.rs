@@ -21,7 +21,7 @@ impl Planner<'_> {
     /// A newer version of the preset, as an owner would take it over; what this file says of its own roles is looked at by itself.
     pub(super) fn upgrade(&mut self, preset: &Preset, current: &Current) -> Result<(), PlanError> {
         let Upgrade { entities, removed_entities, new_roles, changed_roles, refusals, .. } =
-            upgrade::compare(&current.model, preset, &current.held, || self.ids.make());
+            upgrade::compare(&current.model, preset, &self.file.tenant.said, &current.held, || self.ids.make());
         let of_files = |role: &Role| current.roles.iter().any(|row| row.from_file && row.role.id == role.id);
         let refusals: Vec<_> = refusals.into_iter().filter(|refusal| !of_files(&refusal.role)).collect();
         if !refusals.is_empty() {

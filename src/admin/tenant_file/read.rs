@@ -94,8 +94,8 @@ impl Reader<'_> {
             place.refuse(format!("there is no preset {:?}; there are {}", raw.preset.get_ref(), known.join(", ")))
         })?;
         let settings = self.settings(preset, &raw.settings)?;
-        let says_registration = raw.settings.keys().any(|key| key.get_ref() == "self_service_org_registration");
-        Ok(TenantEntry { slug, name, preset, settings, says_registration })
+        let said = raw.settings.keys().map(|key| key.get_ref().clone()).collect();
+        Ok(TenantEntry { slug, name, preset, settings, said })
     }
 
     /// One at a time, so that what is wrong has its line.

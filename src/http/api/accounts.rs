@@ -101,6 +101,7 @@ pub fn routes() -> Routes {
             .about("One more way into the account: a subject of a connection. Also the answer where a sign-in was refused because it is not clear whose account it is.")
             .needs::<ConfigureSignIn>()
             .takes::<NewIdentity>()
+            .versioned()
             .answers::<AccountRow>(StatusCode::OK, "It is linked")
             .refuses(StatusCode::FORBIDDEN, &["owner_only"])
             .refuses(StatusCode::CONFLICT, &["linked_otherwise", "subject_taken"])
@@ -304,7 +305,12 @@ struct NewIdentity {
     subject: String,
 }
 
-async fn link(ChangingCaller(caller): ChangingCaller, Path(id): Path<AccountId>, body: Body) -> Result<Response, Problem> {
+async fn link(
+    ChangingCaller(caller): ChangingCaller,
+    Path(id): Path<AccountId>,
+    IfMatch(precondition): IfMatch,
+    body: Body,
+) -> Result<Response, Problem> {
     // The right at the root, or where the caller is an owner: before anything of the body is looked at.
     places::<ConfigureSignIn>(&caller.actor, &caller.model)?;
     let sent: NewIdentity = body.read()?;
@@ -319,7 +325,7 @@ async fn link(ChangingCaller(caller): ChangingCaller, Path(id): Path<AccountId>,
         )
         .at("subject"));
     }
-    desk(&caller).link(&grant, &mut caller.occasion(), id, &connection, subject).await?;
+    desk(&caller).link(&grant, &mut caller.occasion(), id, precondition, &connection, subject).await?;
     changed(&caller, id).await
 }
 

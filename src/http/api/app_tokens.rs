@@ -22,7 +22,7 @@ use crate::{
     },
     http::{
         caller::api::{Caller, ChangingCaller},
-        error::{Kind, Problem},
+        error::Problem,
         operation::Operation,
         routes::Routes,
     },
@@ -34,14 +34,14 @@ const PATH: &str = "/api/v1/app-tokens";
 pub fn routes() -> Routes {
     Routes::chapter(
         "Application tokens",
-        "Expiring bearers for applications behind the role store: they look at one organization and what is below it, and change nothing.",
+        "Expiring bearers for applications behind the role store: they look at one organization and what is below it, and change nothing. Where the \
+         tenant has no service accounts, one counts while the owner who made it is one.",
     )
     .document(
         Operation::post(PATH, "Make an application's token")
             .needs::<ManageAppTokens>()
             .takes::<NewToken>()
             .answers::<MadeToken>(StatusCode::CREATED, "The only answer with the token")
-            .refuses(StatusCode::FORBIDDEN, &["service_accounts_off"])
             .refuses(StatusCode::BAD_REQUEST, &["name", "ttl_days"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["organization"]),
         create,
@@ -66,7 +66,6 @@ impl From<AppTokenError> for Problem {
     fn from(error: AppTokenError) -> Self {
         match error {
             AppTokenError::NotFound => Self::not_found(),
-            AppTokenError::ServiceAccountsOff => Self::new(Kind::Forbidden, "service_accounts_off", format!("{error}.")),
             AppTokenError::Db(error) => error.into(),
         }
     }

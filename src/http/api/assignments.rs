@@ -440,11 +440,7 @@ async fn bulk(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Json
         return Err(Problem::invalid("too_many", detail).at("lines"));
     }
     let requests: Vec<Request> = sent.lines.iter().map(|line| line.request(&caller)).collect();
-    let mode = match (sent.preview, sent.atomic) {
-        (true, _) => Mode::Preview,
-        (false, true) => Mode::Atomic,
-        (false, false) => Mode::Each,
-    };
+    let mode = Mode::asked(sent.preview, sent.atomic);
     Ok(Json(BulkResult::of(&change(&caller, &requests, mode).await?)))
 }
 

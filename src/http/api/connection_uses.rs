@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 use super::{
     extract::Path,
     organizations::{find, store},
+    precondition::{IfMatch, etag},
     value::Moment,
 };
 use crate::{
-    admin::connection_use::{self, UseError},
+    admin::connection_use::{self, UseError, Used},
     db::connection_use::UsedConnection,
     domain::id::{AccountId, ConnectionId},
     http::{
@@ -29,33 +30,40 @@ use crate::{
 const ONE: &str = "/api/v1/organizations/{slug}/connections/{connection}";
 
 pub fn routes() -> Routes {
-    Routes::chapter("Connections of an organization", "Enabling a connection for an organization leaves the connection as it is.")
-        .document(
-            Operation::get("/api/v1/organizations/{slug}/connections", "List the connections that an organization uses")
-                .needs::<ReadOrganizations>()
-                .answers::<UsedList>(StatusCode::OK, "Its own, and those that were enabled for it"),
-            list,
-        )
-        .document(
-            Operation::put(ONE, "Enable a connection for an organization")
-                .needs::<EnableConnections>()
-                .answers::<UsedList>(StatusCode::OK, "What the organization uses now")
-                .refuses(StatusCode::CONFLICT, &["own_connection"]),
-            enable,
-        )
-        .document(
-            Operation::delete(ONE, "Disable a connection for an organization")
-                .needs::<EnableConnections>()
-                .answers_nothing("It is not used any more")
-                .refuses(StatusCode::CONFLICT, &["own_connection"]),
-            disable,
-        )
+    Routes::chapter(
+        "Connections of an organization",
+        "Enabling a connection for an organization leaves the connection as it is: the version is the organization's.",
+    )
+    .document(
+        Operation::get("/api/v1/organizations/{slug}/connections", "List the connections that an organization uses")
+            .needs::<ReadOrganizations>()
+            .versioned()
+            .answers::<UsedList>(StatusCode::OK, "Its own, and those that were enabled for it"),
+        list,
+    )
+    .document(
+        Operation::put(ONE, "Enable a connection for an organization")
+            .needs::<EnableConnections>()
+            .versioned()
+            .answers::<UsedList>(StatusCode::OK, "What the organization uses now")
+            .refuses(StatusCode::CONFLICT, &["own_connection"]),
+        enable,
+    )
+    .document(
+        Operation::delete(ONE, "Disable a connection for an organization")
+            .needs::<EnableConnections>()
+            .versioned()
+            .answers_nothing("It is not used any more")
+            .refuses(StatusCode::CONFLICT, &["own_connection"]),
+        disable,
+    )
 }
 
 impl From<UseError> for Problem {
     fn from(error: UseError) -> Self {
         match error {
             UseError::NotFound => Self::not_found(),
+            UseError::Stale => Self::stale(),
             UseError::Own => Self::conflict("own_connection", format!("{error}.")),
             UseError::Db(error) => error.into(),
         }
@@ -67,20 +75,28 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     Ok(shown(&connection_use::list(&grant, store(&caller)).await?))
 }
 
-async fn enable(ChangingCaller(caller): ChangingCaller, Path((slug, connection)): Path<(String, String)>) -> Result<Response, Problem> {
+async fn enable(
+    ChangingCaller(caller): ChangingCaller,
+    Path((slug, connection)): Path<(String, String)>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<EnableConnections>(find(&caller, &slug)?.id)?;
     let connection = caller.connection(&connection).await?;
-    connection_use::enable(&grant, store(&caller), &mut caller.occasion(), &connection).await?;
+    let used = connection_use::enable(&grant, store(&caller), &mut caller.occasion(), &precondition, &connection).await?;
     caller.committed();
-    Ok(shown(&connection_use::list_enabled(&grant, store(&caller)).await?))
+    Ok(shown(&used))
 }
 
-async fn disable(ChangingCaller(caller): ChangingCaller, Path((slug, connection)): Path<(String, String)>) -> Result<Response, Problem> {
+async fn disable(
+    ChangingCaller(caller): ChangingCaller,
+    Path((slug, connection)): Path<(String, String)>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<EnableConnections>(find(&caller, &slug)?.id)?;
     let connection = caller.connection(&connection).await?;
-    connection_use::disable(&grant, store(&caller), &mut caller.occasion(), &connection).await?;
+    let version = connection_use::disable(&grant, store(&caller), &mut caller.occasion(), &precondition, &connection).await?;
     caller.committed();
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok((StatusCode::NO_CONTENT, [etag(version)]).into_response())
 }
 
 #[derive(Serialize, ToSchema)]
@@ -105,7 +121,7 @@ struct Shown {
     enabled_by: Option<AccountId>,
 }
 
-fn shown(rows: &[UsedConnection]) -> Response {
+fn shown(used: &Used) -> Response {
     let shown = |row: &UsedConnection| Shown {
         id: row.connection,
         slug: row.slug.clone(),
@@ -115,6 +131,6 @@ fn shown(rows: &[UsedConnection]) -> Response {
         enabled_at: row.enabled_at.map(Moment),
         enabled_by: row.enabled_by,
     };
-    let body = UsedList { connections: rows.iter().map(shown).collect() };
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    let body = UsedList { connections: used.connections.iter().map(shown).collect() };
+    ([etag(used.version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

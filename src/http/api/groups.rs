@@ -58,6 +58,7 @@ pub fn routes() -> Routes {
         Operation::post(PATH, "Make a local group")
             .needs::<UpdateGroups>()
             .takes::<NewGroup>()
+            .tagged()
             .answers::<ShownGroup>(StatusCode::CREATED, "It is empty")
             .refuses(StatusCode::CONFLICT, &["group_name_taken"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["name", "tenant_mismatch"]),
@@ -97,6 +98,7 @@ pub fn routes() -> Routes {
             .about("Accounts that the caller sees and whose roles and groups the caller's role manages, as it has to manage the group; all of them or none. Nobody but an owner adds or removes themselves.")
             .needs::<UpdateGroups>()
             .takes::<MemberChange>()
+            .versioned()
             .answers::<ShownGroup>(StatusCode::OK, "As it is now")
             .refuses(StatusCode::BAD_REQUEST, &["too_many"])
             .refuses(StatusCode::FORBIDDEN, &["out_of_reach", "own_account"])
@@ -249,14 +251,19 @@ struct MemberChange {
     remove: Vec<AccountId>,
 }
 
-async fn change_members(ChangingCaller(caller): ChangingCaller, Path(id): Path<GroupId>, body: Body) -> Result<Response, Problem> {
+async fn change_members(
+    ChangingCaller(caller): ChangingCaller,
+    Path(id): Path<GroupId>,
+    IfMatch(precondition): IfMatch,
+    body: Body,
+) -> Result<Response, Problem> {
     find_local(&caller, id).await?;
     let sent: MemberChange = body.read()?;
     if sent.add.len() + sent.remove.len() > MEMBERS_AT_ONCE {
         return Err(Problem::invalid("too_many", format!("One request changes up to {MEMBERS_AT_ONCE} members: split it.")));
     }
     let (mut tx, model) = begin(&caller).await?;
-    local_group::change_members(&mut tx, &model, &mut caller.occasion(), id, &sent.add, &sent.remove).await?;
+    local_group::change_members(&mut tx, &model, &mut caller.occasion(), id, precondition, &sent.add, &sent.remove).await?;
     finish(&caller, tx).await?;
     written(&caller, StatusCode::OK, id).await
 }

@@ -3,9 +3,9 @@
 //!
 //! The key is taken before the work begins and never done under it again: when the process ends between the work and the keeping of its
 //! answer, who asks again is told that nobody knows how it ended. Only successes are kept: a refusal of the client's (4xx) changed nothing,
-//! so its key is free; of what broke inside (5xx), nobody knows either.
+//! so its key is free, and so is that of what broke (5xx) before anything was written; of what broke later, nobody knows either.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -16,12 +16,10 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::again::NothingWritten;
 use crate::{
     app::App,
-    db::{
-        DbError,
-        idempotency::{self, Slot},
-    },
+    db::idempotency::{self, Slot},
     domain::time::Timestamp,
     http::{
         BODY_LIMIT,
@@ -39,6 +37,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// So long a request can be under way; statements of the database end before.
 const UNDER_WAY_SECS: i64 = 60;
 const LONGEST_KEY: usize = 255;
+/// How often it is tried to give a key back, each time after twice as long: for about two minutes.
+const RELEASES: u32 = 10;
 
 /// What the layer works with.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ async fn work(app: &App, route: String, key: &HeaderValue, request: Request, nex
         return repeat(app, &slot, &digest, now).await;
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    Ok(settle(app, &slot, response).await?)
+    Ok(settle(app, &slot, now, response).await)
 }
 
 /// The session or the token.
@@ -161,22 +161,22 @@ enum Ending {
     Unknown,
 }
 
-fn ending(status: StatusCode) -> Ending {
+fn ending(status: StatusCode, nothing_written: bool) -> Ending {
     match status {
         status if status.is_success() => Ending::Done,
-        status if status.is_server_error() => Ending::Unknown,
+        status if status.is_server_error() && !nothing_written => Ending::Unknown,
         _ => Ending::Nothing,
     }
 }
 
 /// Keeps the answer of what was done; gives the key back when nothing was.
-async fn settle(app: &App, slot: &Slot, response: Response) -> Result<Response, DbError> {
-    match ending(response.status()) {
+async fn settle(app: &App, slot: &Slot, taken_at: Timestamp, response: Response) -> Response {
+    match ending(response.status(), response.extensions().get::<NothingWritten>().is_some()) {
         Ending::Done => {}
-        Ending::Unknown => return Ok(response),
+        Ending::Unknown => return response,
         Ending::Nothing => {
-            idempotency::release(&app.db, slot).await?;
-            return Ok(response);
+            release(app, slot, taken_at).await;
+            return response;
         }
     }
     let (parts, body) = response.into_parts();
@@ -189,7 +189,25 @@ async fn settle(app: &App, slot: &Slot, response: Response) -> Result<Response, 
         // It was done: the answer stands, only its repetition is lost.
         tracing::warn!(%error, "the answer to a request with an Idempotency-Key was not kept");
     }
-    Ok(Response::from_parts(parts, Body::from(body)))
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// What keeps a request from being done may keep its key from being given back: then that is tried for a while after the answer.
+async fn release(app: &App, slot: &Slot, taken_at: Timestamp) {
+    if idempotency::release(&app.db, slot, taken_at).await.is_ok() {
+        return;
+    }
+    let (db, slot) = (app.db.clone(), slot.clone());
+    tokio::spawn(async move {
+        for number in 0..RELEASES {
+            tokio::time::sleep(Duration::from_millis(100 << number)).await;
+            match idempotency::release(&db, &slot, taken_at).await {
+                Ok(()) => return,
+                Err(error) if number + 1 == RELEASES => tracing::warn!(%error, "an Idempotency-Key that is free was not given back"),
+                Err(_) => {}
+            }
+        }
+    });
 }
 
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -208,14 +226,16 @@ mod tests {
 
     #[test]
     fn a_key_is_free_again_only_where_nothing_can_have_been_done() {
-        for (status, expected) in [
-            (StatusCode::CREATED, Ending::Done),
-            (StatusCode::CONFLICT, Ending::Nothing),
-            (StatusCode::FORBIDDEN, Ending::Nothing),
-            (StatusCode::INTERNAL_SERVER_ERROR, Ending::Unknown),
-            (StatusCode::SERVICE_UNAVAILABLE, Ending::Unknown),
+        for (status, nothing_written, expected) in [
+            (StatusCode::CREATED, false, Ending::Done),
+            (StatusCode::CONFLICT, false, Ending::Nothing),
+            (StatusCode::FORBIDDEN, false, Ending::Nothing),
+            (StatusCode::INTERNAL_SERVER_ERROR, false, Ending::Unknown),
+            (StatusCode::INTERNAL_SERVER_ERROR, true, Ending::Nothing),
+            (StatusCode::SERVICE_UNAVAILABLE, false, Ending::Unknown),
+            (StatusCode::SERVICE_UNAVAILABLE, true, Ending::Nothing),
         ] {
-            assert_eq!(ending(status), expected, "{status}");
+            assert_eq!(ending(status, nothing_written), expected, "{status} {nothing_written}");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     extract::{Body, Path, Query},
     organizations::{find, store},
     paging::{Page, PageParameters, Paged},
+    precondition::{IfMatch, etag},
     value::Moment,
 };
 use crate::{
@@ -35,7 +36,7 @@ pub fn routes() -> Routes {
     Routes::chapter(
         "Members",
         "Who takes part in an organization. One of them may be an account's home. What somebody may do is said by assignments, which may \
-         stand at any organization.",
+         stand at any organization. The version of a membership is the account's.",
     )
     .document(
         Operation::get(PATH, "List the members of an organization")
@@ -49,6 +50,7 @@ pub fn routes() -> Routes {
             .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization; for another home also at the one before it, or at the root where there is none. Nobody but an owner changes their own.")
             .needs::<UpdateAccounts>()
             .may_take::<Put>()
+            .versioned()
             .answers::<Shown>(StatusCode::OK, "The member")
             .refuses(StatusCode::FORBIDDEN, &["out_of_reach", "own_account"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_eligible"]),
@@ -58,6 +60,7 @@ pub fn routes() -> Routes {
         Operation::delete(ONE, "End a membership")
             .about("Assignments stay as they are.")
             .needs::<UpdateAccounts>()
+            .versioned()
             .answers_nothing("It is ended")
             .refuses(StatusCode::FORBIDDEN, &["out_of_reach"])
             .refuses(StatusCode::CONFLICT, &["home_organization"]),
@@ -76,9 +79,7 @@ impl From<MemberError> for Problem {
                 let detail = format!("The account holds a role that it could not hold from this home: {why}. Revoke it first.");
                 Self::unprocessable("not_eligible", detail).at("home")
             }
-            MemberError::Provision(ProvisionError::Db(error)) => error.into(),
-            MemberError::Provision(ProvisionError::Again) => Self::unavailable("The account is being changed; try again."),
-            MemberError::Provision(error) => Self::internal(&error),
+            MemberError::Provision(error) => error.into(),
         }
     }
 }
@@ -102,20 +103,29 @@ struct Put {
     home: Option<bool>,
 }
 
-async fn put(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, AccountId)>, body: Body) -> Result<Response, Problem> {
+async fn put(
+    ChangingCaller(caller): ChangingCaller,
+    Path((slug, id)): Path<(String, AccountId)>,
+    IfMatch(precondition): IfMatch,
+    body: Body,
+) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
     let sent: Put = body.read_or_default()?;
     let standing = Standing { status: sent.status, home: sent.home };
-    let (row, _) = member::put(store(&caller), &mut caller.occasion(), grant.at(), id, standing).await?;
+    let (row, version) = member::put(store(&caller), &mut caller.occasion(), grant.at(), id, &precondition, standing).await?;
     caller.committed();
-    Ok(Json(Shown::from(row)).into_response())
+    Ok(([etag(version)], Json(Shown::from(row))).into_response())
 }
 
-async fn remove(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, AccountId)>) -> Result<Response, Problem> {
+async fn remove(
+    ChangingCaller(caller): ChangingCaller,
+    Path((slug, id)): Path<(String, AccountId)>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
-    member::remove(store(&caller), &mut caller.occasion(), grant.at(), id).await?;
+    let version = member::remove(store(&caller), &mut caller.occasion(), grant.at(), id, &precondition).await?;
     caller.committed();
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok((StatusCode::NO_CONTENT, [etag(version)]).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path},
+    precondition::{IfMatch, etag},
     value::Moment,
 };
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
         routes::Routes,
     },
     policy::action::{ReadCertificates, UpdateMetadata},
+    provision::Precondition,
     saml::Certificate,
 };
 
@@ -34,11 +36,12 @@ const PATH: &str = "/api/v1/connections/{slug}/metadata";
 pub fn routes() -> Routes {
     Routes::chapter(
         "Metadata",
-        "The metadata of a connection's identity provider: imported by owners, read again from its address, and never a reason to drop a certificate.",
+        "The metadata of a connection's identity provider: imported by owners, read again from its address, and never a reason to drop a certificate. Its version is the connection's.",
     )
     .document(
         Operation::get(PATH, "Look where the metadata comes from, and what it brought")
             .needs::<ReadCertificates>()
+            .versioned()
             .answers::<ShownMetadata>(StatusCode::OK, "Entity ID, addresses, source and proposals"),
         get,
     )
@@ -47,6 +50,7 @@ pub fn routes() -> Routes {
             .about("Takes over entity ID, addresses and certificates, but for those that were retired here or have expired: they are named. With `url` the address is read again as often as the document says, at least daily; what is new then is proposed, or taken over where `auto_trust` says so.")
             .needs::<UpdateMetadata>()
             .takes::<Import>()
+            .versioned()
             .answers::<ImportedMetadata>(StatusCode::OK, "What it changed")
             .refuses(StatusCode::BAD_REQUEST, &["metadata", "url"])
             .refuses(StatusCode::CONFLICT, &["other_identity_provider", "too_many_certificates"]),
@@ -62,6 +66,7 @@ pub fn routes() -> Routes {
     .document(
         Operation::post("/api/v1/connections/{slug}/metadata/proposals/{id}/accept", "Take over what a reading proposed")
             .needs::<UpdateMetadata>()
+            .versioned()
             .answers::<ShownProposal>(StatusCode::OK, "It is taken over")
             .refuses(StatusCode::CONFLICT, &["too_many_certificates"]),
         accept,
@@ -70,6 +75,7 @@ pub fn routes() -> Routes {
         Operation::post("/api/v1/connections/{slug}/metadata/proposals/{id}/decline", "Decline what a reading proposed")
             .about("It is not proposed again.")
             .needs::<UpdateMetadata>()
+            .versioned()
             .answers::<ShownProposal>(StatusCode::OK, "It is declined"),
         decline,
     )
@@ -83,6 +89,7 @@ impl From<MetadataError> for Problem {
             MetadataError::Expired(_) | MetadataError::AutoTrustWithoutUrl => Self::invalid("metadata", format!("{error}.")),
             MetadataError::Unreadable(error) => Self::invalid("metadata", format!("{}.", reading::words(&error))),
             MetadataError::TooMany(_) => Self::conflict("too_many_certificates", format!("{error}.")),
+            MetadataError::Stale => Self::stale(),
             MetadataError::Meanwhile => Self::unavailable(format!("{error}.")),
             MetadataError::Db(error) => error.into(),
         }
@@ -102,6 +109,8 @@ impl From<ReadingError> for Problem {
 async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<ReadCertificates>(&connection)?;
+    // Read before them: never a newer version than that of what is shown.
+    let version = connection.version;
     let (row, proposals) = metadata::show(&grant, caller.db(), &connection).await?;
     let saml = connection.saml;
     let body = ShownMetadata {
@@ -113,7 +122,7 @@ async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Probl
         source: row.map(ShownSource::of),
         proposals: proposals.into_iter().map(ShownProposal::of).collect(),
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(([etag(version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
 /// Either the document or where it is.
@@ -133,7 +142,12 @@ struct Import {
     confirm: bool,
 }
 
-async fn put(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Body) -> Result<Response, Problem> {
+async fn put(
+    ChangingCaller(caller): ChangingCaller,
+    Path(slug): Path<String>,
+    IfMatch(precondition): IfMatch,
+    body: Body,
+) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<UpdateMetadata>(&connection)?;
     let sent: Import = body.read()?;
@@ -145,9 +159,10 @@ async fn put(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, b
         }
     };
     let source = Source { url: url.as_deref(), auto_trust: sent.auto_trust, confirmed: sent.confirm };
-    let changes = metadata::import(&grant, caller.db(), &mut caller.occasion(), &connection, &document, source).await?;
+    let (changes, version) =
+        metadata::import(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, &document, source).await?;
     caller.committed();
-    Ok(Json(ImportedMetadata { changes }).into_response())
+    Ok(([etag(version)], Json(ImportedMetadata { changes })).into_response())
 }
 
 async fn refresh(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>) -> Result<Response, Problem> {
@@ -165,20 +180,28 @@ async fn refresh(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String
     }
 }
 
-async fn accept(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, EventId)>) -> Result<Response, Problem> {
-    decide(&caller, &slug, id, true).await
+async fn accept(
+    ChangingCaller(caller): ChangingCaller,
+    Path(named): Path<(String, EventId)>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, Problem> {
+    decide(&caller, named, &precondition, true).await
 }
 
-async fn decline(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, EventId)>) -> Result<Response, Problem> {
-    decide(&caller, &slug, id, false).await
+async fn decline(
+    ChangingCaller(caller): ChangingCaller,
+    Path(named): Path<(String, EventId)>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, Problem> {
+    decide(&caller, named, &precondition, false).await
 }
 
-async fn decide(caller: &Caller, slug: &str, id: EventId, accepted: bool) -> Result<Response, Problem> {
-    let connection = caller.connection(slug).await?;
+async fn decide(caller: &Caller, (slug, id): (String, EventId), precondition: &Precondition, accepted: bool) -> Result<Response, Problem> {
+    let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<UpdateMetadata>(&connection)?;
-    let row = metadata::decide(&grant, caller.db(), &mut caller.occasion(), &connection, id, accepted).await?;
+    let (row, version) = metadata::decide(&grant, caller.db(), &mut caller.occasion(), &connection, precondition, id, accepted).await?;
     caller.committed();
-    Ok(Json(ShownProposal::of(row)).into_response())
+    Ok(([etag(version)], Json(ShownProposal::of(row))).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

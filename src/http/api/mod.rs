@@ -7,10 +7,10 @@
 //! table. [`routes`] here merges the chapters.
 //!
 //! * **Operation**: `get|post|put|patch|delete(PATH, "Imperative half line")`, then `.about(sentences)`, `.needs::<Action>()`,
-//!   `.takes::<Body>()`, `.query::<Parameters>()`, `.pages::<ListParameters>()`, `.versioned()`, `.answers::<Shape>(status, words)` or
-//!   `.answers_nothing(words)`, `.refuses(status, &["code"])` for every code of its own. 401, 403, 404 of paths with parameters, refused
-//!   bodies and queries, 412 and the codes of `Idempotency-Key` are added by what was called. An answer that is not documented fails
-//!   the tests.
+//!   `.takes::<Body>()`, `.query::<Parameters>()`, `.pages::<ListParameters>()`, `.versioned()` or, of what is only made, `.tagged()`,
+//!   `.answers::<Shape>(status, words)` or `.answers_nothing(words)`, `.refuses(status, &["code"])` for every code of its own. 401, 403, 404 of
+//!   paths with parameters, refused bodies and queries, 412 and the codes of `Idempotency-Key` are added by what was called. An answer that is
+//!   not documented fails the tests.
 //! * **Shapes** are structs of the file that derive `Serialize` or `Deserialize` (with `deny_unknown_fields`) and `ToSchema`; doc
 //!   comments become descriptions. Names are unique in the document: `#[schema(as = OauthClient)]`. Ids stay their types
 //!   ([`crate::domain::id`] has schemas in [`value`]), times are [`value::Moment`], enums of other layers get
@@ -21,7 +21,8 @@
 //!   `caller.committed()` after a change, answer.
 //! * **A POST that only asks** is `.only_reads()` and takes [`Caller`].
 //! * **Lists** use [`paging`]: `{ "items": […], "next_cursor": … }`. **Versions** use [`precondition`]. `Idempotency-Key` needs nothing: the
-//!   layer in [`idempotency`] covers every documented POST that changes.
+//!   layer in [`idempotency`] covers every documented POST that changes. Nor does being in one another's way: a handler says
+//!   [`ProvisionError::Again`], and the layer in [`again`] has the whole request made once more.
 //! * **Refusals** are [`crate::http::error::Problem`]: 400 what cannot be read, 422 what was understood and breaks a rule
 //!   (`Problem::unprocessable`), 409 what stands in the way of the state of things; `.at("field")` names the field. One `From<UseCaseError>`
 //!   a file.
@@ -29,8 +30,10 @@
 //! [`Caller`]: super::caller::api::Caller
 //! [`ChangingCaller`]: super::caller::api::ChangingCaller
 //! [`Operation`]: super::operation::Operation
+//! [`ProvisionError::Again`]: crate::provision::ProvisionError::Again
 
 mod accounts;
+pub(super) mod again;
 mod app_tokens;
 mod assignments;
 mod attribute_schema;

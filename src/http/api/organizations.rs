@@ -53,7 +53,7 @@ pub fn routes() -> Routes {
                 .about("It hangs below `parent`, where the right is asked for. The tenant's switch `self_service_registration` must be on.")
                 .needs::<CreateOrganizations>()
                 .takes::<New>()
-                .versioned()
+                .tagged()
                 .answers::<Shown>(StatusCode::CREATED, "It is made")
                 .refuses(StatusCode::BAD_REQUEST, &["slug", "name"])
                 .refuses(StatusCode::CONFLICT, &["slug_taken", "self_service_registration_off"])

@@ -30,7 +30,8 @@ use crate::{
     },
     policy::{
         action::{CreateRoles, DeleteRoles, GrantAssignments, ReadRoles},
-        places::{authorize_for_tenant, places},
+        assigning::may_grant_something,
+        places::authorize_for_tenant,
     },
     provision::assign::{Request, Wish},
 };
@@ -61,7 +62,7 @@ pub fn routes() -> Routes {
         )
         .document(
             Operation::post("/api/v1/role-sets/{id}/assignments", "Give all roles of a set")
-                .about("To each of the accounts, at one organization: all or nothing. The right is asked for each role, as for any grant. Lines are accounts in the order of the request, with each role in the order of the set.")
+                .about("To each of the accounts, at one organization. Each line is decided as in a bulk request of grants, the right to it too; with `atomic` all are written or none. Lines are accounts in the order of their ids, with each role in the order of the set.")
                 .needs::<GrantAssignments>()
                 .takes::<GivenSet>()
                 .answers::<BulkResult>(StatusCode::OK, "What was done, or would be")
@@ -142,13 +143,16 @@ struct GivenSet {
     /// The tenant's `default_reach` when it is left out.
     #[schema(value_type = Option<String>)]
     reach: Option<Reach>,
+    /// All or nothing.
+    #[serde(default)]
+    atomic: bool,
     /// Says what would be done, and does nothing.
     #[serde(default)]
     preview: bool,
 }
 
 async fn give(ChangingCaller(caller): ChangingCaller, Path(id): Path<RoleSetId>, body: Body) -> Result<Json<BulkResult>, Problem> {
-    places::<GrantAssignments>(&caller.actor, &caller.model)?;
+    may_grant_something(&caller.actor, &caller.model)?;
     let row = role_set::find(caller.db(), caller.tenant, id).await?;
     let sent: GivenSet = body.read()?;
     let reach = sent.reach.unwrap_or(caller.model.settings.default_reach);
@@ -162,6 +166,6 @@ async fn give(ChangingCaller(caller): ChangingCaller, Path(id): Path<RoleSetId>,
         return Err(Problem::invalid("too_many", detail).at("accounts"));
     }
     let requests: Vec<Request> = sent.accounts.iter().flat_map(|account| row.roles.iter().map(|role| request(*account, *role))).collect();
-    let mode = if sent.preview { Mode::Preview } else { Mode::Atomic };
+    let mode = Mode::asked(sent.preview, sent.atomic);
     Ok(Json(BulkResult::of(&change(&caller, &requests, mode).await?)))
 }

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::{
     extract::{Body, Path},
     organizations::{find, store},
+    precondition::{IfMatch, etag},
 };
 use crate::{
     admin::scope::{self, ScopeError},
@@ -30,11 +31,13 @@ const ONE: &str = "/api/v1/organizations/{slug}/scopes/{id}";
 pub fn routes() -> Routes {
     Routes::chapter(
         "Contexts and resources",
-        "Places below an organization in which a role is held without reaching any further. Their kinds are the preset's.",
+        "Places below an organization in which a role is held without reaching any further. Their kinds are the preset's. Their version is \
+         the organization's.",
     )
     .document(
         Operation::get(PATH, "List the contexts and resources of an organization")
             .needs::<ReadScopes>()
+            .versioned()
             .answers::<ScopeList>(StatusCode::OK, "All of them, and the kinds that there are"),
         list,
     )
@@ -42,6 +45,7 @@ pub fn routes() -> Routes {
         Operation::post(PATH, "Make a context or resource")
             .needs::<ManageScopes>()
             .takes::<New>()
+            .versioned()
             .answers::<Shown>(StatusCode::CREATED, "It is made")
             .refuses(StatusCode::BAD_REQUEST, &["name"])
             .refuses(StatusCode::CONFLICT, &["name_taken"])
@@ -52,6 +56,7 @@ pub fn routes() -> Routes {
         Operation::patch(ONE, "Rename a context or resource")
             .needs::<ManageScopes>()
             .takes::<Patch>()
+            .versioned()
             .answers::<Shown>(StatusCode::OK, "It as it is now")
             .refuses(StatusCode::BAD_REQUEST, &["name"])
             .refuses(StatusCode::CONFLICT, &["name_taken"]),
@@ -61,6 +66,7 @@ pub fn routes() -> Routes {
         Operation::delete(ONE, "Delete a context or resource")
             .about("In which no assignment is held any more.")
             .needs::<ManageScopes>()
+            .versioned()
             .answers_nothing("It is deleted")
             .refuses(StatusCode::CONFLICT, &["scope_in_use"]),
         delete,
@@ -74,6 +80,7 @@ impl From<ScopeError> for Problem {
             ScopeError::NotFound => Self::not_found(),
             ScopeError::UnknownKind { .. } => Self::unprocessable("unknown_kind", detail).at("kind"),
             ScopeError::NameTaken { .. } => Self::conflict("name_taken", detail).at("name"),
+            ScopeError::Stale => Self::stale(),
             ScopeError::InUse(_) => Self::conflict("scope_in_use", detail),
             ScopeError::Db(error) => error.into(),
         }
@@ -84,9 +91,10 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let grant = caller.authorize_at::<ReadScopes>(find(&caller, &slug)?.id)?;
     let kinds = caller.model.settings.scope_kinds.iter();
     let kinds = kinds.map(|kind| Choice { kind: kind.key.clone(), class: kind.kind.clone(), name: kind.name.clone() });
-    let scopes = scope::list(&grant, &caller.model).into_iter().map(|scope| Shown::of(scope, &caller.model));
+    let (scopes, version) = scope::list(&grant, store(&caller)).await?;
+    let scopes = scopes.iter().map(|scope| Shown::of(scope, &caller.model));
     let body = ScopeList { scopes: scopes.collect(), kinds: kinds.collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(([etag(version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -99,12 +107,18 @@ struct New {
     name: String,
 }
 
-async fn create(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Body) -> Result<Response, Problem> {
+async fn create(
+    ChangingCaller(caller): ChangingCaller,
+    Path(slug): Path<String>,
+    IfMatch(precondition): IfMatch,
+    body: Body,
+) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<ManageScopes>(find(&caller, &slug)?.id)?;
     let sent: New = body.read()?;
-    let made = scope::create(&grant, store(&caller), &mut caller.occasion(), &sent.kind, title(&sent.name)?).await?;
+    let name = title(&sent.name)?;
+    let (made, version) = scope::create(&grant, store(&caller), &mut caller.occasion(), &precondition, &sent.kind, name).await?;
     caller.committed();
-    Ok((StatusCode::CREATED, Json(Shown::of(&made, &caller.model))).into_response())
+    Ok((StatusCode::CREATED, [etag(version)], Json(Shown::of(&made, &caller.model))).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -117,20 +131,26 @@ struct Patch {
 async fn rename(
     ChangingCaller(caller): ChangingCaller,
     Path((slug, id)): Path<(String, ScopeId)>,
+    IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<ManageScopes>(find(&caller, &slug)?.id)?;
     let sent: Patch = body.read()?;
-    let scope = scope::rename(&grant, store(&caller), &mut caller.occasion(), id, title(&sent.name)?).await?;
+    let name = title(&sent.name)?;
+    let (scope, version) = scope::rename(&grant, store(&caller), &mut caller.occasion(), &precondition, id, name).await?;
     caller.committed();
-    Ok(Json(Shown::of(&scope, &caller.model)).into_response())
+    Ok(([etag(version)], Json(Shown::of(&scope, &caller.model))).into_response())
 }
 
-async fn delete(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, ScopeId)>) -> Result<Response, Problem> {
+async fn delete(
+    ChangingCaller(caller): ChangingCaller,
+    Path((slug, id)): Path<(String, ScopeId)>,
+    IfMatch(precondition): IfMatch,
+) -> Result<Response, Problem> {
     let grant = caller.authorize_at::<ManageScopes>(find(&caller, &slug)?.id)?;
-    scope::delete(&grant, store(&caller), &mut caller.occasion(), id).await?;
+    let version = scope::delete(&grant, store(&caller), &mut caller.occasion(), &precondition, id).await?;
     caller.committed();
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok((StatusCode::NO_CONTENT, [etag(version)]).into_response())
 }
 
 fn title(text: &str) -> Result<Title, Problem> {

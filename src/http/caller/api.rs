@@ -15,6 +15,7 @@ use super::{
     session::{CSRF_HEADER, SessionCaller},
 };
 use crate::{
+    admin,
     app::App,
     db::{self, Db, api_token, app_token, session::SessionRow},
     domain::{
@@ -147,6 +148,9 @@ async fn by_app_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<C
     let Some(token) = app_token::find_bearer(&app.db, &keys::hash(secret), now).await? else { return Ok(None) };
     let Some(version) = db::tenant::find_model_version(&app.db, token.tenant).await? else { return Ok(None) };
     let model = app.published.model(&app.db, token.tenant, version).await?;
+    if !admin::app_token::is_backed(&app.db, &model, &token).await? {
+        return Ok(None);
+    }
     let home = Some(token.organization);
     client::admit(&model, home, client::address(parts, &app.config.trusted_proxies))?;
     if token.last_used_at.is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {

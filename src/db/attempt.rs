@@ -1,0 +1,62 @@
+//! Whether a piece of work has written anything: what failed before it did may be done again, and what was set aside for it is free.
+//!
+//! Refuses to know what the work is.
+
+use std::cell::Cell;
+
+use super::engine::DbError;
+
+tokio::task_local! {
+    static WRITTEN: Cell<bool>;
+}
+
+/// Does the work; beside what comes of it, whether a transaction of it was committed or, for all that is known, may have been.
+/// Statements outside of transactions do not count.
+pub async fn attempt<T>(work: impl Future<Output = T>) -> (T, bool) {
+    let work = async {
+        let outcome = work.await;
+        (outcome, WRITTEN.with(Cell::get))
+    };
+    WRITTEN.scope(Cell::new(false), work).await
+}
+
+/// Around every commit, whose answer may be lost on the way. Jobs and commands are nobody's attempt.
+pub(super) async fn noted<E: Into<DbError>>(commit: impl Future<Output = Result<(), E>>) -> Result<(), DbError> {
+    let before = WRITTEN.try_with(|written| written.replace(true));
+    let outcome = commit.await.map_err(Into::into);
+    // The database has said that it is none.
+    if let (Ok(before), Err(DbError::Transient(_))) = (before, &outcome) {
+        let _ = WRITTEN.try_with(|written| written.set(before));
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transient() -> DbError {
+        DbError::Transient(sqlx::Error::PoolClosed)
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_or_may_have_been_was_written() {
+        for (commits, expected) in [
+            (vec![], false),
+            (vec![Ok(())], true),
+            (vec![Err(transient())], false),
+            (vec![Err(DbError::Unreachable(sqlx::Error::PoolClosed))], true),
+            (vec![Ok(()), Err(transient())], true),
+            (vec![Err(transient()), Ok(())], true),
+        ] {
+            let said = format!("{commits:?}");
+            let work = async {
+                for commit in commits {
+                    let _ = noted(async { commit }).await;
+                }
+            };
+            assert_eq!(attempt(work).await, ((), expected), "{said}");
+        }
+        assert!(noted(async { Ok::<(), DbError>(()) }).await.is_ok(), "outside of any attempt");
+    }
+}
