@@ -280,7 +280,7 @@ impl Work<'_> {
             Change::UpdateConnection { connection, what } => {
                 self.update_connection(connection).await?;
                 let mut detail = json!({ "slug": connection.slug, "what": what });
-                if !(connection.enabled && connection.saml.enabled) {
+                if !connection.signs_in() {
                     // Nobody is signed in through what is switched off.
                     let ended = db::session::end_sessions_of_connection(self.tx, tenant, connection.id).await?;
                     detail["sessions_ended"] = ended.into();

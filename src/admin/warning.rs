@@ -67,7 +67,7 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
     let connections = db::connection::list_connections(&mut *tx, tenant.id).await?.into_iter().map(|row| row.connection);
     let keys = db::sp_key::list_sp_keys_of_tenant(&mut *tx, tenant.id).await?;
     let signing: BTreeSet<_> = keys.iter().filter(|row| row.state == SpKeyState::Current).map(|row| row.connection).collect();
-    for connection in connections.filter(|connection| connection.enabled && connection.saml.enabled) {
+    for connection in connections.filter(|connection| connection.signs_in()) {
         if connection.saml.signs_requests() && !signing.contains(&connection.id) {
             found.push(Warning::NoKey { connection: connection.slug.clone() });
         }

@@ -442,6 +442,7 @@ impl Story {
             tenant: self.tenant,
             account,
             connection: idp.map(Idp::id),
+            connection_version: 1,
             surface: Audience::Admin,
             session_index: None,
             created_at: occasion.now,

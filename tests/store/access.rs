@@ -27,6 +27,7 @@ fn session(world: &World, id: SessionId) -> SessionRow {
         tenant: world.tenant,
         account: world.account,
         connection: Some(world.connection),
+        connection_version: 1,
         surface: rolegate::domain::connection::Audience::SelfService,
         session_index: Some("_index".into()),
         created_at: NOW,
