@@ -159,6 +159,9 @@ async fn once(
     let links = work.links;
     let counts = db::listing::count_changes(&mut tx, plan.tenant, &occasion.correlation).await?;
     let mut warnings = warning::of_file(file);
+    if let Some(current) = &current {
+        warnings.extend(warning::of_metadata(&mut tx, current, metadata).await?);
+    }
     if let Some(tenant) = db::tenant::find_tenant(&mut tx, plan.tenant).await? {
         warnings.extend(warning::of_tenant(&mut tx, &tenant).await?);
     }
@@ -288,14 +291,6 @@ impl Work<'_> {
                 self.note("connection.changed", "connection", &connection.id, detail);
             }
             Change::AddCertificate { connection, slug, certificate } => self.add_certificate(*connection, slug, certificate).await?,
-            Change::TrustCertificate { connection, slug, certificate, fingerprint } => {
-                self.check_room(*connection, slug).await?;
-                let state = CertificateState::Current;
-                sure(db::certificate::trust_certificate(self.tx, tenant, *connection, *certificate, state).await?)?;
-                db::connection::raise_connection_version(self.tx, tenant, *connection).await?;
-                let detail = json!({ "connection": connection, "fingerprint": fingerprint, "retired_before": true });
-                self.note("certificate.added", "certificate", certificate, detail);
-            }
             Change::PublishMapping { connection, mapping, what, .. } => {
                 self.publish(*connection, mapping).await?;
                 let detail = json!({ "version": mapping.version, "what": what });
@@ -339,13 +334,9 @@ impl Work<'_> {
         sure(db::connection::update_connection(self.tx, connection).await?.is_some())
     }
 
-    async fn check_room(&mut self, connection: ConnectionId, slug: &Slug) -> Result<(), ApplyError> {
-        let known = db::certificate::list_certificates(&mut *self.tx, self.tenant, connection).await?;
-        certificate::check_room(&known, 1).map_err(|source| ApplyError::TooManyCertificates { connection: slug.to_string(), source })
-    }
-
     async fn add_certificate(&mut self, connection: ConnectionId, slug: &Slug, certificate: &Certificate) -> Result<(), ApplyError> {
-        self.check_room(connection, slug).await?;
+        let known = db::certificate::list_certificates(&mut *self.tx, self.tenant, connection).await?;
+        certificate::check_room(&known, 1).map_err(|source| ApplyError::TooManyCertificates { connection: slug.to_string(), source })?;
         let by = Adding { by: None, from_file: true };
         let row = certificate::new_row(by, self.occasion, connection, certificate, CertificateState::Current);
         sure(db::certificate::insert_certificate(self.tx, self.tenant, &row).await?)?;
@@ -514,7 +505,6 @@ fn changes_model(change: &Change) -> bool {
         Change::CreateConnection { .. }
         | Change::UpdateConnection { .. }
         | Change::AddCertificate { .. }
-        | Change::TrustCertificate { .. }
         | Change::PublishMapping { .. }
         | Change::WithdrawConnection { .. }
         | Change::PutAttributeSchema { .. }

@@ -113,6 +113,8 @@ async fn tenants(db: &Db, now: Timestamp) -> Result<Vec<(&'static str, Grade, St
                 Warning::NoCertificate { .. } => ("certificate", Grade::Failed),
                 Warning::NoKey { .. } => ("service provider key", Grade::Failed),
                 Warning::BelowFloor { .. } => ("owners", Grade::Warning),
+                // Said of files alone.
+                Warning::Retired { .. } => ("certificate", Grade::Warning),
                 Warning::Unmapped { .. } => ("rules", Grade::Warning),
             };
             found.push((check, grade, warning.to_string()));
