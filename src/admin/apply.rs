@@ -3,14 +3,17 @@
 //! People of a connection whose mapping changed are evaluated again: owners and the first thousands in the same transaction, the rest
 //! in chunks after it ([`evaluate_rest`]), which may be interrupted and done again.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
     attribute_schema,
     certificate::{self, Adding, TooMany},
     change::Change,
-    current,
+    current::{self, Current},
     plan::{Metadata, Plan, PlanError, plan},
+    shut_out::ShutOut,
     sign_in_link::{self, SignInLink},
     tenant_file::TenantFile,
     warning::{self, Warning},
@@ -37,7 +40,7 @@ use crate::{
         invariant,
         mapping::{DefaultMapping, Mapping},
     },
-    provision::{ProvisionError, Published, PublishedCache, grant, keep, published, remap, withdraw},
+    provision::{ProvisionError, Published, PublishedCache, grant, keep, published, remap, shut_out, withdraw},
     saml::Certificate,
 };
 
@@ -106,6 +109,8 @@ pub struct Applied {
     pub unfinished: Vec<ConnectionId>,
     /// Of the tenant as it is now, or would be.
     pub warnings: Vec<Warning>,
+    /// Whom changed rules keep out, by the connections that keep somebody out.
+    pub shut_out: Vec<ShutOut>,
 }
 
 /// Where secrets for sign-in links come from.
@@ -152,10 +157,11 @@ async fn once(
     let plan = plan(file, metadata, current.as_ref(), &mut occasion.ids)?;
     let mut work = Work { tx: &mut tx, occasion, mint, tenant: plan.tenant, links: Vec::new(), model: None, entries: Vec::new() };
     let owners = work.owners(&plan).await?;
+    let before = work.remapped(&plan, current.as_ref()).await?;
     for change in &plan.changes {
         work.execute(change).await?;
     }
-    let unfinished = work.finish(&plan, owners).await?;
+    let (unfinished, shut_out) = work.finish(&before, owners).await?;
     let links = work.links;
     let counts = db::listing::count_changes(&mut tx, plan.tenant, &occasion.correlation).await?;
     let mut warnings = warning::of_file(file);
@@ -168,7 +174,7 @@ async fn once(
     if keep && !plan.is_empty() {
         tx.commit().await?;
     }
-    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished, warnings })
+    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished, warnings, shut_out })
 }
 
 /// Evaluates who is left, a chunk a transaction.
@@ -352,7 +358,7 @@ impl Work<'_> {
         sure(published::publish(self.tx, self.tenant, connection, mapping, None, now).await?)
     }
 
-    async fn published(&mut self, connection: ConnectionId) -> Result<std::sync::Arc<Published>, ApplyError> {
+    async fn published(&mut self, connection: ConnectionId) -> Result<Arc<Published>, ApplyError> {
         PublishedCache::default().read(self.tx, self.tenant, connection).await?.ok_or(ApplyError::Meanwhile)
     }
 
@@ -432,41 +438,66 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Evaluates people again, checks what binds even the operator, and writes the audit rows. Which connections are unfinished.
-    async fn finish(&mut self, plan: &Plan, before: Option<OwnersBefore>) -> Result<Vec<ConnectionId>, ApplyError> {
+    /// The connections whose people are to be evaluated again, as they are before the first step.
+    async fn remapped(&mut self, plan: &Plan, current: Option<&Current>) -> Result<Vec<Arc<Published>>, ApplyError> {
+        let known = |id: &ConnectionId| current.is_some_and(|current| current.connections.iter().any(|row| row.connection.id == *id));
+        let mut before = Vec::new();
+        for connection in plan.remapped().iter().filter(|id| known(id)) {
+            before.push(self.published(*connection).await?);
+        }
+        Ok(before)
+    }
+
+    /// Evaluates people again, checks what binds even the operator, and writes the audit rows. Which connections are unfinished, and whom
+    /// the changed rules keep out.
+    async fn finish(
+        &mut self,
+        remapped: &[Arc<Published>],
+        owners: Option<OwnersBefore>,
+    ) -> Result<(Vec<ConnectionId>, Vec<ShutOut>), ApplyError> {
         let entries = std::mem::take(&mut self.entries);
         db::audit::tell(self.tx, self.tenant, self.occasion, &entries).await?;
-        let mut unfinished = Vec::new();
-        let is_new = |connection: ConnectionId| {
-            plan.changes.iter().any(|change| matches!(change, Change::CreateConnection { connection: made } if made.id == connection))
-        };
-        for connection in plan.remapped().into_iter().filter(|connection| !is_new(*connection)) {
-            let published = self.published(connection).await?;
-            self.evaluate_owners(&published).await?;
+        let (mut unfinished, mut shut_out) = (Vec::new(), Vec::new());
+        for before in remapped {
+            let connection = &before.connection;
+            let published = self.published(connection.id).await?;
+            let owners = self.owners_at(&published).await?;
+            let mut kept_out = self.evaluate(before, &published, &owners).await?;
             let mut done = false;
             for _ in 0..CHUNKS_AT_ONCE {
-                done = remap::remap_chunk(self.tx, &published, self.occasion).await? < remap::CHUNK;
+                let chunk = remap::list_chunk(self.tx, &published).await?;
+                kept_out.extend(self.evaluate(before, &published, &chunk).await?);
+                done = remap::is_last(&chunk);
                 if done {
                     break;
                 }
             }
             if !done {
-                unfinished.push(connection);
+                unfinished.push(connection.id);
+            }
+            if !kept_out.is_empty() {
+                shut_out.push(ShutOut::of(self.tx, self.tenant, connection.slug.clone(), &kept_out, !done).await?);
             }
         }
-        if let Some(before) = before {
+        if let Some(before) = owners {
             self.check_owners(&before).await?;
         }
-        Ok(unfinished)
+        Ok((unfinished, shut_out))
     }
 
-    /// Owners first, so that what a mapping does to them is known before anything is committed.
-    async fn evaluate_owners(&mut self, published: &Published) -> Result<(), ApplyError> {
+    /// Those of them whom that keeps out.
+    async fn evaluate(&mut self, before: &Published, after: &Published, ids: &[AccountId]) -> Result<Vec<AccountId>, ApplyError> {
+        let kept_out = shut_out::shut_out(self.tx, before, after, self.occasion, ids).await?;
+        remap::remap(self.tx, after, self.occasion, ids).await?;
+        Ok(kept_out)
+    }
+
+    /// They are evaluated first, so that what a mapping does to them is known before anything is committed.
+    async fn owners_at(&mut self, published: &Published) -> Result<Vec<AccountId>, ApplyError> {
         let owners = db::account::list_owners(self.tx, self.tenant, published.model.organizations.root()).await?;
         let ids: Vec<_> = owners.iter().map(|owner| owner.account).collect();
         let here = db::identity::identities_at(self.tx, self.tenant, published.connection.id, &ids).await?;
-        let ids: Vec<_> = here.into_keys().collect();
-        Ok(remap::remap(self.tx, published, self.occasion, &ids).await?)
+        Ok(here.into_keys().collect())
     }
 
     async fn check_owners(&mut self, before: &OwnersBefore) -> Result<(), ApplyError> {

@@ -41,6 +41,7 @@ pub mod role_use;
 pub mod scope;
 pub mod session;
 pub mod session_rights;
+pub mod shut_out;
 pub mod sign_in_link;
 pub mod sign_in_log;
 pub mod sp_key;

@@ -37,6 +37,9 @@ impl Apply {
         } else {
             print_changes(&applied, output)?;
             print_verdict(&applied, "added", "removed", "touched", output)?;
+            for shut_out in &applied.shut_out {
+                output.line(shut_out.sentence("are"))?;
+            }
             print_addresses(&app, &applied, output).await?;
             for link in &applied.links {
                 output.line(format!(

@@ -3,13 +3,14 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Context, Failure, Output, metadata};
 use crate::{
     admin::{
         apply::{self, Applied},
         plan::Metadata,
+        shut_out::ShutOut,
         tenant_file::TenantFile,
     },
     app::{self, Clock, Random},
@@ -44,11 +45,22 @@ impl Plan {
                     "accounts_touched": previewed.counts.accounts,
                     "complete": previewed.unfinished.is_empty(),
                 },
+                "sign_ins_refused": previewed.shut_out.iter().map(shown).collect::<Vec<_>>(),
             }));
         }
         print_changes(&previewed, output)?;
-        print_verdict(&previewed, "adds", "removes", "touches", output)
+        print_verdict(&previewed, "adds", "removes", "touches", output)?;
+        previewed.shut_out.iter().try_for_each(|shut_out| output.line(shut_out.sentence("would be")))
     }
+}
+
+fn shown(shut_out: &ShutOut) -> Value {
+    json!({
+        "connection": shut_out.connection,
+        "people": shut_out.people,
+        "named": shut_out.named,
+        "complete": !shut_out.or_more,
+    })
 }
 
 /// The file, and the metadata it names.

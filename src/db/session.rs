@@ -105,8 +105,7 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
 /// The session that is alive now; the cookie says neither tenant nor account. One that was begun at the moment in which its connection,
 /// or sign-in through it, was switched off may have missed its end, and counts for nothing: it was judged by an older version.
 pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
-    let sql =
-        "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
+    let sql = "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
             s.created_at_ms, s.expires_at_ms, s.last_seen_at_ms, s.csrf_hash
         from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
         where s.hash = $1 and s.expires_at_ms > $2 and (s.connection is null or s.connection_version > c.closed_version)";
@@ -126,8 +125,7 @@ pub async fn list_sessions(
     account: AccountId,
     now: Timestamp,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql =
-        "select id, tenant, account, connection, connection_version, surface, session_index, name_id, rights, created_at_ms,
+    let sql = "select id, tenant, account, connection, connection_version, surface, session_index, name_id, rights, created_at_ms,
             expires_at_ms, last_seen_at_ms, csrf_hash
         from session where tenant = $1 and account = $2 and expires_at_ms > $3 order by id desc limit 1000";
     let mut source = source.into();
@@ -144,8 +142,7 @@ pub async fn list_sessions_of_subject(
     subject: &str,
     after: Option<SessionId>,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql =
-        "select id, tenant, account, connection, connection_version, surface, session_index, name_id, rights, created_at_ms,
+    let sql = "select id, tenant, account, connection, connection_version, surface, session_index, name_id, rights, created_at_ms,
             expires_at_ms, last_seen_at_ms, csrf_hash
         from session where tenant = $1 and connection = $2 and subject = $3 and id > $4 order by id limit 1000";
     let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(subject.to_owned());

@@ -154,7 +154,9 @@ async fn meet_known(
     }
     take_facts(&mut person, published, claim, key, occasion);
     person.refused = refused.is_some();
-    if person.first_sight && let Some(refused) = refused_at_first_sight(published, &person, refused.as_ref(), occasion) {
+    if person.first_sight
+        && let Some(refused) = refused_at_first_sight(published, &person, refused.as_ref(), occasion)
+    {
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
         record.write(tx, tenant, occasion).await?;
         return Ok(SignIn::Refused(refused));
