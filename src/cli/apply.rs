@@ -15,6 +15,7 @@ use crate::{
     db,
     domain::{actor::Actor, connection::Connection},
     keys,
+    outbound::Outbound,
 };
 
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub struct Apply {
 
 impl Apply {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
-        let (file, metadata) = plan::read(&self.file).await?;
+        let (file, metadata) = plan::read(&self.file, &Outbound::new(&context.config.outbound_networks)).await?;
         let json = context.json;
         let app = context.open().await?;
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));

@@ -18,6 +18,7 @@ use crate::{
         actor::{Actor, Occasion, Tally},
         id::IdSource,
     },
+    outbound::Outbound,
 };
 
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub struct Plan {
 
 impl Plan {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
-        let (file, metadata) = read(&self.file).await?;
+        let (file, metadata) = read(&self.file, &Outbound::new(&context.config.outbound_networks)).await?;
         let db = app::look_at_database(&context.config, context.migrations).await?;
         let now = Clock::System.now();
         let ids = IdSource::new(now, Random::System.bytes());
@@ -64,11 +65,11 @@ fn shown(shut_out: &ShutOut) -> Value {
 }
 
 /// The file, and the metadata it names.
-pub(super) async fn read(path: &PathBuf) -> Result<(TenantFile, Metadata), Failure> {
+pub(super) async fn read(path: &PathBuf, outbound: &Outbound) -> Result<(TenantFile, Metadata), Failure> {
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::new(format!("{} cannot be read ({error}): name the tenant's file", path.display())))?;
     let file = TenantFile::parse(path, &text)?;
-    let metadata = metadata::fetch_all(&file).await?;
+    let metadata = metadata::fetch_all(&file, outbound).await?;
     Ok((file, metadata))
 }
 

@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     process::{Command, Output},
 };
@@ -17,7 +19,11 @@ use rolegate::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{NOW, ids};
+use crate::common::{
+    NOW,
+    idp::{ENTITY_ID, KEY, SSO_URL, metadata_xml},
+    ids,
+};
 
 const FILE: &str = r#"
 [tenant]
@@ -420,6 +426,39 @@ fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
     let cut: Vec<&str> = text.lines().skip(1).collect();
     fs::write(&file, cut.join("\n")).unwrap();
     assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
+}
+
+/// Answers every request with the document, as plain HTTP; where.
+fn serve_document(document: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/metadata", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let length = document.len();
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}").unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn metadata_that_a_file_names_is_not_fetched_from_an_inner_network_unless_that_is_meant() {
+    let host = Host::new();
+    let url = serve_document(metadata_xml(ENTITY_ID, SSO_URL, &[&KEY]));
+    fs::write(host.0.path().join("fetched.toml"), format!("{FILE}[connections.saml]\nenabled = true\nidp_metadata_url = \"{url}\"\n"))
+        .unwrap();
+    for command in ["plan", "apply"] {
+        let (status, why) = refused(&host.run(&[command, "fetched.toml"]));
+        assert_eq!(status, 1);
+        assert!(why.contains("line 17: connections.saml.idp_metadata_url: ") && why.contains("outbound_networks"), "{why}");
+    }
+    assert_eq!(host.json(&["accounts", "--json"]), json!([]), "nothing was written");
+    let meant = host.with(&[("ROLEGATE_OUTBOUND_NETWORKS", "127.0.0.0/8")], &["apply", "fetched.toml"]);
+    let words = String::from_utf8(meant.stdout).unwrap();
+    assert!(meant.status.success() && words.contains("+ certificate of acme-okta"), "{words}{}", String::from_utf8_lossy(&meant.stderr));
 }
 
 #[test]
