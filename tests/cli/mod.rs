@@ -466,11 +466,14 @@ fn why_somebody_held_a_role_is_said_for_any_time() {
     let host = Host::new();
     assert!(host.run(&["apply", "acme.toml"]).status.success());
     let ask = |at: &str| host.json(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", at, "--json"]);
-    assert_eq!(ask("2999-01-01T00:00:00Z")["because"][0]["origin"], "bootstrap");
+    let now = rolegate::app::Clock::System.now().to_string();
+    assert_eq!(ask(&now)["because"][0]["origin"], "bootstrap");
     assert_eq!(ask("2020-01-01T00:00:00Z")["held"], false);
-    let words = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", "2999-01-01T00:00:00Z"]);
+    let words = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", &now]);
     let words = String::from_utf8(words.stdout).unwrap();
     assert!(words.contains("held Organization Owner") && words.contains("bootstrap, by host_operator"), "{words}");
+    let later = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", "2999-01-01T00:00:00Z"]);
+    assert_eq!(refused(&later), (1, "rolegate: 2999-01-01T00:00:00Z is in the future: name a time that is past\n".to_owned()));
     let nobody = host.run(&["why", "--account", "x", "--role", "y", "--at", "2026-01-01T00:00:00Z"]);
     assert!(refused(&nobody).1.contains("there is no account"));
 }
