@@ -229,7 +229,8 @@ async fn what_must_stay_is_refused_and_nothing_is_written(#[values(Engine::Sqlit
     assert!(parent.to_string().contains("acme-eu"), "{parent}");
     let other_preset =
         try_apply(&db, &without("[[roles]]", "[[connections]]").replace("idaas", "dashboard").replace("Theme editor", "Admin"), 5).await;
-    assert!(other_preset.unwrap_err().to_string().contains("made from the preset idaas, which cannot be changed"));
+    let why = "acme.toml, line 5: tenant.preset: the tenant was made from the preset idaas, which cannot be changed";
+    assert_eq!(other_preset.unwrap_err().to_string(), why);
     let circle = BASE.replace("parent = \"acme\"", "parent = \"acme-berlin\"");
     let circle = try_apply(&db, &circle, 6).await.unwrap_err();
     assert!(circle.to_string().contains("would hang below itself"), "{circle}");

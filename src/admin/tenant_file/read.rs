@@ -95,7 +95,7 @@ impl Reader<'_> {
         })?;
         let settings = self.settings(preset, &raw.settings)?;
         let says_registration = raw.settings.keys().any(|key| key.get_ref() == "self_service_org_registration");
-        Ok(TenantEntry { slug, name, preset, settings, says_registration })
+        Ok(TenantEntry { slug, name, preset, preset_place: place, settings, says_registration })
     }
 
     /// One at a time, so that what is wrong has its line.
