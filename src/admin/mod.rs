@@ -7,6 +7,7 @@ pub mod app_token;
 pub mod apply;
 pub mod archive;
 pub mod assign;
+pub mod attention;
 pub mod attribute_schema;
 pub mod audit_line;
 pub mod audit_trail;

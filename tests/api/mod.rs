@@ -1,5 +1,6 @@
 //! What every route of the API has in common: its document, its refusals, requests that are made once, pages, versions.
 
+mod attention;
 mod audit;
 mod common;
 mod document;

@@ -428,6 +428,36 @@ fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
     assert_eq!(host.run(&["audit", "verify", "--archive", "first.jsonl"]).status.code(), Some(1));
 }
 
+#[test]
+fn what_needs_attention_is_listed_until_somebody_resolves_it() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    assert_eq!(String::from_utf8(host.run(&["attention"]).stdout).unwrap(), "nothing needs attention\n");
+    assert_eq!(host.json(&["attention", "--json"]), json!([]));
+    for _ in 0..2 {
+        assert!(host.run(&["owner", "recover"]).status.success());
+    }
+    let open = host.json(&["attention", "--json"]);
+    assert_eq!(open.as_array().unwrap().len(), 1, "told once while it is open: {open}");
+    assert_eq!(keys(&open[0]), ["id", "tenant", "at", "kind", "connection", "account", "user_name", "detail"]);
+    assert_eq!((&open[0]["kind"], &open[0]["user_name"]), (&json!("owner.recovered"), &json!("owner@acme.example")));
+    let id = open[0]["id"].as_str().unwrap();
+    let words = String::from_utf8(host.run(&["attention"]).stdout).unwrap();
+    assert!(words.starts_with(id) && words.contains("owner.recovered owner@acme.example: "), "{words}");
+    let resolved = host.run(&["attention", "resolve", id]);
+    assert_eq!(String::from_utf8(resolved.stdout).unwrap(), format!("{id} is resolved\n"));
+    let (status, why) = refused(&host.run(&["attention", "resolve", id]));
+    assert!(status == 1 && why.contains("nothing open has the id") && why.contains("`rolegate attention` lists"), "{why}");
+    assert_eq!(host.run(&["attention", "resolve", "x"]).status.code(), Some(2));
+    assert_eq!(host.json(&["attention", "--json"]), json!([]));
+    let trail = String::from_utf8(host.run(&["audit", "export"]).stdout).unwrap();
+    let last: Value = serde_json::from_str(trail.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["action"], &last["target"]["id"]), (&json!("attention.resolved"), &json!(id)));
+    // What happens again is raised again.
+    assert!(host.run(&["owner", "recover"]).status.success());
+    assert_eq!(host.json(&["attention", "--json"]).as_array().unwrap().len(), 1);
+}
+
 /// Answers every request with the document, as plain HTTP; where.
 fn serve_document(document: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -74,7 +74,7 @@ pub fn routes() -> Routes {
 }
 
 /// Applications are told of changes by the events; the trail, with everything of everybody, is for people.
-fn for_people(caller: &Caller) -> Result<(), Problem> {
+pub(super) fn for_people(caller: &Caller) -> Result<(), Problem> {
     match caller.by {
         By::Session(_) | By::ApiToken(_) => Ok(()),
         By::AppToken => Err(Denied::ReadOnly { capability: ReadAudit::CAPABILITY }.into()),

@@ -33,6 +33,7 @@
 mod accounts;
 mod app_tokens;
 mod assignments;
+mod attention;
 mod attribute_schema;
 mod audit;
 mod catalogue;
@@ -74,6 +75,7 @@ pub fn routes() -> Routes {
         .merge(provisioning_log::routes())
         .merge(events::routes())
         .merge(audit::routes())
+        .merge(attention::routes())
         .merge(attribute_schema::routes())
         .merge(metadata::routes())
         .merge(sessions::routes())
