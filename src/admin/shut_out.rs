@@ -25,8 +25,7 @@ pub struct ShutOut {
 impl ShutOut {
     pub(super) async fn of(tx: &mut Tx, tenant: TenantId, connection: Slug, people: &[AccountId], or_more: bool) -> Result<Self, DbError> {
         let first = &people[..people.len().min(NAMED)];
-        let names = db::listing::name_accounts(tx, tenant, first).await?;
-        let mut named: Vec<_> = names.into_values().collect();
+        let mut named: Vec<_> = db::listing::name_accounts(tx, tenant, first).await?.into_values().collect();
         named.sort_unstable();
         Ok(Self { connection, people: people.len(), named, or_more })
     }

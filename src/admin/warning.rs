@@ -13,7 +13,7 @@ use crate::{
         sp_key::SpKeyState,
         tenant::Tenant,
     },
-    domain::{name::Slug, time::Timestamp},
+    domain::{connection::Connection, name::Slug, time::Timestamp},
     saml,
     scim::path::AttrPath,
 };
@@ -85,7 +85,7 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
     let connections = db::connection::list_connections(&mut *tx, tenant.id).await?.into_iter().map(|row| row.connection);
     let keys = db::sp_key::list_sp_keys_of_tenant(&mut *tx, tenant.id).await?;
     let signing: BTreeSet<_> = keys.iter().filter(|row| row.state == SpKeyState::Current).map(|row| row.connection).collect();
-    for connection in connections.filter(|connection| connection.signs_in()) {
+    for connection in connections.filter(Connection::signs_in) {
         if connection.saml.signs_requests() && !signing.contains(&connection.id) {
             found.push(Warning::NoKey { connection: connection.slug.clone() });
         }
@@ -98,14 +98,14 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
 
 /// Of what a file's metadata would bring back, before the file is applied.
 pub async fn of_metadata(tx: &mut Tx, current: &Current, metadata: &Metadata) -> Result<Vec<Warning>, DbError> {
-    let named = |row: &&IdpCertificateRow| {
+    let naming = |row: &&IdpCertificateRow| {
         let known = current.connections.iter().find(|known| known.connection.id == row.connection)?;
         let said = metadata.get(&known.connection.slug)?;
         let has = said.certificates.iter().any(|certificate| certificate.fingerprint() == row.fingerprint);
         has.then(|| known.connection.slug.clone())
     };
     let retired = current.certificates.iter().filter(|row| row.state == CertificateState::Retired);
-    let retired: Vec<_> = retired.filter_map(|row| Some((named(&row)?, row))).collect();
+    let retired: Vec<_> = retired.filter_map(|row| Some((naming(&row)?, row))).collect();
     let people: Vec<_> = retired.iter().filter_map(|(_, row)| row.retired_by).collect();
     let names = db::listing::name_accounts(&mut *tx, current.tenant.id, &people).await?;
     let warnings = retired.into_iter().map(|(connection, row)| Warning::Retired {

@@ -122,8 +122,9 @@ impl Names {
     }
 
     fn words(&self, item: &Item) -> String {
-        let about: String = [self.connection(item), self.account(item)].into_iter().flatten().map(|name| format!(" {name}")).collect();
+        let about: Vec<&str> =
+            [Some(&item.kind), self.connection(item), self.account(item)].into_iter().flatten().map(String::as_str).collect();
         let what = item.detail.get("message").and_then(Value::as_str).map_or_else(|| item.detail.to_string(), str::to_owned);
-        format!("{}  {}  {}{about}: {what}", item.id, item.at, item.kind)
+        format!("{}  {}  {}: {what}", item.id, item.at, about.join(" "))
     }
 }
