@@ -65,16 +65,15 @@ impl Server {
         let log = fs::read_to_string(seed.log()).unwrap();
         let mut statements = Statements::default();
         for line in log[before..].lines().filter(|line| line.contains("sqlx::query")) {
-            let is = |word: &str| {
-                line.contains(&format!("summary={word}"))
+            // Where statements wait for the next one, a line has several of them.
+            let count = |word: &str| {
+                let is_first = line.contains(&format!("summary={word}"))
                     || line.contains(&format!("summary=\"{word}"))
-                    || line.contains(&format!("db.statement=\"{word}"))
+                    || line.contains(&format!("db.statement=\"{word}"));
+                usize::from(is_first) + line.matches(&format!("; {word} ")).count()
             };
-            if is("insert") || is("update") || is("delete") {
-                statements.writes += 1;
-            } else if is("select") || is("with") {
-                statements.reads += 1;
-            }
+            statements.writes += count("insert") + count("update") + count("delete");
+            statements.reads += count("select") + count("with");
         }
         statements.commits = if statements.writes > 0 { step.commits() } else { 0 };
         step.after(seed, &mut client, 900_001).await;

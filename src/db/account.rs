@@ -93,7 +93,7 @@ pub async fn insert_accounts(tx: &mut Tx, tenant: TenantId, rows: &[&AccountRow]
                 .bind(now.millis())
                 .bind(row.standing.as_str());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -121,7 +121,7 @@ pub async fn update_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now
     .bind(row.from_file)
     .bind(now.millis())
     .bind(row.standing.as_str())
-    .run()
+    .later()
     .await?;
     Ok(())
 }
@@ -229,7 +229,7 @@ pub async fn update_homes(
         for account in chunk {
             query = query.bind(account.to_string());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -245,7 +245,7 @@ pub async fn find_version(tx: &mut Tx, tenant: TenantId, account: AccountId) -> 
 pub async fn set_verified(tx: &mut Tx, tenant: TenantId, account: AccountId, at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
     let sql = "update account set verified_at_ms = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id = $2";
     let query = tx.query(sql).bind(tenant.to_string()).bind(account.to_string());
-    query.bind(at.map(Timestamp::millis)).bind(now.millis()).run().await?;
+    query.bind(at.map(Timestamp::millis)).bind(now.millis()).later().await?;
     Ok(())
 }
 

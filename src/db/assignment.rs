@@ -150,7 +150,7 @@ pub async fn insert_assignments(
                 .bind(holding.reach.as_str())
                 .bind(now.millis());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -182,7 +182,7 @@ pub async fn insert_origins(tx: &mut Tx, tenant: TenantId, rows: &[NewOrigin], n
                 .bind(row.may_delegate)
                 .bind(now.millis());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -202,7 +202,7 @@ pub async fn delete_origins(tx: &mut Tx, tenant: TenantId, rows: &[(AssignmentId
                 .bind(origin.connection().map_or_else(String::new, |id| id.to_string()))
                 .bind(origin.rule().map_or_else(String::new, |id| id.to_string()));
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ pub async fn delete_unfounded(tx: &mut Tx, tenant: TenantId, assignments: &[Assi
         for assignment in chunk {
             query = query.bind(assignment.to_string());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ async fn append_rows(tx: &mut Tx, occasion: &mut Occasion, rows: &[(TenantId, &E
                 .bind(occasion.correlation.as_str())
                 .bind(column::to_document(&entry.detail));
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ pub async fn publish(tx: &mut Tx, tenant: TenantId, occasion: &mut Occasion, eve
                 .bind(event.subject_id.as_str())
                 .bind(column::to_document(&event.payload));
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub async fn add<Kind>(
     for (stripe, sum) in stripes {
         query = query.bind(tenant.to_string()).bind(connection.to_string()).bind(name.to_owned()).bind(stripe).bind(sum);
     }
-    query.run().await?;
+    query.later().await?;
     Ok(())
 }
 

@@ -128,7 +128,7 @@ pub async fn update_group(tx: &mut Tx, tenant: TenantId, row: &GroupRow) -> Resu
         .bind(fold(&row.display_name))
         .bind(row.version)
         .bind(row.changed_at.millis())
-        .run()
+        .later()
         .await?;
     Ok(())
 }
@@ -170,7 +170,7 @@ pub async fn mark_changed(tx: &mut Tx, tenant: TenantId, groups: &BTreeSet<Group
     for chunk in groups.chunks(SET_LIMIT) {
         let sql = "update directory_group set version = version + 1, changed_at_ms = $2 where tenant = $1 and id in ({$3})";
         let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(now.millis());
-        bind_groups(query, chunk).run().await?;
+        bind_groups(query, chunk).later().await?;
     }
     Ok(())
 }

@@ -175,7 +175,7 @@ pub async fn replace_emails(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, ke
         .bind(tenant.to_string())
         .bind(row.connection.to_string())
         .bind(row.account.to_string())
-        .run()
+        .later()
         .await?;
     insert_emails(tx, tenant, &[(row, keys)]).await
 }
@@ -196,7 +196,7 @@ async fn insert_emails(tx: &mut Tx, tenant: TenantId, rows: &[(&IdentityRow, &Sc
                 .bind(*position)
                 .bind(fold(value));
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -446,7 +446,7 @@ pub async fn mark_mapped(
         for account in chunk {
             query = query.bind(account.to_string());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }
@@ -461,7 +461,7 @@ pub async fn mark_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId,
         for account in chunk {
             query = query.bind(account.to_string());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub async fn keep_versions(tx: &mut Tx, tenant: TenantId, versions: &[(String, R
         for (hash, version) in chunk {
             query = query.bind(tenant.to_string()).bind(hash.clone()).bind(column::to_document(version)).bind(now.millis());
         }
-        query.run().await?;
+        query.later().await?;
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
         .bind(session.rights.as_ref().map(column::to_document))
         .bind(column::to_word(session.surface))
         .bind(session.connection_version)
-        .run()
+        .later()
         .await?;
     Ok(())
 }

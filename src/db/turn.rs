@@ -19,7 +19,7 @@ pub async fn take(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, names
     for chunk in slots.chunks(SET_LIMIT) {
         let query = tx.query_set(sql, chunk.len());
         let bound = chunk.iter().fold(query, |query, slot| query.bind(tenant.to_string()).bind(connection.to_string()).bind(*slot));
-        bound.run().await?;
+        bound.later().await?;
     }
     Ok(())
 }

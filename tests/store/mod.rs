@@ -8,4 +8,5 @@ mod migrations;
 mod once;
 mod scim;
 mod tenants;
+mod transaction;
 mod world;

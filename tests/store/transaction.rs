@@ -1,0 +1,91 @@
+//! What a transaction does with statements whose answers nobody waits for.
+
+use rolegate::db::{DbError, Tx};
+use rstest::rstest;
+
+use crate::common::engines::{Engine, Fresh};
+
+const INSERT: &str = "insert into turn (tenant, connection, slot) values {($1, $2, $3)}";
+
+async fn insert_later(tx: &mut Tx, connection: &str, slots: std::ops::Range<i64>) -> Result<(), DbError> {
+    let query = tx.query_set(INSERT, usize::try_from(slots.end - slots.start).unwrap());
+    slots.fold(query, |query, slot| query.bind("t").bind(connection).bind(slot)).later().await
+}
+
+async fn slots(db: &Fresh) -> Vec<(String, i64)> {
+    db.query("select connection, slot from turn where tenant = $1 order by connection, slot").bind("t").all().await.unwrap()
+}
+
+fn rows(connection: &str, slots: std::ops::Range<i64>) -> Vec<(String, i64)> {
+    slots.map(|slot| (connection.to_owned(), slot)).collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_waits_is_seen_by_what_comes_next_and_not_counted_by_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let mut tx = db.begin().await.unwrap();
+    insert_later(&mut tx, "a", 0..3).await.unwrap();
+    insert_later(&mut tx, "b", 3..5).await.unwrap();
+    let read: Vec<(i64,)> = tx.query("select slot from turn where tenant = $1 order by slot").bind("t").all().await.unwrap();
+    assert_eq!(read, [(0,), (1,), (2,), (3,), (4,)]);
+    insert_later(&mut tx, "c", 5..9).await.unwrap();
+    let one: Option<(i64,)> = tx.query("select max(slot) from turn where tenant = $1").bind("t").optional().await.unwrap();
+    assert_eq!(one, Some((8,)));
+    insert_later(&mut tx, "c", 9..13).await.unwrap();
+    let removed = tx.query("delete from turn where tenant = $1 and connection = $2").bind("t").bind("b").run().await.unwrap();
+    assert_eq!(removed, 2);
+    insert_later(&mut tx, "d", 0..4).await.unwrap();
+    let none = tx.query("delete from turn where tenant = $1 and connection = $2").bind("t").bind("b").run().await.unwrap();
+    assert_eq!(none, 0, "a statement that touches nothing counts nothing of what was before it");
+    tx.commit().await.unwrap();
+    assert_eq!(slots(&db).await, [rows("a", 0..3), rows("c", 5..13), rows("d", 0..4)].concat());
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_waits_goes_with_the_commit_or_not_at_all(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let mut tx = db.begin().await.unwrap();
+    insert_later(&mut tx, "a", 0..2).await.unwrap();
+    // So many that they are not joined with others.
+    insert_later(&mut tx, "a", 2..1_000).await.unwrap();
+    tx.query("update turn set slot = slot + 1000 where tenant = $1 and slot < $2").bind("t").bind(2_i64).later().await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(slots(&db).await, rows("a", 2..1_002), "in the order in which they were given");
+    let mut tx = db.begin().await.unwrap();
+    insert_later(&mut tx, "b", 0..2).await.unwrap();
+    drop(tx);
+    assert_eq!(slots(&db).await.len(), 1_000);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_waits_and_is_refused_leaves_nothing(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(true, false)] by_the_commit: bool,
+) {
+    let db = engine.fresh().await;
+    let mut tx = db.begin().await.unwrap();
+    insert_later(&mut tx, "a", 0..2).await.unwrap();
+    let outcome = async {
+        insert_later(&mut tx, "a", 1..3).await?;
+        if !by_the_commit {
+            let _: Vec<(i64,)> = tx.query("select slot from turn where tenant = $1").bind("t").all().await?;
+        }
+        tx.commit().await
+    };
+    assert!(matches!(outcome.await, Err(DbError::Taken(_))));
+    assert!(slots(&db).await.is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_value_may_stand_at_several_places_in_any_order(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let mut tx = db.begin().await.unwrap();
+    insert_later(&mut tx, "a", 0..3).await.unwrap();
+    let sql = "select cast($3 as text), slot from turn where slot > $2 and tenant = $1 and connection <> $1 and slot <> $2 order by slot";
+    let found: Vec<(String, i64)> = tx.query(sql).bind("t").bind(0_i64).bind("said").all().await.unwrap();
+    assert_eq!(found, [("said".to_owned(), 1), ("said".to_owned(), 2)]);
+}
