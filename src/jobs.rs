@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Commits that come within this time are sealed together.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 /// Looks for work that nobody announced: of another node, or of a process that ended.
 const SWEEP: Duration = Duration::from_secs(30);
 /// So long a deleted person is remembered, for an identity provider that brings them back.

@@ -25,8 +25,8 @@ pub struct Floor {
     pub verification: Option<Duration>,
 }
 
-/// So many requests' worth of statements are enough for a mean.
-const ROUNDS: usize = 400;
+/// So many requests' worth of statements are enough for a mean that is steady.
+const ROUNDS: usize = 2_000;
 /// But no more statements than this.
 const STATEMENTS: usize = 40_000;
 

@@ -50,11 +50,16 @@ pub struct SignedIn {
     pub expires_at: Timestamp,
 }
 
-/// Opens a session in the transaction of the sign-in; `secret` is what the browser will show. Until when it lasts at most.
-pub async fn open(tx: &mut Tx, occasion: &mut Occasion, signed_in: SignedIn, secret: &Secret<String>) -> Result<Timestamp, DbError> {
-    let tenant = db::tenant::find_tenant(&mut *tx, signed_in.tenant).await?;
-    let settings = tenant.ok_or_else(|| DbError::corrupt("a session's tenant", "it is not there"))?.settings;
-    let rights = session_rights::keep(tx, &settings, signed_in.tenant, signed_in.account, occasion.now).await?;
+/// Opens a session in the transaction of the sign-in, by what the tenant sets now; `secret` is what the browser will show. Until when it
+/// lasts at most.
+pub async fn open(
+    tx: &mut Tx,
+    settings: &Settings,
+    occasion: &mut Occasion,
+    signed_in: SignedIn,
+    secret: &Secret<String>,
+) -> Result<Timestamp, DbError> {
+    let rights = session_rights::keep(tx, settings, signed_in.tenant, signed_in.account, occasion.now).await?;
     let expires_at = signed_in.expires_at.min(occasion.now.plus_secs(settings.session_ttl_secs));
     let session = SessionRow {
         id: signed_in.id,
@@ -208,9 +213,10 @@ pub async fn sign_in_by_link(
     let accounts = db::account::lock_accounts(&mut tx, tenant, &[account]).await?;
     let row = accounts.get(&account).ok_or_else(|| DbError::corrupt("a sign-in link", "its account is not there"))?;
     let may_sign_in = row.has_local_credential && row.account.status == SignInStatus::Active;
+    let model = db::model::load_model(&mut tx, tenant).await?;
     let admitted = may_sign_in && {
         let held = db::assignment::held(&mut tx, tenant, &[account]).await?.remove(&account).unwrap_or_default();
-        enters_console(&db::model::load_model(&mut tx, tenant).await?, &held)
+        enters_console(&model, &held)
     };
     let session = occasion.ids.make::<kind::Session>();
     let surface = Audience::Admin;
@@ -230,7 +236,7 @@ pub async fn sign_in_by_link(
     if admitted {
         let signed_in =
             SignedIn { id: session, tenant, account, connection: None, surface, session_index: None, name_id: None, expires_at };
-        expires_at = open(&mut tx, occasion, signed_in, secret).await?;
+        expires_at = open(&mut tx, &model.settings, occasion, signed_in, secret).await?;
     }
     tx.commit().await?;
     Ok(admitted.then_some(expires_at))

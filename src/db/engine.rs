@@ -261,6 +261,12 @@ impl Tx {
         Query::new(Target::Tx(self), sql)
     }
 
+    /// Whether nobody else writes until this ends, so that what was read in it stays true: the one writer of SQLite.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        matches!(self, Self::Sqlite(..))
+    }
+
     pub async fn commit(self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(mut tx, mut waiting) => {

@@ -153,6 +153,15 @@ pub async fn insert_identities(tx: &mut Tx, tenant: TenantId, rows: &[(&Identity
 /// Writes every fact of a row whose account the caller has locked. A user name that somebody else has is [`DbError::Taken`].
 /// A tombstone keeps the time of its last change: that of the deletion.
 pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<(), DbError> {
+    update(tx, tenant, row, keys).run().await.map(drop)
+}
+
+/// As [`update_identity`], where subject and user name stand as they did, so that nobody else can have them.
+pub async fn update_facts(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<(), DbError> {
+    update(tx, tenant, row, keys).later().await
+}
+
+fn update<'t>(tx: &'t mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Query<'t> {
     bind_facts(
         tx.query(
             "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
@@ -164,9 +173,6 @@ pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
         row,
         keys,
     )
-    .run()
-    .await?;
-    Ok(())
 }
 
 /// Replaces the e-mail values under which a SCIM resource is found.

@@ -12,6 +12,9 @@ const SLOTS: u64 = 4096;
 /// Waits until nobody else is busy with one of these names, and keeps others waiting until the commit. What is read after it has seen
 /// what those before did.
 pub async fn take(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, names: &[String]) -> Result<(), DbError> {
+    if tx.is_alone() {
+        return Ok(());
+    }
     let slots: BTreeSet<i64> = names.iter().map(|name| slot(name)).collect();
     let slots: Vec<i64> = slots.into_iter().collect();
     let sql = "insert into turn (tenant, connection, slot) values {($1, $2, $3)}
@@ -19,7 +22,7 @@ pub async fn take(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, names
     for chunk in slots.chunks(SET_LIMIT) {
         let query = tx.query_set(sql, chunk.len());
         let bound = chunk.iter().fold(query, |query, slot| query.bind(tenant.to_string()).bind(connection.to_string()).bind(*slot));
-        bound.later().await?;
+        bound.run().await?;
     }
     Ok(())
 }

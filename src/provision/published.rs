@@ -54,6 +54,10 @@ impl Published {
     /// # Errors
     /// [`ProvisionError::Again`] when something newer was published since this was read.
     pub(super) async fn check_current(&self, tx: &mut Tx) -> Result<(), ProvisionError> {
+        if tx.is_alone() {
+            // It was read in this transaction.
+            return Ok(());
+        }
         let mine = Versions { connection: self.connection.version, mapping: self.mapping.version, model: self.model.version };
         let now = db::model::read_versions(&mut *tx, self.tenant(), self.connection.id).await?;
         if now == Some(mine) { Ok(()) } else { Err(ProvisionError::Again) }

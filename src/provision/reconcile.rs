@@ -57,6 +57,8 @@ pub(super) struct Outcome {
     pub denied: Option<Denial>,
     /// The account row has to be written: home organization or kind changed.
     pub account_changed: bool,
+    /// What they hold, where nothing of it changed.
+    pub holds: Option<Vec<Assignment>>,
 }
 
 /// Evaluates, compares and writes. The caller writes the identity rows (with the mapping's version) and the account rows.
@@ -91,11 +93,15 @@ pub(super) async fn reconcile(
     let mut notes = BTreeSet::new();
     for (person, change) in people.iter_mut().zip(changes) {
         let home = person.account.account.home_organization;
-        let outcome = settle_account(person, &change.desired);
+        let mut outcome = settle_account(person, &change.desired);
         let account = &person.account.account;
         moved.extend(account.home_organization.filter(|now| home != Some(*now)).map(|now| Joining::of(account, now)));
+        if change.plan.is_empty() && account.home_organization == home {
+            outcome.holds = Some(change.current);
+        } else {
+            effects.add(occasion, account.id, &change.current, change.plan);
+        }
         outcomes.push(outcome);
-        effects.add(occasion, account.id, &change.current, change.plan);
         notes.extend(change.desired.notes);
     }
     effects.write(tx, tenant, occasion, &published.model, Some(&published.mapping), record).await?;
@@ -193,7 +199,7 @@ fn settle_account(person: &mut Person, desired: &Desired) -> Outcome {
     let account_changed = home != account.home_organization || kind != account.kind;
     account.home_organization = home;
     account.kind = kind;
-    Outcome { denied: desired.denied.clone(), account_changed }
+    Outcome { denied: desired.denied.clone(), account_changed, holds: None }
 }
 
 /// What the mapping wants of the facts that count, by the connection's authority.

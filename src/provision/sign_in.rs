@@ -22,6 +22,7 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
+        assignment::Assignment,
         connection::{Audience, Jit, MissingGroups},
         id::AccountId,
         identity::Identity,
@@ -149,7 +150,8 @@ async fn meet_known(
     };
     let tenant = published.tenant();
     let mut record = Record::default();
-    if person.identity.subject.is_none() {
+    let is_linked = person.identity.subject.is_some();
+    if !is_linked {
         record.note("identity.subject_linked", "account", &id, json!({ "connection": published.connection.id }));
     }
     take_facts(&mut person, published, claim, key, occasion);
@@ -166,9 +168,10 @@ async fn meet_known(
     let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
     let [mut person] = people;
     account_changed |= outcome.as_ref().is_some_and(|outcome| outcome.account_changed);
-    let refused = outcome.and_then(|outcome| outcome.denied).map(|denial| Refused::ByRule(denial.message)).or(refused);
+    let (denied, holds) = outcome.map_or((None, None), |outcome| (outcome.denied, outcome.holds));
+    let refused = denied.map(|denial| Refused::ByRule(denial.message)).or(refused);
     let refused = match refused {
-        None if !finds_entry(tx, published, id).await? => Some(Refused::NoRole),
+        None if !finds_entry(tx, published, id, holds).await? => Some(Refused::NoRole),
         refused => refused,
     };
     if matches!(refused, Some(Refused::NoRole)) {
@@ -179,7 +182,7 @@ async fn meet_known(
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
     }
     person.identity.mapping_version = published.mapping.version;
-    write_identity(tx, published, &person).await?;
+    write_identity(tx, published, &person, is_linked).await?;
     if account_changed {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }
@@ -233,19 +236,23 @@ async fn meet_stranger(
     record.write(tx, tenant, occasion).await?;
     Ok(if status == SignInStatus::Pending {
         SignIn::Refused(Refused::Pending)
-    } else if finds_entry(tx, published, id).await? {
+    } else if finds_entry(tx, published, id, None).await? {
         SignIn::Admitted { account: id, created: true }
     } else {
         SignIn::Refused(Refused::NoRole)
     })
 }
 
-/// Whether there is something for the account behind the connection: administrators need a role that opens the console.
-async fn finds_entry(tx: &mut Tx, published: &Published, account: AccountId) -> Result<bool, DbError> {
+/// Whether there is something for the account behind the connection: administrators need a role that opens the console. What they hold is
+/// read where it is not known.
+async fn finds_entry(tx: &mut Tx, published: &Published, account: AccountId, holds: Option<Vec<Assignment>>) -> Result<bool, DbError> {
     if published.connection.audience == Audience::SelfService {
         return Ok(true);
     }
-    let held = db::assignment::held(tx, published.tenant(), &[account]).await?.remove(&account).unwrap_or_default();
+    let held = match holds {
+        Some(held) => held,
+        None => db::assignment::held(tx, published.tenant(), &[account]).await?.remove(&account).unwrap_or_default(),
+    };
     Ok(enters_console(&published.model, &held))
 }
 
@@ -283,8 +290,11 @@ async fn end_sessions_through(tx: &mut Tx, published: &Published, id: AccountId,
     Ok(())
 }
 
-async fn write_identity(tx: &mut Tx, published: &Published, person: &Person) -> Result<(), ProvisionError> {
+async fn write_identity(tx: &mut Tx, published: &Published, person: &Person, is_linked: bool) -> Result<(), ProvisionError> {
     let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));
+    if is_linked {
+        return Ok(db::identity::update_facts(tx, published.tenant(), &person.identity, keys.as_ref()).await?);
+    }
     match db::identity::update_identity(tx, published.tenant(), &person.identity, keys.as_ref()).await {
         // Only the subject is new here: another sign-in took it meanwhile.
         Err(DbError::Taken(_)) => Err(ProvisionError::Again),

@@ -110,7 +110,8 @@ pub async fn signed_in(gateway: &Gateway, tenant: TenantId, account: AccountId, 
         name_id: None,
         expires_at: occasion.now.plus_secs(3600),
     };
-    session::open(&mut tx, &mut occasion, signed_in, &secret).await.unwrap();
+    let settings = db::tenant::find_tenant(&mut tx, tenant).await.unwrap().unwrap().settings;
+    session::open(&mut tx, &settings, &mut occasion, signed_in, &secret).await.unwrap();
     tx.commit().await.unwrap();
     let cookies = BTreeMap::from([("__Host-rolegate_session".to_owned(), secret.expose().clone())]);
     Browser { gateway, cookies }

@@ -52,6 +52,8 @@ struct RequestId(String);
 struct Seen {
     id: Option<String>,
     summary: String,
+    /// Empty where the summary is all of it.
+    statement: String,
     rows_read: u64,
     rows_written: u64,
 }
@@ -61,6 +63,7 @@ impl Visit for Seen {
         match field.name() {
             "request.id" => self.id = Some(value.to_owned()),
             "summary" => value.clone_into(&mut self.summary),
+            "db.statement" => value.trim().clone_into(&mut self.statement),
             _ => {}
         }
     }
@@ -74,6 +77,14 @@ impl Visit for Seen {
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
+impl Seen {
+    /// On SQLite those of which nobody needs an answer go with the next one, in one text.
+    fn each(&self) -> impl Iterator<Item = String> {
+        let text = if self.statement.is_empty() { &self.summary } else { &self.statement };
+        text.split("; ").map(|one| one.split_whitespace().take(4).collect::<Vec<_>>().join(" "))
+    }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Counter {
@@ -105,7 +116,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Counter {
                 event.record(&mut seen);
                 let mut done = DONE.lock().unwrap();
                 let work = done.get_or_insert_default().entry(id.clone()).or_default();
-                work.statements.push(seen.summary);
+                work.statements.extend(seen.each());
                 work.rows_read += seen.rows_read;
                 work.rows_written += seen.rows_written;
             }

@@ -117,7 +117,7 @@ impl House {
             name_id: None,
             expires_at: occasion.now.plus_secs(3600),
         };
-        session::open(&mut tx, &mut occasion, signed_in, &secret).await.unwrap();
+        session::open(&mut tx, &model.settings, &mut occasion, signed_in, &secret).await.unwrap();
         tx.commit().await.unwrap();
         let cookies = BTreeMap::from([("__Host-rolegate_session".to_owned(), secret.expose().clone())]);
         Person { id, browser: Browser { gateway: &self.gateway, cookies } }

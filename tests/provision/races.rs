@@ -268,10 +268,10 @@ async fn more_people_than_are_mapped_at_once_wait_for_the_job(#[values(Engine::S
     assert!(version > 0 && identity::list_unmapped(&mut tx, story.tenant, ENTRA.id(), 9, 1).await.unwrap().is_empty());
 }
 
-#[rstest]
+/// SQLite has one writer: nobody publishes between what a transaction reads and what it decides.
 #[tokio::test]
-async fn what_was_read_before_a_publication_decides_nothing_after_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let story = Story::begin(engine).await;
+async fn what_was_read_before_a_publication_decides_nothing_after_it() {
+    let story = Story::begin(Engine::Postgres).await;
     let ada = story.create(OKTA, person("ada")).await.unwrap();
     let mut tx = story.db.begin().await.unwrap();
     let before = PublishedCache::default().read(&mut tx, story.tenant, OKTA.id()).await.unwrap().unwrap();

@@ -123,7 +123,7 @@ async fn attempt_once(
                 name_id: assertion.name_identifier(),
                 expires_at,
             };
-            let expires_at = session::open(&mut tx, occasion, signed_in, &secret).await?;
+            let expires_at = session::open(&mut tx, &published.model.settings, occasion, signed_in, &secret).await?;
             let answered = assertion.in_response_to.clone();
             Outcome::Admitted(Admitted {
                 account,
