@@ -47,6 +47,20 @@ fn it_begins_in_an_empty_directory_only() {
     assert!(line.contains("is not empty") && line.lines().count() == 1, "{line}");
 }
 
+/// Whoever keeps its directory goes on with it: the database and the key lie where the other commands look.
+#[test]
+fn its_directory_is_one_that_the_gateway_serves() {
+    let directory = TempDir::new().unwrap();
+    assert!(demo(&directory).args(["--exit", "--data-dir", "kept"]).output().unwrap().status.success());
+    let kept = directory.path().join("kept");
+    assert!(kept.join("certs/master.key").exists() && !kept.join("master.key").exists());
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_rolegate"));
+    verify.args(["audit", "verify"]).current_dir(directory.path()).env("ROLEGATE_DATA_DIR", &kept).env_remove("ROLEGATE_DATABASE_URL");
+    let output = verify.output().unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && words.contains("acme: "), "{words}{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[tokio::test]
 async fn it_keeps_serving_and_its_link_signs_the_owner_in() {
     let directory = TempDir::new().unwrap();

@@ -3,14 +3,17 @@
 //! People of a connection whose mapping changed are evaluated again: owners and the first thousands in the same transaction, the rest
 //! in chunks after it ([`evaluate_rest`]), which may be interrupted and done again.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
     attribute_schema,
     certificate::{self, Adding, TooMany},
     change::Change,
-    current,
+    current::{self, Current},
     plan::{Metadata, Plan, PlanError, plan},
+    shut_out::ShutOut,
     sign_in_link::{self, SignInLink},
     tenant_file::TenantFile,
     warning::{self, Warning},
@@ -37,7 +40,7 @@ use crate::{
         invariant,
         mapping::{DefaultMapping, Mapping},
     },
-    provision::{ProvisionError, Published, PublishedCache, grant, keep, published, remap, withdraw},
+    provision::{ProvisionError, Published, PublishedCache, grant, keep, published, remap, shut_out, withdraw},
     saml::Certificate,
 };
 
@@ -106,6 +109,8 @@ pub struct Applied {
     pub unfinished: Vec<ConnectionId>,
     /// Of the tenant as it is now, or would be.
     pub warnings: Vec<Warning>,
+    /// Whom changed rules keep out, by the connections that keep somebody out.
+    pub shut_out: Vec<ShutOut>,
 }
 
 /// Where secrets for sign-in links come from.
@@ -152,20 +157,24 @@ async fn once(
     let plan = plan(file, metadata, current.as_ref(), &mut occasion.ids)?;
     let mut work = Work { tx: &mut tx, occasion, mint, tenant: plan.tenant, links: Vec::new(), model: None, entries: Vec::new() };
     let owners = work.owners(&plan).await?;
+    let before = work.remapped(&plan, current.as_ref()).await?;
     for change in &plan.changes {
         work.execute(change).await?;
     }
-    let unfinished = work.finish(&plan, owners).await?;
+    let (unfinished, shut_out) = work.finish(&before, owners).await?;
     let links = work.links;
     let counts = db::listing::count_changes(&mut tx, plan.tenant, &occasion.correlation).await?;
     let mut warnings = warning::of_file(file);
+    if let Some(current) = &current {
+        warnings.extend(warning::of_metadata(&mut tx, current, metadata).await?);
+    }
     if let Some(tenant) = db::tenant::find_tenant(&mut tx, plan.tenant).await? {
         warnings.extend(warning::of_tenant(&mut tx, &tenant).await?);
     }
     if keep && !plan.is_empty() {
         tx.commit().await?;
     }
-    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished, warnings })
+    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished, warnings, shut_out })
 }
 
 /// Evaluates who is left, a chunk a transaction.
@@ -280,7 +289,7 @@ impl Work<'_> {
             Change::UpdateConnection { connection, what } => {
                 self.update_connection(connection).await?;
                 let mut detail = json!({ "slug": connection.slug, "what": what });
-                if !(connection.enabled && connection.saml.enabled) {
+                if !connection.signs_in() {
                     // Nobody is signed in through what is switched off.
                     let ended = db::session::end_sessions_of_connection(self.tx, tenant, connection.id).await?;
                     detail["sessions_ended"] = ended.into();
@@ -288,14 +297,6 @@ impl Work<'_> {
                 self.note("connection.changed", "connection", &connection.id, detail);
             }
             Change::AddCertificate { connection, slug, certificate } => self.add_certificate(*connection, slug, certificate).await?,
-            Change::TrustCertificate { connection, slug, certificate, fingerprint } => {
-                self.check_room(*connection, slug).await?;
-                let state = CertificateState::Current;
-                sure(db::certificate::trust_certificate(self.tx, tenant, *connection, *certificate, state).await?)?;
-                db::connection::raise_connection_version(self.tx, tenant, *connection).await?;
-                let detail = json!({ "connection": connection, "fingerprint": fingerprint, "retired_before": true });
-                self.note("certificate.added", "certificate", certificate, detail);
-            }
             Change::PublishMapping { connection, mapping, what, .. } => {
                 self.publish(*connection, mapping).await?;
                 let detail = json!({ "version": mapping.version, "what": what });
@@ -339,13 +340,9 @@ impl Work<'_> {
         sure(db::connection::update_connection(self.tx, connection).await?.is_some())
     }
 
-    async fn check_room(&mut self, connection: ConnectionId, slug: &Slug) -> Result<(), ApplyError> {
-        let known = db::certificate::list_certificates(&mut *self.tx, self.tenant, connection).await?;
-        certificate::check_room(&known, 1).map_err(|source| ApplyError::TooManyCertificates { connection: slug.to_string(), source })
-    }
-
     async fn add_certificate(&mut self, connection: ConnectionId, slug: &Slug, certificate: &Certificate) -> Result<(), ApplyError> {
-        self.check_room(connection, slug).await?;
+        let known = db::certificate::list_certificates(&mut *self.tx, self.tenant, connection).await?;
+        certificate::check_room(&known, 1).map_err(|source| ApplyError::TooManyCertificates { connection: slug.to_string(), source })?;
         let by = Adding { by: None, from_file: true };
         let row = certificate::new_row(by, self.occasion, connection, certificate, CertificateState::Current);
         sure(db::certificate::insert_certificate(self.tx, self.tenant, &row).await?)?;
@@ -361,7 +358,7 @@ impl Work<'_> {
         sure(published::publish(self.tx, self.tenant, connection, mapping, None, now).await?)
     }
 
-    async fn published(&mut self, connection: ConnectionId) -> Result<std::sync::Arc<Published>, ApplyError> {
+    async fn published(&mut self, connection: ConnectionId) -> Result<Arc<Published>, ApplyError> {
         PublishedCache::default().read(self.tx, self.tenant, connection).await?.ok_or(ApplyError::Meanwhile)
     }
 
@@ -441,41 +438,66 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Evaluates people again, checks what binds even the operator, and writes the audit rows. Which connections are unfinished.
-    async fn finish(&mut self, plan: &Plan, before: Option<OwnersBefore>) -> Result<Vec<ConnectionId>, ApplyError> {
+    /// The connections whose people are to be evaluated again, as they are before the first step.
+    async fn remapped(&mut self, plan: &Plan, current: Option<&Current>) -> Result<Vec<Arc<Published>>, ApplyError> {
+        let known = |id: &ConnectionId| current.is_some_and(|current| current.connections.iter().any(|row| row.connection.id == *id));
+        let mut before = Vec::new();
+        for connection in plan.remapped().iter().filter(|id| known(id)) {
+            before.push(self.published(*connection).await?);
+        }
+        Ok(before)
+    }
+
+    /// Evaluates people again, checks what binds even the operator, and writes the audit rows. Which connections are unfinished, and whom
+    /// the changed rules keep out.
+    async fn finish(
+        &mut self,
+        remapped: &[Arc<Published>],
+        owners: Option<OwnersBefore>,
+    ) -> Result<(Vec<ConnectionId>, Vec<ShutOut>), ApplyError> {
         let entries = std::mem::take(&mut self.entries);
         db::audit::tell(self.tx, self.tenant, self.occasion, &entries).await?;
-        let mut unfinished = Vec::new();
-        let is_new = |connection: ConnectionId| {
-            plan.changes.iter().any(|change| matches!(change, Change::CreateConnection { connection: made } if made.id == connection))
-        };
-        for connection in plan.remapped().into_iter().filter(|connection| !is_new(*connection)) {
-            let published = self.published(connection).await?;
-            self.evaluate_owners(&published).await?;
+        let (mut unfinished, mut shut_out) = (Vec::new(), Vec::new());
+        for before in remapped {
+            let connection = &before.connection;
+            let published = self.published(connection.id).await?;
+            let owners = self.owners_at(&published).await?;
+            let mut kept_out = self.evaluate(before, &published, &owners).await?;
             let mut done = false;
             for _ in 0..CHUNKS_AT_ONCE {
-                done = remap::remap_chunk(self.tx, &published, self.occasion).await? < remap::CHUNK;
+                let chunk = remap::list_chunk(self.tx, &published).await?;
+                kept_out.extend(self.evaluate(before, &published, &chunk).await?);
+                done = remap::is_last(&chunk);
                 if done {
                     break;
                 }
             }
             if !done {
-                unfinished.push(connection);
+                unfinished.push(connection.id);
+            }
+            if !kept_out.is_empty() {
+                shut_out.push(ShutOut::of(self.tx, self.tenant, connection.slug.clone(), &kept_out, !done).await?);
             }
         }
-        if let Some(before) = before {
+        if let Some(before) = owners {
             self.check_owners(&before).await?;
         }
-        Ok(unfinished)
+        Ok((unfinished, shut_out))
     }
 
-    /// Owners first, so that what a mapping does to them is known before anything is committed.
-    async fn evaluate_owners(&mut self, published: &Published) -> Result<(), ApplyError> {
+    /// Those of them whom that keeps out.
+    async fn evaluate(&mut self, before: &Published, after: &Published, ids: &[AccountId]) -> Result<Vec<AccountId>, ApplyError> {
+        let kept_out = shut_out::shut_out(self.tx, before, after, self.occasion, ids).await?;
+        remap::remap(self.tx, after, self.occasion, ids).await?;
+        Ok(kept_out)
+    }
+
+    /// They are evaluated first, so that what a mapping does to them is known before anything is committed.
+    async fn owners_at(&mut self, published: &Published) -> Result<Vec<AccountId>, ApplyError> {
         let owners = db::account::list_owners(self.tx, self.tenant, published.model.organizations.root()).await?;
         let ids: Vec<_> = owners.iter().map(|owner| owner.account).collect();
         let here = db::identity::identities_at(self.tx, self.tenant, published.connection.id, &ids).await?;
-        let ids: Vec<_> = here.into_keys().collect();
-        Ok(remap::remap(self.tx, published, self.occasion, &ids).await?)
+        Ok(here.into_keys().collect())
     }
 
     async fn check_owners(&mut self, before: &OwnersBefore) -> Result<(), ApplyError> {
@@ -514,7 +536,6 @@ fn changes_model(change: &Change) -> bool {
         Change::CreateConnection { .. }
         | Change::UpdateConnection { .. }
         | Change::AddCertificate { .. }
-        | Change::TrustCertificate { .. }
         | Change::PublishMapping { .. }
         | Change::WithdrawConnection { .. }
         | Change::PutAttributeSchema { .. }

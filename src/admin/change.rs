@@ -9,7 +9,7 @@ use crate::{
     domain::{
         catalogue::Entity,
         connection::Connection,
-        id::{AccountId, CertificateId, ConnectionId, OrganizationId, RoleId},
+        id::{AccountId, ConnectionId, OrganizationId, RoleId},
         name::{Email, Slug, Title},
         organization::Organization,
         role::Role,
@@ -63,13 +63,6 @@ pub enum Change {
         connection: ConnectionId,
         slug: Slug,
         certificate: Certificate,
-    },
-    /// One that was retired, and that the file's metadata has.
-    TrustCertificate {
-        connection: ConnectionId,
-        slug: Slug,
-        certificate: CertificateId,
-        fingerprint: String,
     },
     PublishMapping {
         connection: ConnectionId,
@@ -145,10 +138,6 @@ impl fmt::Display for Change {
                     &certificate.fingerprint()[..16],
                     certificate.not_after()
                 )
-            }
-            Self::TrustCertificate { slug, fingerprint, .. } => {
-                let short = fingerprint.get(..16).unwrap_or(fingerprint);
-                write!(f, "+ certificate of {slug}, retired before: SHA-256 {short}…")
             }
             Self::PublishMapping { slug, mapping, what, .. } => {
                 write!(f, "~ mapping of {slug}, version {}: {}", mapping.version, what.join("; "))

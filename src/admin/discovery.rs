@@ -24,7 +24,7 @@ pub async fn find_start(db: &Db, email: &str, surface: Audience) -> Result<Optio
     let connections = db::connection::list_connections(db, row.tenant).await?;
     let open = connections.into_iter().map(|row| row.connection).filter(|connection| {
         let begins_here = connection.saml.sso_url.is_some() || connection.saml.sso_post_url.is_some();
-        used.contains(&connection.id) && connection.enabled && connection.saml.enabled && begins_here
+        used.contains(&connection.id) && connection.signs_in() && begins_here
     });
     let best = open.min_by_key(|connection| (connection.audience != surface, connection.organization != row.organization));
     Ok(best.map(|connection| connection.slug))

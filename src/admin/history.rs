@@ -66,14 +66,26 @@ pub struct Past {
 pub enum HistoryError {
     #[error("no role of this tenant is or was called {0:?}")]
     UnknownRole(String),
+    #[error("{0} is in the future: name a time that is past")]
+    Future(Timestamp),
     #[error("what was before {0} is in an archive: this database has the audit trail from then on")]
     Archived(Timestamp),
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// `role` is the name that it had then; where none had it then, a name that it had before or has since.
-pub async fn role_at(db: &Db, tenant: TenantId, account: AccountId, role: &str, at: Timestamp) -> Result<Past, HistoryError> {
+/// `role` is the name that it had at `at`; where none had it then, a name that it had before or has since.
+pub async fn role_at(
+    db: &Db,
+    tenant: TenantId,
+    account: AccountId,
+    role: &str,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Past, HistoryError> {
+    if at > now {
+        return Err(HistoryError::Future(at));
+    }
     if let Some(begins) = audit_trail::begins_at(db, tenant).await?.filter(|begins| at < *begins) {
         return Err(HistoryError::Archived(begins));
     }

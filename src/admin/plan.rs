@@ -114,7 +114,7 @@ impl Planner<'_> {
         };
         if current.tenant.preset != tenant.preset {
             let why = format!("the tenant was made from the preset {}, which cannot be changed", current.tenant.preset);
-            return Err(entry.slug.place.refuse(why).into());
+            return Err(entry.preset_place.refuse(why).into());
         }
         let mut tenant = tenant;
         // Else the switch stays as people set it.

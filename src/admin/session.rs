@@ -39,7 +39,8 @@ pub struct SignedIn {
     pub tenant: TenantId,
     pub account: AccountId,
     /// `None` after a local sign-in.
-    pub connection: Option<ConnectionId>,
+    /// With the version of the connection by which it was judged.
+    pub connection: Option<(ConnectionId, i64)>,
     /// What it was for.
     pub surface: Audience,
     pub session_index: Option<String>,
@@ -64,7 +65,8 @@ pub async fn open(
         id: signed_in.id,
         tenant: signed_in.tenant,
         account: signed_in.account,
-        connection: signed_in.connection,
+        connection: signed_in.connection.map(|(id, _)| id),
+        connection_version: signed_in.connection.map_or(0, |(_, version)| version),
         surface: signed_in.surface,
         session_index: signed_in.session_index,
         name_id: signed_in.name_id,

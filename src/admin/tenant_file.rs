@@ -82,6 +82,8 @@ pub struct TenantEntry {
     pub slug: At<Slug>,
     pub name: Title,
     pub preset: &'static Preset,
+    /// Where it is named.
+    pub preset_place: Place,
     /// The preset's, with what the file says otherwise.
     pub settings: Settings,
     /// The names of those that the file itself says.

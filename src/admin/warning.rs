@@ -5,10 +5,15 @@ use std::{
     fmt,
 };
 
-use super::tenant_file::TenantFile;
+use super::{current::Current, plan::Metadata, tenant_file::TenantFile};
 use crate::{
-    db::{self, DbError, Tx, certificate::CertificateState, sp_key::SpKeyState, tenant::Tenant},
-    domain::name::Slug,
+    db::{
+        self, DbError, Tx,
+        certificate::{CertificateState, IdpCertificateRow},
+        sp_key::SpKeyState,
+        tenant::Tenant,
+    },
+    domain::{connection::Connection, name::Slug, time::Timestamp},
     saml,
     scim::path::AttrPath,
 };
@@ -21,6 +26,8 @@ pub enum Warning {
     NoCertificate { connection: Slug },
     /// Its requests are to be signed, and there is nothing to sign with.
     NoKey { connection: Slug },
+    /// The file's metadata has a certificate that was retired.
+    Retired { connection: Slug, subject: String, fingerprint: String, by: Option<String>, at: Option<Timestamp> },
     /// A rule looks at what the connection's sign-ins never say.
     Unmapped { connection: Slug, rule: String, attribute: String },
 }
@@ -43,6 +50,17 @@ impl fmt::Display for Warning {
                 "{connection}: its requests are to be signed and it has no key, so that no sign-in begins here: make one with \
                  `rolegate keys create --connection {connection}` and let the identity provider load the connection's metadata"
             ),
+            Self::Retired { connection, subject, fingerprint, by, at } => {
+                let by = by.as_deref().unwrap_or("the host's operator");
+                let at = at.map(|at| format!(" on {at}")).unwrap_or_default();
+                write!(
+                    f,
+                    "{connection}: the metadata has the certificate {subject} (SHA-256 {}…), which {by} retired{at}: it stays retired, and \
+                     the file does not bring it back. Take it out of the metadata; or, if it is to be trusted again, add it with \
+                     `rolegate certificates add --connection {connection}`",
+                    fingerprint.get(..16).unwrap_or(fingerprint)
+                )
+            }
             Self::Unmapped { connection, rule, attribute } => write!(
                 f,
                 "{connection}: the rule {rule:?} looks at {attribute}, which sign-ins do not say: name it under [connections.attributes]"
@@ -67,7 +85,7 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
     let connections = db::connection::list_connections(&mut *tx, tenant.id).await?.into_iter().map(|row| row.connection);
     let keys = db::sp_key::list_sp_keys_of_tenant(&mut *tx, tenant.id).await?;
     let signing: BTreeSet<_> = keys.iter().filter(|row| row.state == SpKeyState::Current).map(|row| row.connection).collect();
-    for connection in connections.filter(|connection| connection.enabled && connection.saml.enabled) {
+    for connection in connections.filter(Connection::signs_in) {
         if connection.saml.signs_requests() && !signing.contains(&connection.id) {
             found.push(Warning::NoKey { connection: connection.slug.clone() });
         }
@@ -76,6 +94,28 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
         }
     }
     Ok(found)
+}
+
+/// Of what a file's metadata would bring back, before the file is applied.
+pub async fn of_metadata(tx: &mut Tx, current: &Current, metadata: &Metadata) -> Result<Vec<Warning>, DbError> {
+    let naming = |row: &&IdpCertificateRow| {
+        let known = current.connections.iter().find(|known| known.connection.id == row.connection)?;
+        let said = metadata.get(&known.connection.slug)?;
+        let has = said.certificates.iter().any(|certificate| certificate.fingerprint() == row.fingerprint);
+        has.then(|| known.connection.slug.clone())
+    };
+    let retired = current.certificates.iter().filter(|row| row.state == CertificateState::Retired);
+    let retired: Vec<_> = retired.filter_map(|row| Some((naming(&row)?, row))).collect();
+    let people: Vec<_> = retired.iter().filter_map(|(_, row)| row.retired_by).collect();
+    let names = db::listing::name_accounts(&mut *tx, current.tenant.id, &people).await?;
+    let warnings = retired.into_iter().map(|(connection, row)| Warning::Retired {
+        connection,
+        subject: row.subject.clone(),
+        fingerprint: row.fingerprint.clone(),
+        by: row.retired_by.map(|by| names.get(&by).cloned().unwrap_or_else(|| format!("somebody who is gone ({by})"))),
+        at: row.retired_at,
+    });
+    Ok(warnings.collect())
 }
 
 /// Of a file alone.

@@ -15,6 +15,7 @@ use crate::{
     db,
     domain::{actor::Actor, connection::Connection},
     keys,
+    outbound::Outbound,
 };
 
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub struct Apply {
 
 impl Apply {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
-        let (file, metadata) = plan::read(&self.file).await?;
+        let (file, metadata) = plan::read(&self.file, &Outbound::new(&context.config.outbound_networks)).await?;
         let json = context.json;
         let app = context.open().await?;
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
@@ -37,6 +38,9 @@ impl Apply {
         } else {
             print_changes(&applied, output)?;
             print_verdict(&applied, "added", "removed", "touched", output)?;
+            for shut_out in &applied.shut_out {
+                output.line(shut_out.sentence("are"))?;
+            }
             print_addresses(&app, &applied, output).await?;
             for link in &applied.links {
                 output.line(format!(

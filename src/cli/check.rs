@@ -113,6 +113,8 @@ async fn tenants(db: &Db, now: Timestamp) -> Result<Vec<(&'static str, Grade, St
                 Warning::NoCertificate { .. } => ("certificate", Grade::Failed),
                 Warning::NoKey { .. } => ("service provider key", Grade::Failed),
                 Warning::BelowFloor { .. } => ("owners", Grade::Warning),
+                // Said of files alone.
+                Warning::Retired { .. } => ("certificate", Grade::Warning),
                 Warning::Unmapped { .. } => ("rules", Grade::Warning),
             };
             found.push((check, grade, warning.to_string()));
@@ -152,7 +154,7 @@ async fn certificates(db: &Db, now: Timestamp, expiry_days: u16) -> Result<Vec<(
         let connections = db::connection::list_connections(db, tenant.id).await?;
         for row in db::certificate::list_certificates_of_tenant(db, tenant.id).await? {
             let connection = connections.iter().map(|known| &known.connection).find(|known| known.id == row.connection);
-            let Some(connection) = connection.filter(|known| known.enabled && known.saml.enabled) else { continue };
+            let Some(connection) = connection.filter(|known| known.signs_in()) else { continue };
             if row.state == CertificateState::Retired {
                 continue;
             }

@@ -74,7 +74,7 @@ impl Demo {
 
 /// The same way as `rolegate apply FILE`.
 async fn apply_file(app: &App, file: &PathBuf) -> Result<Applied, Failure> {
-    let (file, metadata) = plan::read(file).await?;
+    let (file, metadata) = plan::read(file, &app.outbound).await?;
     let mut occasion = app.occasion(Actor::HostOperator, plan::correlation(&app.random));
     let mut mint = || keys::secret(app.random.bytes());
     Ok(apply::apply(&app.db, &mut occasion, &mut mint, &file, &metadata).await?)

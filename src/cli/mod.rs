@@ -6,6 +6,7 @@ mod accounts;
 mod app_token;
 mod apply;
 mod assignments;
+mod attention;
 mod audit;
 mod certificates;
 mod check;
@@ -95,6 +96,8 @@ enum Command {
     /// The audit log and its chain of seals
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// What somebody should look at: owners kept, sign-ins that need a decision, metadata that cannot be read
+    Attention(attention::Attention),
     /// Check the configuration, the database, the master key, certificates, owners and tokens; for monitors
     Check(check::Check),
 }
@@ -162,6 +165,7 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::SignIns(command) => command.run(context, output).await,
         Command::Owner(command) => command.run(context, output).await,
         Command::Audit(command) => command.run(context, output).await,
+        Command::Attention(command) => command.run(context, output).await,
         Command::Check(command) => command.run(context, output).await,
     }
 }

@@ -3,13 +3,14 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Context, Failure, Output, metadata};
 use crate::{
     admin::{
         apply::{self, Applied},
         plan::Metadata,
+        shut_out::ShutOut,
         tenant_file::TenantFile,
     },
     app::{self, Clock, Random},
@@ -17,6 +18,7 @@ use crate::{
         actor::{Actor, Occasion, Tally},
         id::IdSource,
     },
+    outbound::Outbound,
 };
 
 #[derive(Debug, Args)]
@@ -27,7 +29,7 @@ pub struct Plan {
 
 impl Plan {
     pub(super) async fn run(self, context: Context, output: &mut Output) -> Result<(), Failure> {
-        let (file, metadata) = read(&self.file).await?;
+        let (file, metadata) = read(&self.file, &Outbound::new(&context.config.outbound_networks)).await?;
         let db = app::look_at_database(&context.config, context.migrations).await?;
         let now = Clock::System.now();
         let ids = IdSource::new(now, Random::System.bytes());
@@ -44,19 +46,30 @@ impl Plan {
                     "accounts_touched": previewed.counts.accounts,
                     "complete": previewed.unfinished.is_empty(),
                 },
+                "sign_ins_refused": previewed.shut_out.iter().map(shown).collect::<Vec<_>>(),
             }));
         }
         print_changes(&previewed, output)?;
-        print_verdict(&previewed, "adds", "removes", "touches", output)
+        print_verdict(&previewed, "adds", "removes", "touches", output)?;
+        previewed.shut_out.iter().try_for_each(|shut_out| output.line(shut_out.sentence("would be")))
     }
 }
 
+fn shown(shut_out: &ShutOut) -> Value {
+    json!({
+        "connection": shut_out.connection,
+        "people": shut_out.people,
+        "named": shut_out.named,
+        "complete": !shut_out.or_more,
+    })
+}
+
 /// The file, and the metadata it names.
-pub(super) async fn read(path: &PathBuf) -> Result<(TenantFile, Metadata), Failure> {
+pub(super) async fn read(path: &PathBuf, outbound: &Outbound) -> Result<(TenantFile, Metadata), Failure> {
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::new(format!("{} cannot be read ({error}): name the tenant's file", path.display())))?;
     let file = TenantFile::parse(path, &text)?;
-    let metadata = metadata::fetch_all(&file).await?;
+    let metadata = metadata::fetch_all(&file, outbound).await?;
     Ok((file, metadata))
 }
 

@@ -8,6 +8,7 @@ use crate::{
         history::{self, Reason},
         listing,
     },
+    app::Clock,
     domain::{id::AccountId, time::Timestamp},
 };
 
@@ -19,7 +20,7 @@ pub struct Why {
     /// The role, as it was called then
     #[arg(long, value_name = "NAME")]
     role: String,
-    /// When: 2026-03-03T12:00:00Z
+    /// When, no later than now: 2026-03-03T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     at: Timestamp,
     /// Which tenant, where there are several
@@ -39,7 +40,7 @@ impl Why {
                 count => format!("{count} accounts are {named:?}: name one by its id, as `rolegate accounts --json` shows it"),
             }));
         };
-        let past = history::role_at(&db, tenant.id, AccountId::parse(&row.account.id)?, &self.role, self.at).await?;
+        let past = history::role_at(&db, tenant.id, AccountId::parse(&row.account.id)?, &self.role, self.at, Clock::System.now()).await?;
         if context.json {
             return output.json(&past);
         }

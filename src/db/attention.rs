@@ -73,11 +73,18 @@ pub async fn raise(
     Ok(())
 }
 
-/// Those that nobody resolved, the oldest first, at most a thousand.
-pub async fn list_open(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<Attention>, DbError> {
+/// Those that nobody resolved, behind `after`, the oldest first.
+pub async fn list_open(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    after: Option<EventId>,
+    limit: i64,
+) -> Result<Vec<Attention>, DbError> {
     let sql = "select id, at_ms, kind, connection, account, detail
-        from attention where tenant = $1 and resolved_at_ms is null order by id limit 1000";
-    source.into().query(sql).bind(tenant.to_string()).all().await?.into_iter().map(Row::read).collect()
+        from attention where tenant = $1 and resolved_at_ms is null and id > $2 order by id limit $3";
+    let mut source = source.into();
+    let query = source.query(sql).bind(tenant.to_string()).bind(after.map_or_else(String::new, |id| id.to_string())).bind(limit);
+    query.all().await?.into_iter().map(Row::read).collect()
 }
 
 /// False when it is not there, or resolved already.

@@ -1,5 +1,7 @@
 //! Accounts and what they hold, in the names that people know: for lists, `/me` and the command line.
 
+use std::collections::BTreeMap;
+
 use super::{
     column,
     engine::{DbError, SET_LIMIT, Target},
@@ -64,6 +66,24 @@ pub async fn find_accounts(source: impl Into<Target<'_>>, tenant: TenantId, name
         where account.tenant = $1 and (account.user_name_key = $2 or account.email_key = $2 or account.id = $3)
         order by account.id limit 100";
     source.into().query(sql).bind(tenant.to_string()).bind(fold(name)).bind(name.to_owned()).all().await
+}
+
+/// The user names of these accounts; who is gone is left out.
+pub async fn name_accounts(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, String>, DbError> {
+    let mut source = source.into();
+    let mut names = BTreeMap::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let sql = "select id, user_name from account where tenant = $1 and id in ({$2})";
+        let query = source.query_set(sql, chunk.len()).bind(tenant.to_string());
+        for (id, name) in chunk.iter().fold(query, |query, id| query.bind(id.to_string())).all::<(String, String)>().await? {
+            names.insert(column::id("account.id", &id)?, name);
+        }
+    }
+    Ok(names)
 }
 
 /// What these accounts hold, every origin of it, in the order of accounts and assignments. At most [`SET_LIMIT`] accounts.

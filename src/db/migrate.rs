@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "what the administration API needs", include_str!("../../migrations/0007_admin_api.sql")),
     (8, "a tenant's schema from its file", include_str!("../../migrations/0008_attribute_schema_from_file.sql")),
     (9, "roles that are given together", include_str!("../../migrations/0009_role_sets.sql")),
+    (10, "sessions of connections that closed", include_str!("../../migrations/0010_closed_connections.sql")),
     (12, "which settings a tenant's file names", include_str!("../../migrations/0012_settings_of_the_file.sql")),
 ];
 

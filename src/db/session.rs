@@ -23,6 +23,8 @@ pub struct SessionRow {
     pub account: AccountId,
     /// `None` after a local sign-in.
     pub connection: Option<ConnectionId>,
+    /// The version of the connection by which the sign-in was judged; 0 after a local one.
+    pub connection_version: i64,
     /// What the sign-in was for.
     pub surface: Audience,
     /// SAML SessionIndex, by which the identity provider may end it.
@@ -43,6 +45,7 @@ struct Row {
     tenant: String,
     account: String,
     connection: Option<String>,
+    connection_version: i64,
     surface: String,
     session_index: Option<String>,
     name_id: Option<String>,
@@ -60,6 +63,7 @@ impl Row {
             tenant: column::id("a session's tenant", &self.tenant)?,
             account: column::id("a session's account", &self.account)?,
             connection: column::optional_id("a session's connection", self.connection.as_deref())?,
+            connection_version: self.connection_version,
             surface: column::word("a session's surface", &self.surface)?,
             session_index: self.session_index,
             name_id: self.name_id.as_deref().map(|text| column::document("a session's NameID", text)).transpose()?,
@@ -75,8 +79,8 @@ impl Row {
 /// `hash` is of the cookie's value, which is stored nowhere.
 pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Result<(), DbError> {
     let sql = "insert into session (tenant, id, hash, csrf_hash, account, connection, session_index, created_at_ms, expires_at_ms,
-            last_seen_at_ms, subject, name_id, rights, surface)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+            last_seen_at_ms, subject, name_id, rights, surface, connection_version)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     tx.query(sql)
         .bind(session.tenant.to_string())
         .bind(session.id.to_string())
@@ -92,19 +96,19 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
         .bind(session.name_id.as_ref().map(column::to_document))
         .bind(session.rights.as_ref().map(column::to_document))
         .bind(column::to_word(session.surface))
+        .bind(session.connection_version)
         .later()
         .await?;
     Ok(())
 }
 
-/// The session that is alive now; the cookie says neither tenant nor account. One that was begun at the moment in which its connection
-/// was switched off may have missed its end, and counts for nothing.
+/// The session that is alive now; the cookie says neither tenant nor account. One that was begun at the moment in which its connection,
+/// or sign-in through it, was switched off may have missed its end, and counts for nothing: it was judged by an older version.
 pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
-    let sql =
-        "select s.id, s.tenant, s.account, s.connection, s.surface, s.session_index, s.name_id, s.rights, s.created_at_ms, s.expires_at_ms,
-            s.last_seen_at_ms, s.csrf_hash
+    let sql = "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
+            s.created_at_ms, s.expires_at_ms, s.last_seen_at_ms, s.csrf_hash
         from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
-        where s.hash = $1 and s.expires_at_ms > $2 and (s.connection is null or c.enabled)";
+        where s.hash = $1 and s.expires_at_ms > $2 and (s.connection is null or s.connection_version > c.closed_version)";
     source.into().query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?.map(Row::read).transpose()
 }
 
@@ -121,9 +125,8 @@ pub async fn list_sessions(
     account: AccountId,
     now: Timestamp,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql =
-        "select id, tenant, account, connection, surface, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
-            csrf_hash
+    let sql = "select id, tenant, account, connection, connection_version, surface, session_index, name_id, rights, created_at_ms,
+            expires_at_ms, last_seen_at_ms, csrf_hash
         from session where tenant = $1 and account = $2 and expires_at_ms > $3 order by id desc limit 1000";
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis());
@@ -139,9 +142,8 @@ pub async fn list_sessions_of_subject(
     subject: &str,
     after: Option<SessionId>,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql =
-        "select id, tenant, account, connection, surface, session_index, name_id, rights, created_at_ms, expires_at_ms, last_seen_at_ms,
-            csrf_hash
+    let sql = "select id, tenant, account, connection, connection_version, surface, session_index, name_id, rights, created_at_ms,
+            expires_at_ms, last_seen_at_ms, csrf_hash
         from session where tenant = $1 and connection = $2 and subject = $3 and id > $4 order by id limit 1000";
     let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(subject.to_owned());
     let query = query.bind(after.map_or_else(String::new, |id| id.to_string()));

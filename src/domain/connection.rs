@@ -266,6 +266,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Whether people sign in through it.
+    #[must_use]
+    pub fn signs_in(&self) -> bool {
+        self.enabled && self.saml.enabled
+    }
+
     /// `off` once SCIM is on, unless the connection says otherwise.
     #[must_use]
     pub fn jit(&self) -> Jit {

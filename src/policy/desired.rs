@@ -23,7 +23,7 @@ use super::{
 pub struct Desired {
     /// Every holding that the connection wants, with its cause.
     pub wanted: BTreeSet<(Holding, Origin)>,
-    /// Sign-in is refused. What is wanted stays wanted: a refused account is dormant, not stripped.
+    /// Sign-in is refused. What is wanted stays wanted: what is held of it stays, dormant; what is not waits for a sign-in that is accepted.
     pub denied: Option<Denial>,
     /// Whether an enabled granting rule matched.
     pub matched: bool,

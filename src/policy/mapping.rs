@@ -71,6 +71,12 @@ impl Mapping {
         self.rules.iter().find(|candidate| candidate.id == rule)
     }
 
+    /// Whether it can refuse anybody's sign-in.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.default.unmatched == Unmatched::DenySignIn || self.rules.iter().any(|rule| rule.enabled && rule.refuses())
+    }
+
     /// When a rule begins or ends next: until then the same identity gives the same result.
     #[must_use]
     pub fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {

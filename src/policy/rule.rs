@@ -160,6 +160,12 @@ impl Rule {
         self.effects.iter().any(|effect| matches!(effect, Effect::Grant { .. }))
     }
 
+    /// Whether it keeps people from signing in.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::DenySignIn { .. }))
+    }
+
     /// Whether one of its effects names the organization itself; what a template yields is another matter.
     #[must_use]
     pub fn names_organization(&self, id: OrganizationId) -> bool {

@@ -20,6 +20,7 @@ mod reconcile;
 mod record;
 pub mod remap;
 pub mod schemas;
+pub mod shut_out;
 pub mod sign_in;
 pub mod user;
 pub mod withdraw;

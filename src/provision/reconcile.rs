@@ -47,6 +47,8 @@ pub(super) struct Person {
     pub first_sight: bool,
     /// Whether sign-in was possible when the transaction began.
     pub status_before: SignInStatus,
+    /// A sign-in that is refused already, whatever the mapping says.
+    pub refused: bool,
 }
 
 /// What came of it, in the order of the people.
@@ -117,12 +119,15 @@ struct Change {
 }
 
 impl Change {
-    fn new(published: &Published, person: &Person, current: Vec<Assignment>, desired: Desired) -> Self {
-        let plan = if person.identity.scim_state == ScimState::Deleted {
+    fn new(published: &Published, person: &Person, current: Vec<Assignment>, mut desired: Desired) -> Self {
+        let mut plan = if person.identity.scim_state == ScimState::Deleted {
             diff::withdraw_all(&current, published.connection.id)
         } else {
             diff::diff(&current, &desired, &published.mapping, published.connection.id)
         };
+        if is_kept_out(person, &desired) {
+            withhold(published, person, &mut desired, &mut plan);
+        }
         let usable =
             Usable { before: person.status_before == SignInStatus::Active, after: person.account.account.status == SignInStatus::Active };
         Self { current, desired, plan, usable }
@@ -166,6 +171,24 @@ async fn settle_owners(
         change.plan = owners.settle(tx, model, account, change.usable, plan, &change.current, effects).await?;
     }
     Ok(())
+}
+
+/// Whether sign-in is refused to somebody who is known. Who is made now is made with what they shall hold once they are let in.
+fn is_kept_out(person: &Person, desired: &Desired) -> bool {
+    let is_barred = person.account.account.status != SignInStatus::Active || !person.identity.active;
+    !person.is_new && (person.refused || is_barred || desired.denied.is_some())
+}
+
+/// MAPPING.md: a refusal commits the facts and the withdrawals they cause. What a response would give besides waits until one is accepted,
+/// also when the job comes across those facts before; what SCIM says holds whether or not its person is let in.
+fn withhold(published: &Published, person: &Person, desired: &mut Desired, plan: &mut Plan) {
+    let scim_counts = person.identity.scim_state == ScimState::Live && published.connection.authority != Authority::Saml;
+    if scim_counts {
+        plan.add.retain(|(_, origin)| !matches!(origin, Origin::SamlRule { .. }));
+    } else {
+        plan.add.clear();
+        (desired.home_organization, desired.kind) = (None, None);
+    }
 }
 
 /// Home organization and kind, where the mapping says so.

@@ -24,9 +24,20 @@ pub const CHUNK: i64 = 100;
 
 /// One chunk; how many accounts it evaluated. The work is done when that is less than [`CHUNK`]; doing it again changes nothing.
 pub async fn remap_chunk(tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<i64, ProvisionError> {
-    let ids = db::identity::list_unmapped(tx, published.tenant(), published.connection.id, published.mapping.version, CHUNK).await?;
+    let ids = list_chunk(tx, published).await?;
     remap(tx, published, occasion, &ids).await?;
     Ok(i64::try_from(ids.len()).unwrap_or(CHUNK))
+}
+
+/// The accounts of the next chunk.
+pub async fn list_chunk(tx: &mut Tx, published: &Published) -> Result<Vec<AccountId>, DbError> {
+    db::identity::list_unmapped(tx, published.tenant(), published.connection.id, published.mapping.version, CHUNK).await
+}
+
+/// Whether nobody is left after this chunk.
+#[must_use]
+pub fn is_last(chunk: &[AccountId]) -> bool {
+    i64::try_from(chunk.len()).is_ok_and(|count| count < CHUNK)
 }
 
 /// Evaluates these accounts now.

@@ -155,6 +155,14 @@ async fn meet_known(
         record.note("identity.subject_linked", "account", &id, json!({ "connection": published.connection.id }));
     }
     take_facts(&mut person, published, claim, key, occasion);
+    person.refused = refused.is_some();
+    if person.first_sight
+        && let Some(refused) = refused_at_first_sight(published, &person, refused.as_ref(), occasion)
+    {
+        end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
+        record.write(tx, tenant, occasion).await?;
+        return Ok(SignIn::Refused(refused));
+    }
     let mut account_changed = settle_profile(&mut person.account, &person.identity);
     let mut people = [person];
     let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
@@ -170,7 +178,7 @@ async fn meet_known(
         // Who holds nothing that opens the console keeps what they began through another connection.
         end_sessions_through(tx, published, id, &mut record).await?;
     } else if refused.is_some() {
-        // MAPPING.md: a refusal commits the facts and what follows from them, and ends the sessions.
+        // MAPPING.md: a refusal commits the facts and the withdrawals they cause, and ends the sessions.
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
     }
     person.identity.mapping_version = published.mapping.version;
@@ -180,6 +188,13 @@ async fn meet_known(
     }
     record.write(tx, tenant, occasion).await?;
     Ok(refused.map_or(SignIn::Admitted { account: id, created: false }, SignIn::Refused))
+}
+
+/// Of somebody whom an owner linked, and of whom the connection has said nothing yet, a refusal takes nothing over, as of a stranger: what is
+/// given at first sight is given at the first sign-in that is accepted.
+fn refused_at_first_sight(published: &Published, person: &Person, refused: Option<&Refused>, occasion: &Occasion) -> Option<Refused> {
+    let denial = desire(published, person, Vec::new(), occasion).denied.map(|denial| Refused::ByRule(denial.message));
+    denial.or_else(|| refused.cloned())
 }
 
 /// A first sign-in: everything that could refuse it is asked before anything is written.

@@ -138,12 +138,50 @@ async fn changes_are_told_in_words_and_rules_keep_their_ids(#[values(Engine::Sql
         "~ organization acme-berlin: parent: acme-eu → acme",
         "~ organization acme-eu: name: Acme Europe → Europe",
         "~ connection acme-okta: saml.enabled: false → true; saml.jit: nothing → create",
-        r#"~ mapping of acme-okta, version 2: ~ rule "platform team""#,
+        r#"~ mapping of acme-okta, version 2: ~ rule "platform team": when: groups[value eq "platform-admins"] → groups[value eq "platform"]"#,
     ];
     assert_eq!(shown(&second), expected);
     let after = ids(rolegate::db::listing::list_published_mappings(&*db, first.tenant).await.unwrap());
     assert_eq!(before, after);
     assert!(shown(&apply_text(&db, &changed, 3).await).is_empty());
+}
+
+/// What is said of the mapping when `from` becomes `to`.
+async fn said_of_mapping(from: &str, to: &str) -> Vec<String> {
+    let db = Engine::Sqlite.fresh().await;
+    apply_text(&db, from, 1).await;
+    shown(&preview(&db, &mut occasion(2), &parse(to), &Metadata::new()).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_changed_rule_or_default_is_told_by_what_differs() {
+    let rule = "grant = [{ role = \"Theme editor\", organization = \"acme-eu\" }]\n";
+    let refusing = "[[connections.rules]]\nname = \"leavers\"\nwhen = 'title eq \"leaver\"'\ndeny_sign_in = \"You have left.\"\n";
+    let with_refusal = format!("{BASE}{refusing}");
+    let head = "~ mapping of acme-okta, version 2: ";
+    let cases = [
+        (BASE, BASE.replace(rule, &format!("{rule}mode = \"grant_only\"\n")), r#"~ rule "platform team": mode: sync → grant_only"#),
+        (
+            BASE,
+            BASE.replace("[[connections.rules]]", "apply = \"always\"\nunmatched = \"deny_sign_in\"\n[[connections.rules]]"),
+            "~ default: apply: on_create → always, unmatched: allow → deny_sign_in",
+        ),
+        (BASE, BASE.replace("roles = [\"Theme editor\"]", "roles = []"), r#"~ default: roles: ["Theme editor"] → []"#),
+        (
+            BASE,
+            BASE.replace(rule, "exclude = [{ role = \"Theme editor\", organization = \"acme-eu\" }]\nset = { kind = \"machine\" }\n"),
+            r#"~ rule "platform team": grant: ["Theme editor at acme-eu"] → [], exclude: [] → ["Theme editor at acme-eu"], set: nothing → {"kind":"machine"}"#,
+        ),
+        (BASE, with_refusal.clone(), r#"+ rule "leavers", which refuses sign-in"#),
+        (
+            &with_refusal,
+            with_refusal.replace("You have left.", "Ask the help desk."),
+            r#"~ rule "leavers": deny_sign_in: You have left. → Ask the help desk."#,
+        ),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(said_of_mapping(from, &to).await, [format!("{head}{expected}")]);
+    }
 }
 
 #[rstest]
@@ -191,7 +229,8 @@ async fn what_must_stay_is_refused_and_nothing_is_written(#[values(Engine::Sqlit
     assert!(parent.to_string().contains("acme-eu"), "{parent}");
     let other_preset =
         try_apply(&db, &without("[[roles]]", "[[connections]]").replace("idaas", "dashboard").replace("Theme editor", "Admin"), 5).await;
-    assert!(other_preset.unwrap_err().to_string().contains("made from the preset idaas, which cannot be changed"));
+    let why = "acme.toml, line 5: tenant.preset: the tenant was made from the preset idaas, which cannot be changed";
+    assert_eq!(other_preset.unwrap_err().to_string(), why);
     let circle = BASE.replace("parent = \"acme\"", "parent = \"acme-berlin\"");
     let circle = try_apply(&db, &circle, 6).await.unwrap_err();
     assert!(circle.to_string().contains("would hang below itself"), "{circle}");

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use rolegate::{
     admin::{
-        apply::{Applied, apply},
+        apply::{Applied, apply, preview},
         plan::Metadata,
         tenant_file::TenantFile,
+        warning::Warning,
     },
     db::{
         self, Db,
         certificate::{CertificateState, list_certificates_of_tenant, retire_certificate},
     },
-    domain::{name::Slug, secret::Secret},
+    domain::{id::AccountId, name::Slug, secret::Secret},
     saml::issuer::IssuerKey,
 };
 use rstest::rstest;
@@ -38,7 +39,11 @@ idp_metadata = "okta.xml"
 "#;
 
 async fn apply_with(db: &Db, keys: &[&IssuerKey], seed: u8) -> Applied {
-    let file = TenantFile::parse(Path::new("acme.toml"), FILE).unwrap();
+    apply_file(db, FILE, keys, seed).await
+}
+
+async fn apply_file(db: &Db, text: &str, keys: &[&IssuerKey], seed: u8) -> Applied {
+    let file = TenantFile::parse(Path::new("acme.toml"), text).unwrap();
     let metadata = Metadata::from([(Slug::parse("acme-okta").unwrap(), metadata_with(keys))]);
     apply(db, &mut occasion(seed), &mut || Secret::new("s".to_owned()), &file, &metadata).await.unwrap()
 }
@@ -79,12 +84,49 @@ async fn a_file_adds_certificates_and_retires_none(#[values(Engine::Sqlite, Engi
     tx.commit().await.unwrap();
     assert!(apply_with(&db, &[&FOREIGN_KEY], 6).await.changes.is_empty());
     assert_eq!(states(&db, &first).await, [(true, Retired), (false, Current)]);
-    let back = apply_with(&db, &[&KEY, &FOREIGN_KEY], 7).await;
-    assert_eq!(back.changes.len(), 1, "the file names it, so that it is trusted again");
-    assert!(back.changes[0].to_string().starts_with("+ certificate of acme-okta, retired before"), "{}", back.changes[0]);
-    assert_eq!(states(&db, &first).await, [(true, Current), (false, Current)]);
     let later = db::connection::find_connection_by_slug(&*db, "acme-okta").await.unwrap().unwrap();
     assert!(later.connection.version > row.connection.version, "caches see that certificates changed");
+}
+
+fn warned(applied: &Applied) -> Vec<String> {
+    applied.warnings.iter().filter(|warning| matches!(warning, Warning::Retired { .. })).map(ToString::to_string).collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_file_does_not_bring_back_a_certificate_that_was_retired(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    use CertificateState::{Current, Retired};
+    let db = engine.fresh().await;
+    let file = FILE.to_owned() + "[[owners]]\nemail = \"owner@acme.example\"\nname = \"First Owner\"\n";
+    let first = apply_file(&db, &file, &[&KEY, &FOREIGN_KEY], 1).await;
+    assert!(warned(&first).is_empty());
+    let owner: Option<(String,)> = db.query("select id from account").optional().await.unwrap();
+    let owner = AccountId::parse(&owner.unwrap().0).unwrap();
+    let rows = list_certificates_of_tenant(&*db, first.tenant).await.unwrap();
+    let retired = rows.iter().find(|row| row.fingerprint == KEY.certificate().fingerprint()).unwrap();
+    let mut tx = db.begin().await.unwrap();
+    assert!(retire_certificate(&mut tx, first.tenant, retired.connection, retired.id, Some(owner), NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    let words = format!(
+        "acme-okta: the metadata has the certificate {} (SHA-256 {}…), which owner@acme.example retired on {NOW}: it stays retired",
+        retired.subject,
+        &retired.fingerprint[..16]
+    );
+    let parsed = TenantFile::parse(Path::new("acme.toml"), &file).unwrap();
+    let metadata = Metadata::from([(Slug::parse("acme-okta").unwrap(), metadata_with(&[&KEY, &FOREIGN_KEY]))]);
+    let planned = preview(&db, &mut occasion(2), &parsed, &metadata).await.unwrap();
+    let applied = apply_file(&db, &file, &[&KEY, &FOREIGN_KEY], 3).await;
+    for said in [&planned, &applied] {
+        assert!(said.changes.is_empty(), "{:?}", said.changes);
+        let [warning] = &warned(said)[..] else { panic!("{:?}", said.warnings) };
+        assert!(warning.starts_with(&words) && warning.contains("rolegate certificates add --connection acme-okta"), "{warning}");
+    }
+    assert_eq!(states(&db, &first).await, [(true, Retired), (false, Current)]);
+    // What else the file says is done all the same, and whoever takes it out of the metadata hears no more of it.
+    let renamed = file.replace("name = \"Acme\"", "name = \"Acme Inc\"");
+    assert_eq!(apply_file(&db, &renamed, &[&KEY, &FOREIGN_KEY], 4).await.changes.len(), 2, "the tenant and its root");
+    assert!(warned(&apply_file(&db, &renamed, &[&FOREIGN_KEY], 5).await).is_empty());
+    assert_eq!(states(&db, &first).await, [(true, Retired), (false, Current)]);
 }
 
 #[rstest]

@@ -194,6 +194,8 @@ async fn why_somebody_held_a_role_is_answered_for_a_time_that_is_past(#[values(E
     let stranger = ask("x", &now).replace(&account, "01900000-0000-7000-8000-000000000001");
     assert_eq!(owner.get_json(&stranger).await.status, StatusCode::NOT_FOUND);
     assert_eq!(owner.get_json(&ask("x", "yesterday")).await.status, StatusCode::BAD_REQUEST);
+    let later = owner.get_json(&ask("Organization Owner", &gateway.app.now().plus_secs(1).to_string())).await;
+    assert_eq!((later.status, later.code().as_str(), &later.json()["field"]), (StatusCode::BAD_REQUEST, "in_the_future", &json!("at")));
 }
 
 #[rstest]

@@ -56,6 +56,11 @@ async fn a_body_that_cannot_be_read_is_a_problem_that_says_where() {
     assert_eq!((array.status, array.code().as_str()), (StatusCode::BAD_REQUEST, "body"), "{}", array.text());
     let half = send(&mut owner, Method::POST, CERTIFICATES, &[], "{\"certificate\":").await;
     assert_eq!((half.status, half.code().as_str(), half.json().get("field")), (StatusCode::BAD_REQUEST, "body", None));
+    for nothing in ["", " \n"] {
+        let empty = send(&mut owner, Method::POST, CERTIFICATES, &[], nothing).await;
+        assert_eq!((empty.status, empty.code().as_str(), empty.json().get("field")), (StatusCode::BAD_REQUEST, "body", None));
+        assert_eq!(empty.json()["detail"], "The body is empty: a JSON document is expected.");
+    }
     let form = send(&mut owner, Method::POST, CERTIFICATES, &[("content-type", "text/plain")], "x").await;
     assert_eq!((form.status, form.code().as_str()), (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"));
     let large = send(&mut owner, Method::POST, CERTIFICATES, &[], &" ".repeat((1 << 20) + 1)).await;

@@ -212,7 +212,7 @@ async fn an_applications_token_looks_at_its_part_and_changes_nothing(#[values(En
     assert_eq!(get(&gateway, &whole, "/api/v1/events").await.status, StatusCode::OK);
     let beyond = get(&gateway, &part, "/api/v1/events").await;
     assert_eq!((beyond.status, beyond.code().as_str()), (StatusCode::FORBIDDEN, "beyond_token"));
-    for path in [CERTIFICATES, APP_TOKENS, "/api/v1/audit/export", "/api/v1/audit"] {
+    for path in [CERTIFICATES, APP_TOKENS, "/api/v1/audit/export", "/api/v1/audit", "/api/v1/attention"] {
         let refused = get(&gateway, &whole, path).await;
         assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "read_only"), "{path}");
     }

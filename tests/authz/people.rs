@@ -120,7 +120,7 @@ async fn signed_in_on(
         id: occasion.ids.make(),
         tenant,
         account,
-        connection,
+        connection: connection.map(|id| (id, i64::MAX)),
         surface,
         session_index: None,
         name_id: None,

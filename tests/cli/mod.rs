@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     process::{Command, Output},
 };
@@ -17,7 +19,11 @@ use rolegate::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{NOW, ids};
+use crate::common::{
+    NOW,
+    idp::{ENTITY_ID, KEY, SSO_URL, metadata_xml},
+    ids,
+};
 
 const FILE: &str = r#"
 [tenant]
@@ -423,15 +429,81 @@ fn the_oldest_audit_rows_go_to_a_file_and_the_chain_stays_one() {
 }
 
 #[test]
+fn what_needs_attention_is_listed_until_somebody_resolves_it() {
+    let host = Host::new();
+    assert!(host.run(&["apply", "acme.toml"]).status.success());
+    assert_eq!(String::from_utf8(host.run(&["attention"]).stdout).unwrap(), "nothing needs attention\n");
+    assert_eq!(host.json(&["attention", "--json"]), json!([]));
+    for _ in 0..2 {
+        assert!(host.run(&["owner", "recover"]).status.success());
+    }
+    let open = host.json(&["attention", "--json"]);
+    assert_eq!(open.as_array().unwrap().len(), 1, "told once while it is open: {open}");
+    assert_eq!(keys(&open[0]), ["id", "tenant", "at", "kind", "connection", "account", "user_name", "detail"]);
+    assert_eq!((&open[0]["kind"], &open[0]["user_name"]), (&json!("owner.recovered"), &json!("owner@acme.example")));
+    let id = open[0]["id"].as_str().unwrap();
+    let words = String::from_utf8(host.run(&["attention"]).stdout).unwrap();
+    assert!(words.starts_with(id) && words.contains("owner.recovered owner@acme.example: "), "{words}");
+    let resolved = host.run(&["attention", "resolve", id]);
+    assert_eq!(String::from_utf8(resolved.stdout).unwrap(), format!("{id} is resolved\n"));
+    let (status, why) = refused(&host.run(&["attention", "resolve", id]));
+    assert!(status == 1 && why.contains("nothing open has the id") && why.contains("`rolegate attention` lists"), "{why}");
+    assert_eq!(host.run(&["attention", "resolve", "x"]).status.code(), Some(2));
+    assert_eq!(host.json(&["attention", "--json"]), json!([]));
+    let trail = String::from_utf8(host.run(&["audit", "export"]).stdout).unwrap();
+    let last: Value = serde_json::from_str(trail.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["action"], &last["target"]["id"]), (&json!("attention.resolved"), &json!(id)));
+    // What happens again is raised again.
+    assert!(host.run(&["owner", "recover"]).status.success());
+    assert_eq!(host.json(&["attention", "--json"]).as_array().unwrap().len(), 1);
+}
+
+/// Answers every request with the document, as plain HTTP; where.
+fn serve_document(document: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/metadata", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let length = document.len();
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}").unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn metadata_that_a_file_names_is_not_fetched_from_an_inner_network_unless_that_is_meant() {
+    let host = Host::new();
+    let url = serve_document(metadata_xml(ENTITY_ID, SSO_URL, &[&KEY]));
+    fs::write(host.0.path().join("fetched.toml"), format!("{FILE}[connections.saml]\nenabled = true\nidp_metadata_url = \"{url}\"\n"))
+        .unwrap();
+    for command in ["plan", "apply"] {
+        let (status, why) = refused(&host.run(&[command, "fetched.toml"]));
+        assert_eq!(status, 1);
+        assert!(why.contains("line 17: connections.saml.idp_metadata_url: ") && why.contains("outbound_networks"), "{why}");
+    }
+    assert_eq!(host.json(&["accounts", "--json"]), json!([]), "nothing was written");
+    let meant = host.with(&[("ROLEGATE_OUTBOUND_NETWORKS", "127.0.0.0/8")], &["apply", "fetched.toml"]);
+    let words = String::from_utf8(meant.stdout).unwrap();
+    assert!(meant.status.success() && words.contains("+ certificate of acme-okta"), "{words}{}", String::from_utf8_lossy(&meant.stderr));
+}
+
+#[test]
 fn why_somebody_held_a_role_is_said_for_any_time() {
     let host = Host::new();
     assert!(host.run(&["apply", "acme.toml"]).status.success());
     let ask = |at: &str| host.json(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", at, "--json"]);
-    assert_eq!(ask("2999-01-01T00:00:00Z")["because"][0]["origin"], "bootstrap");
+    let now = rolegate::app::Clock::System.now().to_string();
+    assert_eq!(ask(&now)["because"][0]["origin"], "bootstrap");
     assert_eq!(ask("2020-01-01T00:00:00Z")["held"], false);
-    let words = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", "2999-01-01T00:00:00Z"]);
+    let words = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", &now]);
     let words = String::from_utf8(words.stdout).unwrap();
     assert!(words.contains("held Organization Owner") && words.contains("bootstrap, by host_operator"), "{words}");
+    let later = host.run(&["why", "--account", "owner@acme.example", "--role", "Organization Owner", "--at", "2999-01-01T00:00:00Z"]);
+    assert_eq!(refused(&later), (1, "rolegate: 2999-01-01T00:00:00Z is in the future: name a time that is past\n".to_owned()));
     let nobody = host.run(&["why", "--account", "x", "--role", "y", "--at", "2026-01-01T00:00:00Z"]);
     assert!(refused(&nobody).1.contains("there is no account"));
 }

@@ -441,6 +441,129 @@ async fn a_rule_that_denies_sign_in_beats_every_grant(#[values(Engine::Sqlite, E
     assert_eq!(story.sessions().await, 0);
 }
 
+/// Whoever has a name is an editor, auditors audit, suspended ones stay out, and everybody is a member from the start.
+fn with_denial(story: &Story) -> serde_json::Value {
+    let deny = rule(3, r#"groups.value eq "suspended""#, &[json!({ "deny_sign_in": { "message": "Ask the help desk." } })]);
+    let machine = rule(4, r#"groups.value eq "suspended""#, &[json!({ "set_kind": "machine" })]);
+    let auditors = grants(1, r#"groups.value eq "auditors""#, story.role("Auditors"), ACME);
+    let operators = grants(2, r#"groups.value eq "operators""#, story.role("Operators"), EU);
+    let default = json!({ "roles": [story.role("Organization Member")], "apply": "on_create" });
+    json!({ "rules": [auditors, operators, deny, machine], "default": default })
+}
+
+const AUDITOR: &str = "auditors at acme: saml_rule okta 1";
+const OPERATOR: &str = "operators at acme-eu: saml_rule okta 2";
+const MEMBER: &str = "organization member at acme: default okta";
+
+async fn denied(story: &Story, groups: &[&str]) {
+    let outcome = story.sign_in(OKTA, "ada", Some(groups)).await.unwrap();
+    assert!(matches!(outcome, SignIn::Refused(Refused::ByRule(_))), "{outcome:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_refused_sign_in_takes_away_and_gives_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    story.publish(OKTA, with_denial(&story)).await;
+    let ada = story.admitted(OKTA, "ada", Some(&["auditors"])).await;
+    assert_eq!(story.held(ada).await, [AUDITOR, MEMBER]);
+    denied(&story, &["operators", "suspended"]).await;
+    assert_eq!(story.held(ada).await, [MEMBER], "withdrawn: yes, added: no");
+    assert_eq!(story.account(ada).await.account.kind, AccountKind::Human, "nor is she made anything else");
+    // The facts are kept, and the job that comes across them comes to the same end.
+    let before = story.audited().await;
+    story.publish(OKTA, with_denial(&story)).await;
+    denied(&story, &["operators", "suspended"]).await;
+    assert_eq!((story.held(ada).await, story.audited().await), (vec![MEMBER.to_owned()], before));
+    // Once the rule is gone, the same facts give what they say, without another sign-in.
+    let mut without = with_denial(&story);
+    without["rules"].as_array_mut().unwrap().truncate(2);
+    story.publish(OKTA, without).await;
+    assert_eq!(story.held(ada).await, [OPERATOR, MEMBER]);
+    // And with it, who is not meant any more gets the rest at the next sign-in.
+    story.publish(OKTA, with_denial(&story)).await;
+    denied(&story, &["suspended"]).await;
+    assert_eq!(story.held(ada).await, [MEMBER]);
+    story.admitted(OKTA, "ada", Some(&["auditors"])).await;
+    assert_eq!(story.held(ada).await, [AUDITOR, MEMBER]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_sign_in_that_a_person_forbade_gives_nothing_either(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    story.publish(OKTA, with_denial(&story)).await;
+    let ada = story.admitted(OKTA, "ada", Some(&["auditors"])).await;
+    story.block(ada).await;
+    assert!(matches!(story.sign_in(OKTA, "ada", Some(&["operators"])).await.unwrap(), SignIn::Refused(Refused::Blocked)));
+    assert_eq!(story.held(ada).await, [MEMBER]);
+    story.publish(OKTA, with_denial(&story)).await;
+    assert_eq!(story.held(ada).await, [MEMBER]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_is_refused_first_gets_at_the_first_accepted_sign_in_what_a_first_one_gives(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(true, false)] is_linked: bool,
+) {
+    let story = Story::begin(engine).await;
+    story.publish(OKTA, with_denial(&story)).await;
+    if is_linked {
+        let ada = story.local_account("ada").await;
+        story.link(OKTA, ada, "ada").await;
+        story.session(ada, None).await;
+    }
+    let accounts = story.count("select count(*) from account where tenant = $1").await;
+    denied(&story, &["auditors", "suspended"]).await;
+    assert_eq!(story.count("select count(*) from account where tenant = $1").await, accounts);
+    assert_eq!(story.count("select count(*) from assignment where tenant = $1").await, 0);
+    assert_eq!(story.sessions().await, 0);
+    // The job is no first sight.
+    story.publish(OKTA, with_denial(&story)).await;
+    denied(&story, &["auditors", "suspended"]).await;
+    assert_eq!(story.count("select count(*) from assignment where tenant = $1").await, 0);
+    let ada = story.admitted(OKTA, "ada", Some(&["auditors"])).await;
+    assert_eq!(story.held(ada).await, [AUDITOR, MEMBER]);
+    assert_eq!(story.count("select count(*) from account where tenant = $1").await, 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn whom_scim_sends_after_a_refusal_gets_what_a_first_push_gives(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    story.publish(OKTA, with_denial(&story)).await;
+    denied(&story, &["auditors", "suspended"]).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    assert_eq!(story.held(ada).await, [MEMBER]);
+    // From now on SCIM says who she is: a refused response changes nothing of that, and nor does an accepted one.
+    let auditors = story.create_group(OKTA, "auditors", &[ada]).await.unwrap();
+    assert_eq!(story.held(ada).await, ["auditors at acme: scim_rule okta 1", MEMBER]);
+    story.admitted(OKTA, "ada", Some(&["operators", "suspended"])).await;
+    let suspended = story.create_group(OKTA, "suspended", &[ada]).await.unwrap();
+    let operators = story.create_group(OKTA, "operators", &[ada]).await.unwrap();
+    denied(&story, &[]).await;
+    let pushed = ["auditors at acme: scim_rule okta 1", "operators at acme-eu: scim_rule okta 2", MEMBER];
+    assert_eq!(story.held(ada).await, pushed, "what is pushed holds whether or not she is let in");
+    for group in [auditors, suspended, operators] {
+        story.leave(OKTA, group, &[ada]).await.unwrap();
+    }
+    assert_eq!(story.held(ada).await, [MEMBER]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn under_union_a_refused_response_adds_nothing_to_what_scim_gave(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin_with(engine, Setting { authority: Authority::Union, ..Setting::default() }).await;
+    story.publish(OKTA, with_denial(&story)).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    story.create_group(OKTA, "auditors", &[ada]).await.unwrap();
+    denied(&story, &["operators", "suspended"]).await;
+    assert_eq!(story.held(ada).await, ["auditors at acme: scim_rule okta 1", MEMBER]);
+    story.admitted(OKTA, "ada", Some(&["operators"])).await;
+    assert_eq!(story.held(ada).await, ["auditors at acme: scim_rule okta 1", OPERATOR, MEMBER]);
+}
+
 #[rstest]
 #[tokio::test]
 async fn both_protocols_count_under_union_and_saml_under_saml(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {

@@ -443,6 +443,7 @@ impl Story {
             tenant: self.tenant,
             account,
             connection: idp.map(Idp::id),
+            connection_version: 1,
             surface: Audience::Admin,
             session_index: None,
             created_at: occasion.now,
@@ -478,7 +479,7 @@ impl Story {
 
     /// What somebody should look at, in the order of its coming.
     pub async fn attention(&self) -> Vec<String> {
-        db::attention::list_open(&self.db, self.tenant).await.unwrap().into_iter().map(|item| item.kind).collect()
+        db::attention::list_open(&self.db, self.tenant, None, 100).await.unwrap().into_iter().map(|item| item.kind).collect()
     }
 }
 

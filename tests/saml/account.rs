@@ -1,11 +1,21 @@
 //! What becomes of an account at sign-in: made, waiting, refused, changed.
 
+use std::path::Path;
+
 use axum::http::StatusCode;
-use rolegate::saml::issuer::Sign;
+use rolegate::{
+    admin::{
+        apply::{Applied, preview},
+        plan::Metadata,
+        tenant_file::TenantFile,
+    },
+    domain::{actor::Actor, name::Slug},
+    saml::issuer::Sign,
+};
 use rstest::rstest;
 
-use super::house::{ada, assert_refused, gateway, last_in_log, me, post, roles, sign_in, tenant, traces};
-use crate::common::engines::Engine;
+use super::house::{SLUG, ada, assert_refused, gateway, last_in_log, me, post, roles, sign_in, tenant, traces};
+use crate::common::{engines::Engine, idp, installation::Gateway};
 
 #[rstest]
 #[tokio::test]
@@ -62,6 +72,45 @@ async fn a_rule_that_denies_sign_in_ends_the_sessions_and_keeps_the_stranger_out
     assert_eq!(desk.get_json("/me").await.status, StatusCode::UNAUTHORIZED, "what is taken away is taken away at once");
     assert_eq!(gateway.count("select count(*) from session").await, 0);
     assert!(last_in_log(&gateway).await.message.contains("You have left."));
+}
+
+async fn planned(gateway: &Gateway, text: &str) -> Applied {
+    let file = TenantFile::parse(Path::new("tenant.toml"), text).unwrap();
+    let metadata = Metadata::from([(Slug::parse(SLUG).unwrap(), idp::metadata())]);
+    let mut occasion = gateway.app.occasion(Actor::HostOperator, "plan");
+    preview(&gateway.app.db, &mut occasion, &file, &metadata).await.unwrap()
+}
+
+fn sentences(applied: &Applied, are: &str) -> Vec<String> {
+    applied.shut_out.iter().map(|shut_out| shut_out.sentence(are)).collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_plan_says_whom_a_rule_would_keep_out(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = gateway(engine, "idp_initiated = true", "").await;
+    for (name, groups) in [("ada", &["leavers"][..]), ("ben", &["leavers", "platform-admins"]), ("cyd", &[]), ("dee", &["leavers"])] {
+        let mut message = ada(&gateway, groups);
+        message.name_id.as_mut().unwrap().value = format!("{name}@acme.example");
+        assert_eq!(post(&mut gateway.browser(), &message, Sign::Both).await.status, StatusCode::SEE_OTHER);
+    }
+    // Who is not let in anyway is not kept out by the rule.
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    tx.query("update account set status = 'blocked' where user_name_key = 'dee@acme.example'").run().await.unwrap();
+    tx.commit().await.unwrap();
+    let (without, with) = (tenant("idp_initiated = true", ""), tenant("idp_initiated = true", DENY));
+    assert!(planned(&gateway, &without).await.shut_out.is_empty());
+    let said = "acme-okta: 2 people would be refused at the next sign-in: ada@acme.example, ben@acme.example";
+    assert_eq!(sentences(&planned(&gateway, &with).await, "would be"), [said]);
+    assert_eq!(gateway.count("select count(*) from session").await, 4, "it is only said");
+    let applied = gateway.apply(&with).await;
+    assert_eq!(sentences(&applied, "are"), [said.replace("would be", "are")]);
+    assert_eq!(gateway.count("select count(*) from session").await, 1);
+    // Those are out already: another rule that means them too keeps out who is new to it.
+    let strict = with.replace("apply = \"on_create\"", "apply = \"on_create\"\nunmatched = \"deny_sign_in\"");
+    let said = "acme-okta: 1 person would be refused at the next sign-in: cyd@acme.example";
+    assert_eq!(sentences(&planned(&gateway, &strict).await, "would be"), [said]);
+    assert!(planned(&gateway, &without).await.shut_out.is_empty());
 }
 
 #[rstest]

@@ -22,7 +22,7 @@ async fn post(gateway: &Gateway) -> Answer {
 
 async fn alarms(gateway: &Gateway, kind: &str) -> usize {
     let row = rolegate::db::connection::find_connection_by_slug(&gateway.app.db, "acme-okta").await.unwrap().unwrap();
-    let open = list_open(&gateway.app.db, row.connection.tenant).await.unwrap();
+    let open = list_open(&gateway.app.db, row.connection.tenant, None, 100).await.unwrap();
     open.iter().filter(|attention| attention.kind == kind).count()
 }
 

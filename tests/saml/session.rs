@@ -1,11 +1,19 @@
 use axum::http::{Method, StatusCode};
-use rolegate::{domain::time::Timestamp, saml::issuer::Sign};
+use rolegate::{
+    db,
+    domain::{connection::Connection, time::Timestamp},
+    saml::issuer::Sign,
+};
 use rstest::rstest;
 
 use super::house::{SLUG, ada, assert_refused, gateway, last_in_log, me, sign_in, tenant};
 use crate::{
     authz::people::scim_token,
-    common::{engines::Engine, idp, installation::PUBLIC_URL},
+    common::{
+        engines::Engine,
+        idp,
+        installation::{Gateway, PUBLIC_URL},
+    },
 };
 
 #[rstest]
@@ -62,18 +70,71 @@ async fn a_connection_that_is_switched_off_takes_its_sessions_along(
     assert_eq!(here.get_json("/me").await.status, StatusCode::UNAUTHORIZED, "it does not come back");
 }
 
+/// The two switches that close a connection for people.
+const CLOSINGS: [fn(&mut Connection); 2] = [|connection| connection.enabled = false, |connection| connection.saml.enabled = false];
+
+async fn connection(gateway: &Gateway) -> Connection {
+    db::connection::find_connection_by_slug(&gateway.app.db, SLUG).await.unwrap().unwrap().connection
+}
+
 #[rstest]
 #[tokio::test]
-async fn a_session_that_missed_the_end_of_its_connection_counts_for_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_session_that_missed_the_end_of_its_connection_counts_for_nothing(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(0, 1)] closing: usize,
+) {
     let gateway = gateway(engine, "", "").await;
-    let mut browser = gateway.browser();
+    let (mut browser, mut next) = (gateway.browser(), gateway.browser());
     sign_in(&mut browser, ada(&gateway, &[])).await;
     assert_eq!(browser.get_json("/me").await.status, StatusCode::OK);
-    // As if the sign-in had been committed just after.
+    let open = connection(&gateway).await;
+    let mut closed = open.clone();
+    CLOSINGS[closing](&mut closed);
+    // As if the sign-in had been committed just after: nobody ends its session.
     let mut tx = gateway.app.db.begin().await.unwrap();
-    assert!(tx.query("update connection set enabled = false").run().await.unwrap() > 0);
+    let version = db::connection::update_connection(&mut tx, &closed).await.unwrap().unwrap();
     tx.commit().await.unwrap();
     assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    // Nor does it come back when the connection opens again; a new one is another matter, whatever else changes meanwhile.
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    let version = db::connection::update_connection(&mut tx, &Connection { version, ..open }).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    sign_in(&mut next, ada(&gateway, &[])).await;
+    let mut changed = connection(&gateway).await;
+    assert_eq!(changed.version, version);
+    changed.saml.idp_initiated = true;
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    assert!(db::connection::update_connection(&mut tx, &changed).await.unwrap().is_some());
+    tx.commit().await.unwrap();
+    assert_eq!(next.get_json("/me").await.status, StatusCode::OK);
+}
+
+/// The sign-in has seen the connection open, and waits for a row when the connection closes.
+#[tokio::test]
+async fn a_sign_in_under_way_while_its_connection_closes_leaves_no_session_that_counts() {
+    let gateway = gateway(Engine::Postgres, "", "").await;
+    sign_in(&mut gateway.browser(), ada(&gateway, &[])).await;
+    let mut late = gateway.browser();
+    let mut held = gateway.app.db.begin().await.unwrap();
+    held.lock("select subject from identity").all::<(String,)>().await.unwrap();
+    let close = async {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while gateway.count(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        gateway.apply(&tenant("", "").replacen("enabled = true", "enabled = false", 1)).await;
+        assert_eq!(gateway.count("select count(*) from session").await, 0);
+        held.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(sign_in(&mut late, ada(&gateway, &[])), close);
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "it was judged by what held: {}", answer.text());
+    assert_eq!(gateway.count("select count(*) from session").await, 1, "nobody was there to end it");
+    assert_eq!(late.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    gateway.apply(&tenant("", "")).await;
+    assert_eq!(late.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(sign_in(&mut late, ada(&gateway, &[])).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(late.get_json("/me").await.status, StatusCode::OK, "the control");
 }
 
 #[tokio::test]

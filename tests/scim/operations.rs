@@ -213,7 +213,7 @@ async fn somebody_is_told_when_a_token_will_expire_or_a_connection_falls_silent(
     jobs::round(&gateway.app).await.unwrap();
     let open = async || {
         jobs::warnings::give(&gateway.app).await.unwrap();
-        let open = list_open(gateway.db(), tenant()).await.unwrap();
+        let open = list_open(gateway.db(), tenant(), None, 100).await.unwrap();
         open.into_iter().map(|one| (one.kind, one.detail["days"].as_i64())).collect::<Vec<_>>()
     };
     assert!(open().await.is_empty());

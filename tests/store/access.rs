@@ -27,6 +27,7 @@ fn session(world: &World, id: SessionId) -> SessionRow {
         tenant: world.tenant,
         account: world.account,
         connection: Some(world.connection),
+        connection_version: 1,
         surface: rolegate::domain::connection::Audience::SelfService,
         session_index: Some("_index".into()),
         created_at: NOW,
@@ -139,14 +140,16 @@ async fn attention_stays_open_until_somebody_resolves_it(#[values(Engine::Sqlite
         .unwrap();
     raise(&mut tx, world.tenant, &mut occasion, "group_renamed", None, None, &json!(null)).await.unwrap();
     tx.commit().await.unwrap();
-    let open = list_open(db, world.tenant).await.unwrap();
+    let open = list_open(db, world.tenant, None, 9).await.unwrap();
+    assert_eq!(list_open(db, world.tenant, None, 1).await.unwrap(), open[..1]);
+    assert_eq!(list_open(db, world.tenant, Some(open[0].id), 9).await.unwrap(), open[1..]);
     assert_eq!(open.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>(), ["owner_retained", "group_renamed"]);
     assert_eq!((open[0].connection, open[0].account, &open[0].detail), (Some(world.connection), Some(world.account), &json!({"n": 1})));
     let mut tx = db.begin().await.unwrap();
     assert!(resolve(&mut tx, world.tenant, open[0].id, NOW).await.unwrap());
     assert!(!resolve(&mut tx, world.tenant, open[0].id, NOW).await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(list_open(db, world.tenant).await.unwrap().len(), 1);
+    assert_eq!(list_open(db, world.tenant, None, 9).await.unwrap(), open[1..]);
 }
 
 #[rstest]
@@ -195,11 +198,11 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
     assert_eq!(list_sign_in_log(db, ours, connection, None, 9).await.unwrap(), []);
     let logged = &list_sign_in_log(db, theirs, connection, None, 1).await.unwrap()[0];
     assert!(find_sign_in(db, ours, connection, logged.id).await.unwrap().is_none());
-    assert_eq!(list_open(db, ours).await.unwrap(), []);
+    assert_eq!(list_open(db, ours, None, 9).await.unwrap(), []);
     assert_eq!(total(db, ours, connection, "users").await.unwrap(), 0);
     assert!(!mark_seen(db, ours, session.id, NOW.plus_secs(99)).await.unwrap());
     assert_eq!(list_organizations(db, ours).await.unwrap().len(), 1);
-    let open = list_open(db, theirs).await.unwrap();
+    let open = list_open(db, theirs, None, 9).await.unwrap();
     let mut tx = db.begin().await.unwrap();
     assert!(!resolve(&mut tx, ours, open[0].id, NOW).await.unwrap());
     assert!(!update_role(&mut tx, ours, &held).await.unwrap());

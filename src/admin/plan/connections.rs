@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Change, PlanError, Planner, differences, mapping, organizations::find_organization};
 use crate::{
     admin::tenant_file::ConnectionEntry,
-    db::{certificate::CertificateState, connection::ConnectionRow},
+    db::connection::ConnectionRow,
     domain::{
         connection::{Connection, SamlSettings},
         organization::OrganizationTree,
@@ -82,22 +82,15 @@ impl Planner<'_> {
         })
     }
 
-    /// Certificates that the metadata has and the connection does not trust. A file only ever adds: which one goes, and when, an owner
-    /// decides, who sees which one is still signed with.
+    /// Certificates that the metadata has and the connection does not know. A file only ever adds: which one goes, and when, an owner
+    /// decides, who sees which one is still signed with; and what an owner retired stays retired, until somebody adds it who means it.
     fn certificates(&mut self, entry: &ConnectionEntry, connection: &Connection) {
         let named = self.metadata.get(&entry.slug.value).map(|metadata| &metadata.certificates[..]).unwrap_or_default();
-        let known: Vec<_> =
-            self.current.into_iter().flat_map(|current| &current.certificates).filter(|row| row.connection == connection.id).collect();
-        for certificate in named {
-            let (id, slug) = (connection.id, connection.slug.clone());
-            match known.iter().find(|row| row.fingerprint == certificate.fingerprint()) {
-                None => self.changes.push(Change::AddCertificate { connection: id, slug, certificate: certificate.clone() }),
-                Some(row) if row.state == CertificateState::Retired => {
-                    let (certificate, fingerprint) = (row.id, row.fingerprint.clone());
-                    self.changes.push(Change::TrustCertificate { connection: id, slug, certificate, fingerprint });
-                }
-                Some(_) => {}
-            }
+        let rows = self.current.into_iter().flat_map(|current| &current.certificates);
+        let known: Vec<_> = rows.filter(|row| row.connection == connection.id).map(|row| row.fingerprint.as_str()).collect();
+        for certificate in named.iter().filter(|certificate| !known.contains(&certificate.fingerprint())) {
+            let (connection, slug) = (connection.id, connection.slug.clone());
+            self.changes.push(Change::AddCertificate { connection, slug, certificate: certificate.clone() });
         }
     }
 

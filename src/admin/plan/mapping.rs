@@ -1,8 +1,13 @@
 //! The rules and the default of a connection's file entry as a mapping: names become ids, and rules keep theirs.
 
+use serde_json::{Value, json};
+
 use super::{FileError, organizations::unknown_organization};
 use crate::{
-    admin::tenant_file::{At, ConnectionEntry, RuleEntry, TargetEntry, WhereEntry},
+    admin::{
+        change,
+        tenant_file::{At, ConnectionEntry, RuleEntry, TargetEntry, WhereEntry},
+    },
     domain::{
         assignment::Reach,
         connection::Connection,
@@ -49,6 +54,15 @@ impl Names<'_> {
         }
         let all: Vec<_> = held_here.iter().map(|role| role.name.as_str()).collect();
         format!("{nearest}; there are {}", all.join(", "))
+    }
+
+    fn place(&self, place: &Place) -> String {
+        match place {
+            Place::Fixed(id) => {
+                self.tree.find(*id).map_or_else(|| "an organization that is gone".to_owned(), |known| known.slug.to_string())
+            }
+            Place::Template(template) => template.to_string(),
+        }
     }
 
     fn role_name(&self, id: RoleId) -> &str {
@@ -174,15 +188,18 @@ pub(super) fn summary(mapping: &Mapping) -> String {
 /// Which rules came, went or changed, and what the default becomes.
 pub(super) fn differences(before: &Mapping, after: &Mapping, names: &Names<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    if before.default != after.default {
-        let roles: Vec<_> = after.default.roles.iter().map(|id| names.role_name(*id)).collect();
-        let roles = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
-        found.push(format!("the default becomes {roles}"));
+    let default = change::differences(&default_document(&before.default, names), &default_document(&after.default, names));
+    if !default.is_empty() {
+        found.push(format!("~ default: {}", default.join(", ")));
     }
     for rule in &after.rules {
         match before.rules.iter().find(|known| known.id == rule.id) {
+            None if rule.refuses() => found.push(format!("+ rule {:?}, which refuses sign-in", rule.name)),
             None => found.push(format!("+ rule {:?}", rule.name)),
-            Some(known) if known != rule => found.push(format!("~ rule {:?}", rule.name)),
+            Some(known) if known != rule => {
+                let what = change::differences(&rule_document(known, names), &rule_document(rule, names));
+                found.push(format!("~ rule {:?}: {}", rule.name, what.join(", ")));
+            }
             Some(_) => {}
         }
     }
@@ -192,6 +209,43 @@ pub(super) fn differences(before: &Mapping, after: &Mapping, names: &Names<'_>) 
         found.push("the rules stand in another order".to_owned());
     }
     found
+}
+
+fn default_document(default: &DefaultMapping, names: &Names<'_>) -> Value {
+    let roles: Vec<_> = default.roles.iter().map(|id| names.role_name(*id)).collect();
+    json!({ "roles": roles, "apply": default.apply, "unmatched": default.unmatched })
+}
+
+/// As the file says it; what is not said is nothing.
+fn rule_document(rule: &Rule, names: &Names<'_>) -> Value {
+    let mut document = json!({
+        "name": rule.name,
+        "enabled": rule.enabled,
+        "note": rule.note,
+        "valid_from": rule.valid_from.map(|at| at.to_string()),
+        "valid_until": rule.valid_until.map(|at| at.to_string()),
+        "applies_to": rule.applies_to,
+        "when": rule.when.to_string(),
+        "mode": rule.mode,
+        "on_delete": rule.on_delete,
+        "root_published": rule.root_published,
+    });
+    let (mut grants, mut excludes) = (Vec::new(), Vec::new());
+    for effect in &rule.effects {
+        match effect {
+            Effect::Grant { role, organization, reach, .. } => {
+                let reach = if *reach == Reach::Subtree { "" } else { ", there alone" };
+                grants.push(format!("{} at {}{reach}", names.role_name(*role), names.place(organization)));
+            }
+            Effect::Exclude { role, organization } => excludes.push(format!("{} at {}", names.role_name(*role), names.place(organization))),
+            Effect::DenySignIn { message } => document["deny_sign_in"] = json!(message),
+            Effect::SetHomeOrganization { template } => document["set_home_organization"] = json!(template),
+            Effect::SetKind(kind) => document["set"] = json!({ "kind": kind }),
+        }
+    }
+    document["grant"] = json!(grants);
+    document["exclude"] = json!(excludes);
+    document
 }
 
 /// Whether an organization is named by a rule of the mapping.

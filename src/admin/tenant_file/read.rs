@@ -95,7 +95,7 @@ impl Reader<'_> {
         })?;
         let settings = self.settings(preset, &raw.settings)?;
         let said = raw.settings.keys().map(|key| key.get_ref().clone()).collect();
-        Ok(TenantEntry { slug, name, preset, settings, said })
+        Ok(TenantEntry { slug, name, preset, preset_place: place, settings, said })
     }
 
     /// One at a time, so that what is wrong has its line.

@@ -44,12 +44,8 @@ impl Place {
 
     /// Neither `rolegate.toml` nor the environment has a say: a demo must not end up in somebody's database.
     pub fn config(&self, listen: SocketAddr) -> Result<Config, Failure> {
-        let variables = [
-            ("DATA_DIR", self.path.display().to_string()),
-            ("MASTER_KEY_FILE", self.path.join("master.key").display().to_string()),
-            ("LISTEN", listen.to_string()),
-            ("PUBLIC_URL", format!("http://{listen}")),
-        ];
+        let variables =
+            [("DATA_DIR", self.path.display().to_string()), ("LISTEN", listen.to_string()), ("PUBLIC_URL", format!("http://{listen}"))];
         let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value));
         Ok(Config::resolve(None, variables, &|path| fs::read_to_string(path))?)
     }

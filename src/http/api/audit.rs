@@ -66,6 +66,7 @@ pub fn routes() -> Routes {
                 .for_people()
                 .query::<RoleAtParameters>()
                 .answers::<Past>(StatusCode::OK, "Whether the role was held, and why")
+                .refuses(StatusCode::BAD_REQUEST, &["in_the_future"])
                 .refuses(StatusCode::NOT_FOUND, &["not_found", "unknown_role"])
                 .refuses(StatusCode::CONFLICT, &["archived"]),
             role_at,
@@ -73,7 +74,7 @@ pub fn routes() -> Routes {
 }
 
 /// Applications are told of changes by the events; the trail, with everything of everybody, is for people.
-fn for_people(caller: &Caller) -> Result<(), Problem> {
+pub(super) fn for_people(caller: &Caller) -> Result<(), Problem> {
     match caller.by {
         By::Session(_) | By::ApiToken(_) => Ok(()),
         By::AppToken => Err(Denied::ReadOnly { capability: ReadAudit::CAPABILITY }.into()),
@@ -96,6 +97,7 @@ impl From<HistoryError> for Problem {
     fn from(error: HistoryError) -> Self {
         match error {
             HistoryError::UnknownRole(_) => Self::new(Kind::NotFound, "unknown_role", format!("{error}.")).at("role"),
+            HistoryError::Future(_) => Self::invalid("in_the_future", format!("{error}.")).at("at"),
             HistoryError::Archived(_) => Self::conflict("archived", format!("{error}.")).at("at"),
             HistoryError::Db(error) => error.into(),
         }
@@ -173,6 +175,6 @@ async fn role_at(caller: Caller, Query(sent): Query<RoleAtParameters>) -> Result
     for_people(&caller)?;
     caller.authorize_at::<ReadAudit>(caller.model.organizations.root())?;
     listing::find_account(caller.db(), caller.tenant, sent.account).await?.ok_or_else(Problem::not_found)?;
-    let past = history::role_at(caller.db(), caller.tenant, sent.account, &sent.role, sent.at.0).await?;
+    let past = history::role_at(caller.db(), caller.tenant, sent.account, &sent.role, sent.at.0, caller.app.now()).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(past)).into_response())
 }

@@ -63,6 +63,9 @@ impl Body {
     }
 
     fn read_any<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        if self.0.trim_ascii().is_empty() {
+            return Err(Problem::invalid("body", "The body is empty: a JSON document is expected."));
+        }
         Json::from_bytes(&self.0).map(|Json(value)| value).map_err(|rejection| {
             let text = rejection.body_text();
             match &rejection {

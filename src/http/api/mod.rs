@@ -36,6 +36,7 @@ mod accounts;
 pub(super) mod again;
 mod app_tokens;
 mod assignments;
+mod attention;
 mod attribute_schema;
 mod audit;
 mod catalogue;
@@ -77,6 +78,7 @@ pub fn routes() -> Routes {
         .merge(provisioning_log::routes())
         .merge(events::routes())
         .merge(audit::routes())
+        .merge(attention::routes())
         .merge(attribute_schema::routes())
         .merge(metadata::routes())
         .merge(sessions::routes())

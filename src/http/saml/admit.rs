@@ -117,7 +117,7 @@ async fn attempt_once(
                 id: occasion.ids.make(),
                 tenant: connection.tenant,
                 account,
-                connection: Some(connection.id),
+                connection: Some((connection.id, connection.version)),
                 surface: connection.audience,
                 session_index: assertion.session_index.clone(),
                 name_id: assertion.name_identifier(),

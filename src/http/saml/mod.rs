@@ -74,5 +74,5 @@ async fn find(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
 
 /// As [`find`], if people may sign in through it.
 async fn find_enabled(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
-    Ok(find(app, slug).await?.filter(|connection| connection.enabled && connection.saml.enabled))
+    Ok(find(app, slug).await?.filter(Connection::signs_in))
 }

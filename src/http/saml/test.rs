@@ -94,7 +94,7 @@ pub async fn receive(
     };
     let outcome = match verified {
         Ok(verified) if verified.assertion.in_response_to == row.request => show(app, connection, row, &verified, occasion).await?,
-        Ok(_) if connection.enabled && connection.saml.enabled => return Ok(None),
+        Ok(_) if connection.signs_in() => return Ok(None),
         Ok(_) => Err(SignInRefusal::new("in_response_to", "the response answers another request than the one of the test")),
         Err(Failure::Refused(refusal)) => Err(refusal),
         Err(Failure::Broken(problem)) => return Err(problem),
