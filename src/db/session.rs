@@ -125,9 +125,11 @@ pub async fn list_sessions(
     account: AccountId,
     now: Timestamp,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql = "select id, tenant, account, connection, connection_version, surface, session_index, name_id, rights, created_at_ms,
-            expires_at_ms, last_seen_at_ms, csrf_hash
-        from session where tenant = $1 and account = $2 and expires_at_ms > $3 order by id desc limit 1000";
+    let sql = "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
+            s.created_at_ms, s.expires_at_ms, s.last_seen_at_ms, s.csrf_hash
+        from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
+        where s.tenant = $1 and s.account = $2 and s.expires_at_ms > $3 and (s.connection is null or s.connection_version > c.closed_version)
+        order by s.id desc limit 1000";
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis());
     query.all().await?.into_iter().map(Row::read).collect()

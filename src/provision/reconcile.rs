@@ -82,8 +82,10 @@ pub(super) async fn reconcile(
         .iter()
         .map(|person| {
             let id = person.account.account.id;
-            let desired = desire(published, person, groups.remove(&id).unwrap_or_default(), occasion);
-            Change::new(published, person, held.remove(&id).unwrap_or_default(), desired)
+            let groups = groups.remove(&id).unwrap_or_default();
+            let desired = desire(published, person, groups.clone(), occasion);
+            let by_scim = is_kept_out(person, &desired).then(|| desire_by_scim(published, person, groups, occasion)).flatten();
+            Change::new(published, person, held.remove(&id).unwrap_or_default(), desired, by_scim)
         })
         .collect();
     let mut effects = Effects::default();
@@ -114,23 +116,26 @@ pub(super) async fn reconcile(
 struct Change {
     current: Vec<Assignment>,
     desired: Desired,
+    /// As for [`withhold`].
+    by_scim: Option<Desired>,
     plan: Plan,
     usable: Usable,
 }
 
 impl Change {
-    fn new(published: &Published, person: &Person, current: Vec<Assignment>, mut desired: Desired) -> Self {
+    fn new(published: &Published, person: &Person, current: Vec<Assignment>, mut desired: Desired, by_scim: Option<Desired>) -> Self {
         let mut plan = if person.identity.scim_state == ScimState::Deleted {
             diff::withdraw_all(&current, published.connection.id)
         } else {
             diff::diff(&current, &desired, &published.mapping, published.connection.id)
         };
         if is_kept_out(person, &desired) {
-            withhold(published, person, &mut desired, &mut plan);
+            let kept = by_scim.as_ref().map(|alone| (alone, diff::diff(&current, alone, &published.mapping, published.connection.id)));
+            withhold(published, person, &mut desired, &mut plan, kept);
         }
         let usable =
             Usable { before: person.status_before == SignInStatus::Active, after: person.account.account.status == SignInStatus::Active };
-        Self { current, desired, plan, usable }
+        Self { current, desired, by_scim, plan, usable }
     }
 
     fn is_owner_matter(&self, model: &RoleModel) -> bool {
@@ -160,7 +165,8 @@ async fn settle_owners(
     for at in &matters {
         let current = held.remove(&people[*at].account.account.id).unwrap_or_default();
         let desired = std::mem::take(&mut changes[*at].desired);
-        changes[*at] = Change::new(published, &people[*at], current, desired);
+        let by_scim = changes[*at].by_scim.take();
+        changes[*at] = Change::new(published, &people[*at], current, desired, by_scim);
     }
     // Who becomes an owner comes first: nobody is retained for want of an owner whom the same transaction brings.
     matters.sort_by_key(|at| !invariant::brings_owner(model, &changes[*at].plan, &changes[*at].current));
@@ -180,12 +186,14 @@ fn is_kept_out(person: &Person, desired: &Desired) -> bool {
 }
 
 /// MAPPING.md: a refusal commits the facts and the withdrawals they cause. What a response would give besides waits until one is accepted,
-/// also when the job comes across those facts before; what SCIM says holds whether or not its person is let in.
-fn withhold(published: &Published, person: &Person, desired: &mut Desired, plan: &mut Plan) {
-    let scim_counts = person.identity.scim_state == ScimState::Live && published.connection.authority != Authority::Saml;
-    if scim_counts {
-        plan.add.retain(|(_, origin)| !matches!(origin, Origin::SamlRule { .. }));
-    } else {
+/// also when the job comes across those facts before; what SCIM says holds whether or not its person is let in. Where both count it is
+/// asked what SCIM alone would give, and what it alone would take.
+fn withhold(published: &Published, person: &Person, desired: &mut Desired, plan: &mut Plan, by_scim: Option<(&Desired, Plan)>) {
+    if let Some((alone, kept)) = by_scim {
+        plan.add = kept.add;
+        plan.remove.retain(|removed| kept.remove.contains(removed));
+        (desired.home_organization, desired.kind) = (alone.home_organization, alone.kind);
+    } else if person.identity.scim_state != ScimState::Live || published.connection.authority == Authority::Saml {
         plan.add.clear();
         (desired.home_organization, desired.kind) = (None, None);
     }
@@ -204,14 +212,7 @@ fn settle_account(person: &mut Person, desired: &Desired) -> Outcome {
 
 /// What the mapping wants of the facts that count, by the connection's authority.
 pub(super) fn desire(published: &Published, person: &Person, groups: Vec<GroupRef>, occasion: &Occasion) -> Desired {
-    let sight = Sight {
-        model: &published.model,
-        connection: &published.connection,
-        now: occasion.now,
-        first_sight: person.first_sight,
-        home: person.account.account.home_organization,
-        kind: person.account.account.kind,
-    };
+    let sight = sight(published, person, occasion);
     let scim = (person.identity.scim_state == ScimState::Live).then(|| scim_identity(&person.identity, groups)).flatten();
     let saml = saml_identity(&person.identity);
     let counting = match published.connection.authority {
@@ -225,6 +226,24 @@ pub(super) fn desire(published: &Published, person: &Person, groups: Vec<GroupRe
     match desired.next() {
         None => first,
         Some(second) => first.union(second, &published.mapping, &published.model),
+    }
+}
+
+/// What the mapping wants of the live SCIM resource alone, where the facts of both protocols count.
+fn desire_by_scim(published: &Published, person: &Person, groups: Vec<GroupRef>, occasion: &Occasion) -> Option<Desired> {
+    let counts = published.connection.authority == Authority::Union && person.identity.scim_state == ScimState::Live;
+    let identity = counts.then(|| scim_identity(&person.identity, groups)).flatten()?;
+    Some(mapping::evaluate(&published.mapping, &identity, &sight(published, person, occasion)))
+}
+
+fn sight<'p>(published: &'p Published, person: &Person, occasion: &Occasion) -> Sight<'p> {
+    Sight {
+        model: &published.model,
+        connection: &published.connection,
+        now: occasion.now,
+        first_sight: person.first_sight,
+        home: person.account.account.home_organization,
+        kind: person.account.account.kind,
     }
 }
 

@@ -560,6 +560,7 @@ async fn under_union_a_refused_response_adds_nothing_to_what_scim_gave(#[values(
     story.create_group(OKTA, "auditors", &[ada]).await.unwrap();
     denied(&story, &["operators", "suspended"]).await;
     assert_eq!(story.held(ada).await, ["auditors at acme: scim_rule okta 1", MEMBER]);
+    assert_eq!(story.account(ada).await.account.kind, AccountKind::Human, "a machine by the refused response alone");
     story.admitted(OKTA, "ada", Some(&["operators"])).await;
     assert_eq!(story.held(ada).await, ["auditors at acme: scim_rule okta 1", OPERATOR, MEMBER]);
 }

@@ -108,6 +108,8 @@ async fn a_session_that_missed_the_end_of_its_connection_counts_for_nothing(
     assert!(db::connection::update_connection(&mut tx, &changed).await.unwrap().is_some());
     tx.commit().await.unwrap();
     assert_eq!(next.get_json("/me").await.status, StatusCode::OK);
+    let listed = next.get_json("/api/v1/sessions").await.json();
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1, "what counts for nothing is not shown: {listed}");
 }
 
 /// The sign-in has seen the connection open, and waits for a row when the connection closes.
