@@ -3,7 +3,6 @@
 use super::{
     Db, DbError, column,
     engine::Target,
-    filter::Bound,
     statement::{Statement, text},
 };
 use crate::{
@@ -147,7 +146,7 @@ pub async fn list_assignments(
     if let Some(organization) = asked.organization {
         statement.push(" and a.organization = ?", [text(&organization)]);
     }
-    statement.push(" order by a.id limit ?", [Bound::Integer(limit)]);
+    statement.push(" order by a.id limit ?", [limit.into()]);
     let mut source = source.into();
     let rows = statement.all::<Row>(source.again()).await?.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
     with_origins(source, tenant, rows).await

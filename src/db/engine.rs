@@ -15,7 +15,7 @@ use sqlx::{
 use super::attempt;
 
 /// A value that both drivers can encode; one that is absent keeps its type.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Text(Option<String>),
     Integer(Option<i64>),
@@ -346,16 +346,11 @@ fn repeat(sql: &str, rows: usize) -> SqlStr {
 /// value, which makes many of them quadratic. A bare `?` has no name and takes the next value, so that what stands at two places is given
 /// twice, and statements can follow one another in one text.
 fn placed(text: &str, values: Vec<Value>) -> (String, Vec<Value>) {
-    let mut pieces = text.split('$');
-    let mut bare = String::with_capacity(text.len());
-    bare.push_str(pieces.next().unwrap_or_default());
     let mut places = Vec::with_capacity(values.len());
-    for piece in pieces {
-        let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-        places.push(piece[..digits].parse::<usize>().expect("a placeholder is `$` and a number"));
+    let bare = rewritten(text, |bare, place| {
+        places.push(place);
         bare.push('?');
-        bare.push_str(&piece[digits..]);
-    }
+    });
     if places.iter().copied().eq(1..=values.len()) {
         return (bare, values);
     }
@@ -365,13 +360,23 @@ fn placed(text: &str, values: Vec<Value>) -> (String, Vec<Value>) {
 
 /// The statement with its placeholders numbered after those of others.
 fn renumbered(text: &str, after: usize) -> String {
-    let mut pieces = text.split('$');
-    let head = pieces.next().unwrap_or_default().to_owned();
-    pieces.fold(head, |text, piece| {
-        let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-        let number: usize = piece[..digits].parse().expect("a placeholder is `$` and a number");
-        text + "$" + &(number + after).to_string() + &piece[digits..]
+    rewritten(text, |text, place| {
+        text.push('$');
+        text.push_str(&(place + after).to_string());
     })
+}
+
+/// The statement with what `write` puts at the place of each `$1`.
+fn rewritten(text: &str, mut write: impl FnMut(&mut String, usize)) -> String {
+    let mut pieces = text.split('$');
+    let mut written = String::with_capacity(text.len() + 16);
+    written.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
+        write(&mut written, piece[..digits].parse().expect("a placeholder is `$` and a number"));
+        written.push_str(&piece[digits..]);
+    }
+    written
 }
 
 /// Where a statement runs. What only reads takes `impl Into<Target<'_>>` and is asked with `db` or, inside a transaction, `&mut *tx`.

@@ -4,7 +4,7 @@
 //! ([`Condition::is_exact`]): then whoever asked looks at the documents. Texts are compared by the keys that `domain::name::fold`
 //! makes, so that the database and the memory agree on every comparison that is called exact.
 
-use super::engine::Query;
+use super::engine::{Query, Value};
 use crate::{
     domain::{name::fold, time::Timestamp},
     policy::places::Places,
@@ -27,14 +27,6 @@ pub enum Resources {
     Accounts,
 }
 
-/// What is bound to a placeholder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bound {
-    Text(String),
-    Integer(i64),
-    Boolean(bool),
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     node: Node,
@@ -45,7 +37,7 @@ pub struct Condition {
 enum Node {
     Always(bool),
     /// SQL with a `?` for each value.
-    Leaf(String, Vec<Bound>),
+    Leaf(String, Vec<Value>),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Not(Box<Node>),
@@ -223,7 +215,7 @@ impl Node {
                     let set = if places.is_empty() { "select '' where 1 = 0" } else { set.as_str() };
                     *sql = sql.replace(HELD_AT, &format!(" and a.organization in ({set})"));
                     // The places stand before what is compared.
-                    values.splice(0..0, places.iter().map(|place| Bound::Text(place.to_string())));
+                    values.splice(0..0, places.iter().map(|place| Value::from(place.to_string())));
                 }
             },
             Self::Always(_) | Self::Leaf(..) => {}
@@ -238,11 +230,7 @@ impl Node {
     fn bind<'t>(&self, query: Query<'t>) -> Query<'t> {
         match self {
             Self::Always(_) => query,
-            Self::Leaf(_, values) => values.iter().fold(query, |query, value| match value {
-                Bound::Text(text) => query.bind(text.clone()),
-                Bound::Integer(number) => query.bind(*number),
-                Bound::Boolean(value) => query.bind(*value),
-            }),
+            Self::Leaf(_, values) => values.iter().fold(query, |query, value| query.bind(value.clone())),
             Self::And(left, right) | Self::Or(left, right) => right.bind(left.bind(query)),
             Self::Not(inner) => inner.bind(query),
         }
@@ -266,7 +254,7 @@ fn unknown(side: Side) -> Translated {
     (Node::Always(side == Side::Wider), false)
 }
 
-fn leaf(sql: impl Into<String>, values: impl Into<Vec<Bound>>) -> Node {
+fn leaf(sql: impl Into<String>, values: impl Into<Vec<Value>>) -> Node {
     Node::Leaf(sql.into(), values.into())
 }
 
@@ -382,8 +370,8 @@ fn flag(name: &str, op: Operator, value: &Literal) -> Node {
         Literal::Null | Literal::Number(_) => None,
     };
     match (op, wanted) {
-        (Operator::Eq, Some(wanted)) => leaf(format!("{name} = ?"), [Bound::Boolean(wanted)]),
-        (Operator::Ne, Some(wanted)) => leaf(format!("{name} = ?"), [Bound::Boolean(!wanted)]),
+        (Operator::Eq, Some(wanted)) => leaf(format!("{name} = ?"), [Value::from(wanted)]),
+        (Operator::Ne, Some(wanted)) => leaf(format!("{name} = ?"), [Value::from(!wanted)]),
         _ => Node::Always(true),
     }
 }
@@ -416,10 +404,10 @@ fn within(those: &str, condition: Node) -> Node {
 
 /// Bytes order these columns on both engines. An empty text counts as absent.
 fn compare_text(name: &str, op: Operator, text: String) -> Node {
-    let simple = |sign: &str, text: String| leaf(format!("({name} {sign} ? and {name} <> '')"), [Bound::Text(text)]);
+    let simple = |sign: &str, text: String| leaf(format!("({name} {sign} ? and {name} <> '')"), [Value::from(text)]);
     match op {
         Operator::Eq if text.is_empty() => Node::Always(false),
-        Operator::Eq => leaf(format!("{name} = ?"), [Bound::Text(text)]),
+        Operator::Eq => leaf(format!("{name} = ?"), [Value::from(text)]),
         Operator::Ne => simple("<>", text),
         Operator::Gt => simple(">", text),
         Operator::Ge => simple(">=", text),
@@ -428,13 +416,13 @@ fn compare_text(name: &str, op: Operator, text: String) -> Node {
         // Every text contains the empty one.
         Operator::Co | Operator::Sw | Operator::Ew if text.is_empty() => leaf(format!("{name} <> ''"), []),
         // Not `like`, which on SQLite does not see the difference between A and a.
-        Operator::Co => leaf(format!("replace({name}, ?, '') <> {name}"), [Bound::Text(text)]),
+        Operator::Co => leaf(format!("replace({name}, ?, '') <> {name}"), [Value::from(text)]),
         Operator::Sw => match next_prefix(&text) {
-            Some(end) => leaf(format!("({name} >= ? and {name} < ?)"), [Bound::Text(text), Bound::Text(end)]),
+            Some(end) => leaf(format!("({name} >= ? and {name} < ?)"), [Value::from(text), Value::from(end)]),
             None => simple(">=", text),
         },
         // A column shorter than the text yields something shorter than the text.
-        Operator::Ew => leaf(format!("substr({name}, length({name}) - {} + 1) = ?", text.chars().count()), [Bound::Text(text)]),
+        Operator::Ew => leaf(format!("substr({name}, length({name}) - {} + 1) = ?", text.chars().count()), [Value::from(text)]),
     }
 }
 
@@ -463,7 +451,7 @@ fn compare_time(name: &str, op: Operator, text: &str) -> Option<Node> {
         // These look at the text of the date.
         Operator::Co | Operator::Sw | Operator::Ew => return None,
     };
-    Some(leaf(format!("{name} {sign} ?"), [Bound::Integer(at.millis())]))
+    Some(leaf(format!("{name} {sign} ?"), [Value::from(at.millis())]))
 }
 
 #[cfg(test)]

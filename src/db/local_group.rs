@@ -2,7 +2,6 @@
 
 use super::{
     Db, DbError, SET_LIMIT, Tx, column,
-    filter::Bound,
     statement::{Statement, text},
 };
 use crate::{
@@ -86,7 +85,7 @@ pub async fn list_groups(
     if let Places::Only(places) = places {
         statement.push(" and organization in ", []).push_set(places.iter().map(ToString::to_string));
     }
-    statement.push(" order by id limit ?", [Bound::Integer(limit)]);
+    statement.push(" order by id limit ?", [limit.into()]);
     statement.all::<Row>(db).await?.into_iter().map(Row::read).collect()
 }
 
@@ -170,7 +169,7 @@ pub async fn list_members(
     if let Some(after) = after {
         statement.push(" and account.id > ?", [text(&after)]);
     }
-    statement.push(" order by account.id limit ?", [Bound::Integer(limit)]);
+    statement.push(" order by account.id limit ?", [limit.into()]);
     let rows: Vec<(String, String)> = statement.all(db).await?;
     rows.into_iter().map(|(id, name)| Ok((column::id("account.id", &id)?, name))).collect()
 }

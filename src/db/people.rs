@@ -3,7 +3,7 @@
 use super::{
     Db, DbError, column,
     engine::Target,
-    filter::{Bound, Condition},
+    filter::Condition,
     statement::{Statement, text},
 };
 use crate::{
@@ -132,7 +132,7 @@ pub async fn list_people(
     if let Some(condition) = asked.condition {
         statement.push(" and ", []).push_condition(condition);
     }
-    statement.push(" order by r.id limit ?", [Bound::Integer(limit)]);
+    statement.push(" order by r.id limit ?", [limit.into()]);
     statement.all::<Row>(source).await?.into_iter().map(Row::read).collect()
 }
 

@@ -6,7 +6,6 @@
 
 use super::{
     Db, DbError, column,
-    filter::Bound,
     statement::{Statement, text},
 };
 use crate::{
@@ -105,7 +104,7 @@ pub async fn list_held(
         statement.push(" and (a.organization, a.role, o.kind) > (?, ?, ?)", [text(organization), text(role), text(kind)]);
     }
     let order = " group by a.organization, organization.slug, a.role, role.name, o.kind order by a.organization, a.role, o.kind limit ?";
-    statement.push(order, [Bound::Integer(limit)]);
+    statement.push(order, [limit.into()]);
     let rows = statement.all::<Row>(db).await?;
     let read = |row: Row| {
         Ok(Held {

@@ -2,8 +2,8 @@
 
 use super::{
     DbError,
-    engine::{Record, Target},
-    filter::{Bound, Condition},
+    engine::{Record, Target, Value},
+    filter::Condition,
 };
 
 /// Pieces have a `?` for each value; it becomes the next placeholder.
@@ -16,18 +16,18 @@ pub(super) struct Statement {
 
 #[derive(Debug)]
 enum Part {
-    Value(Bound),
+    Value(Value),
     Condition(Condition),
 }
 
 impl Statement {
-    pub(super) fn new(sql: &'static str, values: impl IntoIterator<Item = Bound>) -> Self {
+    pub(super) fn new(sql: &'static str, values: impl IntoIterator<Item = Value>) -> Self {
         let mut statement = Self { next: 1, ..Self::default() };
         statement.push(sql, values);
         statement
     }
 
-    pub(super) fn push(&mut self, sql: &'static str, values: impl IntoIterator<Item = Bound>) -> &mut Self {
+    pub(super) fn push(&mut self, sql: &'static str, values: impl IntoIterator<Item = Value>) -> &mut Self {
         for (at, piece) in sql.split('?').enumerate() {
             if at > 0 {
                 self.placeholder();
@@ -46,7 +46,7 @@ impl Statement {
             self.sql.push_str(if is_first { "" } else { ", " });
             is_first = false;
             self.placeholder();
-            self.parts.push(Part::Value(Bound::Text(value)));
+            self.parts.push(Part::Value(Value::from(value)));
         }
         self.sql.push_str(if is_first { "select '' where 1 = 0)" } else { ")" });
         self
@@ -65,9 +65,7 @@ impl Statement {
         let mut query = source.into().query_built(sql);
         for part in &parts {
             query = match part {
-                Part::Value(Bound::Text(text)) => query.bind(text.clone()),
-                Part::Value(Bound::Integer(number)) => query.bind(*number),
-                Part::Value(Bound::Boolean(value)) => query.bind(*value),
+                Part::Value(value) => query.bind(value.clone()),
                 Part::Condition(condition) => condition.bind(query),
             };
         }
@@ -81,6 +79,6 @@ impl Statement {
     }
 }
 
-pub(super) fn text(value: &impl ToString) -> Bound {
-    Bound::Text(value.to_string())
+pub(super) fn text(value: &impl ToString) -> Value {
+    Value::from(value.to_string())
 }

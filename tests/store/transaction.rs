@@ -101,11 +101,12 @@ async fn what_waits_may_be_referred_to(#[values(Engine::Sqlite, Engine::Postgres
     let floor = "insert into owner_floor (tenant) values ($1)";
     tx.query(floor).bind("t").later().await.unwrap();
     tx.query(tenant).bind("u").bind("other").later().await.unwrap();
-    let known = tx.query("insert into owner_floor (tenant) values ($1) on conflict do nothing").bind("u").run().await.unwrap();
-    assert_eq!(known, 1);
-    tx.query("insert into organization_tree (tenant) values ($1)").bind("u").later().await.unwrap();
+    tx.query(floor).bind("u").later().await.unwrap();
     let again = tx.query("insert into owner_floor (tenant) values ($1) on conflict do nothing").bind("u").run().await.unwrap();
-    assert_eq!(again, 0);
+    assert_eq!(again, 0, "the same row waited");
+    tx.query(tenant).bind("v").bind("third").later().await.unwrap();
+    let trees = tx.query("insert into organization_tree (tenant) select id from tenant where id <> $1").bind("u").run().await.unwrap();
+    assert_eq!(trees, 2, "the rows that waited are there for what reads them");
     tx.query(floor).bind("nobody").later().await.unwrap();
     assert!(matches!(tx.commit().await, Err(DbError::Transient(_))), "whom nobody knows is referred to");
     let none: Option<(String,)> = db.query("select id from tenant").optional().await.unwrap();
