@@ -13,8 +13,8 @@ counted="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-a
 counted+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
 host=$(rustc -vV | sed -n 's/^host: //p')
 echo "== build the fuzz targets (the first time some minutes)"
-# The very versions that the product is built with.
-cp Cargo.lock fuzz/Cargo.lock
+# The very versions that the product is built with; cargo adds what fuzzing needs besides.
+[ fuzz/Cargo.lock -nt Cargo.lock ] || cp Cargo.lock fuzz/Cargo.lock
 # With --target, so that the flags are not for build scripts and macros.
 (cd fuzz && RUSTFLAGS=$counted CARGO_TARGET_DIR=$out cargo build --quiet --target "$host")
 
@@ -23,7 +23,7 @@ for target in "${targets[@]}"; do
     mkdir -p "$out/corpus/$target" "$out/found/$target"
     log=$out/found/$target.log
     "$out/$host/debug/$target" "$out/corpus/$target" "fuzz/corpus/$target" -dict=fuzz/saml.dict -artifact_prefix="$out/found/$target/" \
-        -max_len=65536 -max_total_time="$secs" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 >"$log" 2>&1 || {
+        -max_len=65536 -len_control=10 -max_total_time="$secs" -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 >"$log" 2>&1 || {
         tail -n 40 "$log"
         echo "a promise is broken: the input is in $out/found/$target; fuzz/README.md says how to go on" >&2
         exit 1

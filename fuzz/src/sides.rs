@@ -77,7 +77,7 @@ pub fn edited(text: &str, mut script: &[u8]) -> Vec<u8> {
     let mut text = text.as_bytes().to_vec();
     while let [high, low, what, length, rest @ ..] = script {
         let at = usize::from(u16::from_be_bytes([*high, *low])) * text.len() / 65_536;
-        let end = (at + usize::from(*length)).min(text.len());
+        let end = (at + stretch(*length)).min(text.len());
         let put = &rest[..rest.len().min(usize::from(*length))];
         script = &rest[if what % 4 < 2 { put.len() } else { 0 }..];
         match what % 4 {
@@ -88,4 +88,10 @@ pub fn edited(text: &str, mut script: &[u8]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// Some bytes, or a whole element.
+fn stretch(length: u8) -> usize {
+    let length = usize::from(length);
+    if length <= 64 { length } else { 64 + (length - 64) * 16 }
 }
