@@ -11,7 +11,7 @@ ARGS ?=
 .PHONY: help demo run test check properties fuzz crowd bench audit peers
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: ## the whole product on an embedded database, with a sample tenant; ARGS=--exit ends after the printing
 	@scripts/install.sh build
