@@ -14,6 +14,7 @@ pub mod audit_trail;
 pub mod certificate;
 pub mod change;
 pub mod check;
+pub mod check_cache;
 pub mod connection_use;
 pub mod current;
 pub mod discovery;
