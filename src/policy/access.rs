@@ -400,15 +400,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{
-            assignment::{Holding, Reach},
-            id::ScopeId,
-            role::Role,
-        },
+        domain::{actor::AtSignIn, assignment::Holding, id::ScopeId, role::Role},
         policy::{
             action::{
-                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates, RotateCertificates,
-                SignInToConsole, UpdateConnections, UpdateRoles,
+                CreateOrganizations, CreateRoles, ManageAppTokens, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates,
+                RotateCertificates, SignInToConsole, UpdateConnections, UpdateRoles,
             },
             fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
         },
@@ -438,6 +434,32 @@ mod tests {
         let grant = authorize::<RotateCertificates>(&actor, &model, id(EU)).unwrap();
         assert_eq!((grant.actor(), grant.at()), (&actor, id(EU)));
         assert!(format!("{grant:?}").starts_with("Grant(certificates.rotate at "));
+    }
+
+    #[test]
+    fn a_right_over_a_subtree_takes_a_role_that_reaches_it() {
+        let model = tenant("dashboard", vec![]);
+        let owner = role_id(&model, "Tenant Administrator");
+        let with_reach = |at, reach| Holding { reach, ..holding(owner, at) };
+        let ask = |held: Vec<Holding>, at| {
+            let grant = authorize_subtree::<ManageAppTokens>(&person(by_hand(held)), &model, id(at));
+            grant.map(|grant| grant.at()).map_err(|denied| denied.code())
+        };
+        assert_eq!(ask(vec![with_reach(EU, Reach::Subtree)], EU), Ok(id(EU)));
+        assert_eq!(ask(vec![with_reach(ROOT, Reach::Subtree)], EU), Ok(id(EU)), "from above");
+        assert_eq!(ask(vec![with_reach(EU, Reach::Organization)], EU), Err("reach_too_short"));
+        assert_eq!(ask(vec![with_reach(EU_WEST, Reach::Organization)], EU_WEST), Err("reach_too_short"), "others may come below it");
+        let each = [ROOT, EU, EU_WEST, US].map(|at| with_reach(at, Reach::Organization));
+        assert_eq!(ask(each.to_vec(), ROOT), Err("reach_too_short"));
+        assert_eq!(ask(vec![with_reach(EU, Reach::Subtree)], ROOT), Err("owner_only"), "nor there at all");
+        // Both here and there, now and when the session began.
+        let Actor::Account(now) = person(by_hand([with_reach(EU, Reach::Subtree)])) else { panic!("a person was expected") };
+        let then = AtSignIn { assignments: by_hand([with_reach(EU, Reach::Organization)]), model: std::sync::Arc::new(model.clone()) };
+        let actor = Actor::Account(AccountActor { at_sign_in: Some(then), ..now });
+        assert_eq!(authorize_subtree::<ManageAppTokens>(&actor, &model, id(EU)).unwrap_err().code(), "sign_in_again");
+        assert!(authorize_subtree::<ManageAppTokens>(&Actor::HostOperator, &model, id(EU)).is_ok());
+        let machine = Actor::Saml { connection: id(1) };
+        assert_eq!(authorize_subtree::<ManageAppTokens>(&machine, &model, id(EU)).unwrap_err().code(), "not_a_person");
     }
 
     #[test]

@@ -329,18 +329,18 @@ mod tests {
     fn what_the_file_lists_as_an_owners_alone_stays_where_the_preset_lists_it_no_more() {
         let pair = |text: &str| Permission::parse(text).unwrap();
         let mut model = tenant("idaas", vec![]);
-        let (dropped, new) = (pair("user_management:delete"), pair("user_management:create"));
+        let (dropped, new) = (pair("user_management:delete"), pair("webhooks_management:delete"));
         model.settings.owner_only = vec![dropped.clone()];
-        let preset = newer(|file| file["settings"]["owner_only"] = json!(["user_management:create"]));
+        let preset = newer(|file| file["settings"]["owner_only"] = json!(["webhooks_management:delete"]));
         let after = |said: &[&str]| {
             let said = said.iter().map(|field| (*field).to_owned()).collect();
             compare(&model, &preset, &said, &BTreeMap::new(), || id(800))
         };
         let (said, unsaid) = (after(&["owner_only"]), after(&[]));
         assert_eq!(said.settings.owner_only, [dropped, new.clone()]);
-        assert_eq!(said.steps[0].what, ["+user_management:create"]);
+        assert_eq!(said.steps[0].what, ["+webhooks_management:delete"]);
         assert_eq!(unsaid.settings.owner_only, [new]);
-        assert_eq!(unsaid.steps[0].what, ["-user_management:delete", "+user_management:create"]);
+        assert_eq!(unsaid.steps[0].what, ["-user_management:delete", "+webhooks_management:delete"]);
         assert_eq!(decided_by_file(&model.settings, &preset), ["owner_only"], "so it takes to know which");
         model.settings.owner_only.clear();
         assert!(decided_by_file(&model.settings, &preset).is_empty(), "what the preset adds comes in either case");
