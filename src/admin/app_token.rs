@@ -110,17 +110,21 @@ pub async fn list_all(db: &Db, model: &RoleModel, now: Timestamp) -> Result<Vec<
             held.entry(assignment.account).or_default().push(assignment);
         }
     }
-    let is_backed = |row: &AppTokenRow| {
+    let backed = |row: &AppTokenRow| {
         let Some(maker) = row.created_by.filter(|_| !model.settings.service_accounts) else { return true };
         held.get(&maker).is_some_and(|held| is_open_below::<ManageAppTokens>(held, model, row.organization))
     };
     let state = |row: &AppTokenRow| match row.revoked_at {
         Some(_) => AppTokenState::Revoked,
         None if row.expires_at <= now => AppTokenState::Expired,
-        None if is_backed(row) => AppTokenState::Live,
+        None if backed(row) => AppTokenState::Live,
         None => AppTokenState::Unbacked,
     };
-    Ok(rows.into_iter().map(|row| (state(&row), row)).map(|(state, row)| (row, state)).collect())
+    let with_state = |row: AppTokenRow| {
+        let state = state(&row);
+        (row, state)
+    };
+    Ok(rows.into_iter().map(with_state).collect())
 }
 
 pub async fn find(db: &Db, tenant: TenantId, id: AppTokenId) -> Result<Option<AppTokenRow>, DbError> {
