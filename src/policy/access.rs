@@ -456,10 +456,10 @@ mod tests {
         let Actor::Account(now) = person(by_hand([with_reach(EU, Reach::Subtree)])) else { panic!("a person was expected") };
         let then = AtSignIn { assignments: by_hand([with_reach(EU, Reach::Organization)]), model: std::sync::Arc::new(model.clone()) };
         let actor = Actor::Account(AccountActor { at_sign_in: Some(then), ..now });
-        assert_eq!(authorize_subtree::<ManageAppTokens>(&actor, &model, id(EU)).unwrap_err().code(), "sign_in_again");
+        assert_eq!(authorize_subtree::<ManageAppTokens>(&actor, &model, id(EU)).map(drop).unwrap_err().code(), "sign_in_again");
         assert!(authorize_subtree::<ManageAppTokens>(&Actor::HostOperator, &model, id(EU)).is_ok());
         let machine = Actor::Saml { connection: id(1) };
-        assert_eq!(authorize_subtree::<ManageAppTokens>(&machine, &model, id(EU)).unwrap_err().code(), "not_a_person");
+        assert_eq!(authorize_subtree::<ManageAppTokens>(&machine, &model, id(EU)).map(drop).unwrap_err().code(), "not_a_person");
     }
 
     #[test]
