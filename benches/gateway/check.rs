@@ -108,7 +108,7 @@ impl World {
             preset: preset.key.clone(),
             preset_version: preset.version,
             settings: made.settings,
-            file_settings: std::collections::BTreeSet::new(),
+            file_settings: Some(std::collections::BTreeSet::new()),
             model_version: 1,
         };
         let organizations: Vec<OrganizationId> = (0..ORGANIZATIONS).map(|_| ids.make()).collect();

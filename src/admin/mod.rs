@@ -40,6 +40,7 @@ pub mod rewrap;
 pub mod role;
 pub mod role_set;
 pub mod role_use;
+pub mod scim_token;
 pub mod scope;
 pub mod session;
 pub mod session_rights;

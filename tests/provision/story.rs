@@ -118,7 +118,7 @@ impl Story {
             preset: preset.key.clone(),
             preset_version: preset.version,
             settings: made.settings,
-            file_settings: BTreeSet::new(),
+            file_settings: Some(BTreeSet::new()),
             model_version: 1,
         };
         assert!(db::tenant::insert_tenant(&mut tx, &row, NOW).await.unwrap());
