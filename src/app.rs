@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     admin::{
-        check::RuleNames, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
+        check_cache::CheckCache, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
         sign_in_log::SignInLog, trusted::TrustedCache,
     },
     config::Config,
@@ -43,7 +43,7 @@ pub struct App {
     pub trusted: TrustedCache,
     pub session_rights: SessionRightsCache,
     pub own_keys: OwnKeysCache,
-    pub rule_names: RuleNames,
+    pub checks: CheckCache,
     /// Written down by the jobs.
     pub sign_in_log: SignInLog,
     /// Written down by the jobs.
@@ -132,7 +132,7 @@ impl App {
             trusted: TrustedCache::default(),
             session_rights: SessionRightsCache::default(),
             own_keys: OwnKeysCache::default(),
-            rule_names: RuleNames::default(),
+            checks: CheckCache::default(),
             sign_in_log: SignInLog::default(),
             provisioning_log: ProvisioningLog::default(),
             pace: Pace::default(),

@@ -65,17 +65,16 @@ impl Server {
         let log = fs::read_to_string(seed.log()).unwrap();
         let mut statements = Statements::default();
         for line in log[before..].lines().filter(|line| line.contains("sqlx::query")) {
+            // A long statement stands beside the summary of it, a short one is its summary.
+            let part = |name: &str| line.split(name).nth(1).map(|rest| rest.trim_start_matches(['"', '\\', 'n']).trim_start());
+            let text = part("db.statement=").filter(|text| text.contains(' ') && !text.starts_with("rows")).or_else(|| part("summary="));
+            let text = text.unwrap_or_default();
             // Where statements wait for the next one, a line has several of them: on PostgreSQL inserts in the `with` of another.
-            if line.contains("with w0 as (insert into ") {
-                statements.writes += line.matches("insert into ").count();
+            if text.starts_with("with w0 as (insert into ") {
+                statements.writes += text.matches("insert into ").count();
                 continue;
             }
-            let count = |word: &str| {
-                let is_first = line.contains(&format!("summary={word}"))
-                    || line.contains(&format!("summary=\"{word}"))
-                    || line.contains(&format!("db.statement=\"{word}"));
-                usize::from(is_first) + line.matches(&format!("; {word} ")).count()
-            };
+            let count = |word: &str| usize::from(text.starts_with(word)) + text.matches(&format!("; {word} ")).count();
             statements.writes += count("insert") + count("update") + count("delete");
             statements.reads += count("select") + count("with");
         }

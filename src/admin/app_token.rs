@@ -1,5 +1,8 @@
 //! Tokens of applications behind the role store: made by an owner for one part of the tenant, expiring, reading only.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -7,14 +10,16 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        id::{AppTokenId, TenantId},
+        assignment::Assignment,
+        id::{AccountId, AppTokenId, TenantId},
         model::RoleModel,
         name::Title,
         secret::Secret,
+        time::Timestamp,
     },
     keys,
     policy::{
-        access::{Grant, is_open_to},
+        access::{Grant, Subtree, is_open_below},
         action::ManageAppTokens,
     },
 };
@@ -33,7 +38,7 @@ pub enum AppTokenError {
 
 /// Makes a token for the organization of the grant and what is below it; its secret is shown this once.
 pub async fn create(
-    grant: &Grant<ManageAppTokens>,
+    grant: &Grant<Subtree<ManageAppTokens>>,
     db: &Db,
     occasion: &mut Occasion,
     tenant: TenantId,
@@ -71,13 +76,55 @@ pub async fn is_backed(db: &Db, model: &RoleModel, token: &AppTokenRow) -> Resul
         return Ok(false);
     }
     let held = db::assignment::list_held(db, model.tenant, maker).await?;
-    Ok(is_open_to::<ManageAppTokens>(&held, model, token.organization))
+    Ok(is_open_below::<ManageAppTokens>(&held, model, token.organization))
+}
+
+/// Whether a token counts, or why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppTokenState {
+    Live,
+    /// See [`is_backed`]: it counts again when whoever made it could make it again.
+    Unbacked,
+    Expired,
+    Revoked,
 }
 
 /// Of the grant's organization.
-pub async fn list(grant: &Grant<ManageAppTokens>, db: &Db, tenant: TenantId) -> Result<Vec<AppTokenRow>, DbError> {
-    let rows = db::app_token::list_app_tokens(db, tenant).await?;
-    Ok(rows.into_iter().filter(|row| row.organization == grant.at()).collect())
+pub async fn list(
+    grant: &Grant<ManageAppTokens>,
+    db: &Db,
+    model: &RoleModel,
+    now: Timestamp,
+) -> Result<Vec<(AppTokenRow, AppTokenState)>, DbError> {
+    let rows = list_all(db, model, now).await?;
+    Ok(rows.into_iter().filter(|(row, _)| row.organization == grant.at()).collect())
+}
+
+/// Of the whole tenant, for the operator of the host.
+pub async fn list_all(db: &Db, model: &RoleModel, now: Timestamp) -> Result<Vec<(AppTokenRow, AppTokenState)>, DbError> {
+    let rows = db::app_token::list_app_tokens(db, model.tenant).await?;
+    let mut held: BTreeMap<AccountId, Vec<Assignment>> = BTreeMap::new();
+    if !model.settings.service_accounts {
+        for assignment in db::app_token::list_held_by_makers(db, model.tenant).await? {
+            held.entry(assignment.account).or_default().push(assignment);
+        }
+    }
+    let backed = |row: &AppTokenRow| {
+        let Some(maker) = row.created_by.filter(|_| !model.settings.service_accounts) else { return true };
+        held.get(&maker).is_some_and(|held| is_open_below::<ManageAppTokens>(held, model, row.organization))
+    };
+    let state = |row: &AppTokenRow| match row.revoked_at {
+        Some(_) => AppTokenState::Revoked,
+        None if row.expires_at <= now => AppTokenState::Expired,
+        None if backed(row) => AppTokenState::Live,
+        None => AppTokenState::Unbacked,
+    };
+    let with_state = |row: AppTokenRow| {
+        let state = state(&row);
+        (row, state)
+    };
+    Ok(rows.into_iter().map(with_state).collect())
 }
 
 pub async fn find(db: &Db, tenant: TenantId, id: AppTokenId) -> Result<Option<AppTokenRow>, DbError> {

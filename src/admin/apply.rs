@@ -337,7 +337,7 @@ impl Work<'_> {
     }
 
     async fn update_connection(&mut self, connection: &Connection) -> Result<(), ApplyError> {
-        sure(db::connection::update_connection(self.tx, connection).await?.is_some())
+        sure(db::connection::update_connection(self.tx, connection, self.occasion.now).await?.is_some())
     }
 
     async fn add_certificate(&mut self, connection: ConnectionId, slug: &Slug, certificate: &Certificate) -> Result<(), ApplyError> {

@@ -20,6 +20,7 @@ use crate::{
         access::Grant,
         action::{ReadCertificates, RotateCertificates},
     },
+    provision::Precondition,
     saml::Certificate,
 };
 
@@ -43,6 +44,8 @@ pub enum RotationError {
     InUse(Timestamp),
     #[error(transparent)]
     TooMany(TooMany),
+    #[error("the connection has another version than the one named")]
+    Stale,
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -102,20 +105,22 @@ pub async fn list(grant: &Grant<ReadCertificates>, db: &Db, connection: &Connect
 }
 
 /// Trusts a certificate from now on: the first as `current`, any further one as `next`. One that is trusted already stays as it is;
-/// whether anything was added is said beside the row.
+/// whether anything was added is said beside the row, with the connection's version after it.
 pub async fn add(
     grant: &Grant<RotateCertificates>,
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     certificate: &Certificate,
-) -> Result<(IdpCertificateRow, bool), RotationError> {
-    let mut tx = begin(grant, db, connection).await?;
+) -> Result<(IdpCertificateRow, bool, i64), RotationError> {
+    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
     let (row, added) = trust(&mut tx, occasion, connection, certificate, grant.actor().account_id()).await?;
-    if added {
-        tx.commit().await?;
+    if !added {
+        return Ok((row, false, version - 1));
     }
-    Ok((row, added))
+    tx.commit().await?;
+    Ok((row, true, version))
 }
 
 /// As [`add`], inside a transaction that has raised the connection's version; the right was asked for before.
@@ -148,20 +153,22 @@ pub(super) async fn trust(
     Ok((row, true))
 }
 
-/// Trusts a certificate no longer. One that is retired already stays as it is. `confirmed`: whoever asks was told what it may break.
+/// Trusts a certificate no longer. One that is retired already stays as it is. `confirmed`: whoever asks was told what it may break. With the
+/// connection's version after it.
 pub async fn retire(
     grant: &Grant<RotateCertificates>,
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     id: CertificateId,
     confirmed: bool,
-) -> Result<IdpCertificateRow, RotationError> {
-    let mut tx = begin(grant, db, connection).await?;
+) -> Result<(IdpCertificateRow, i64), RotationError> {
+    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
     let known = db::certificate::list_certificates(&mut tx, connection.tenant, connection.id).await?;
     let row = known.iter().find(|row| row.id == id).ok_or(RotationError::NotFound)?.clone();
     if !is_trusted(&row) {
-        return Ok(row);
+        return Ok((row, version - 1));
     }
     if !confirmed {
         may_go(&row, &known, occasion.now)?;
@@ -178,17 +185,23 @@ pub async fn retire(
     let row = IdpCertificateRow { state: CertificateState::Retired, retired_by: by, retired_at: Some(occasion.now), ..row };
     record(&mut tx, occasion, connection, "certificate.retired", &row).await?;
     tx.commit().await?;
-    Ok(row)
+    Ok((row, version))
 }
 
-/// Raising the version first makes every other rotation of this connection wait.
-async fn begin(grant: &Grant<RotateCertificates>, db: &Db, connection: &Connection) -> Result<Tx, RotationError> {
+/// Raising the version first makes every other rotation of this connection wait. With the version as it is raised.
+async fn begin(
+    grant: &Grant<RotateCertificates>,
+    db: &Db,
+    connection: &Connection,
+    precondition: &Precondition,
+) -> Result<(Tx, i64), RotationError> {
     if grant.at() != connection.organization {
         return Err(RotationError::NotFound);
     }
     let mut tx = db.begin().await?;
     let version = db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await?;
-    version.map(|_| tx).ok_or(RotationError::NotFound)
+    let version = version.ok_or(RotationError::NotFound)?;
+    if precondition.admits(version - 1) { Ok((tx, version)) } else { Err(RotationError::Stale) }
 }
 
 fn is_trusted(row: &IdpCertificateRow) -> bool {

@@ -1,21 +1,21 @@
 //! The permission check with the database beside it: who may ask, one statement for all that is asked, and answers in names.
 //!
-//! An answer is as new as the statement: the role model is cached by the version which that statement read, and read anew where it is
-//! another one, on every node.
+//! An answer is as new as the statement: the role model and what accounts hold are cached by the versions which that statement reads, and
+//! read anew where they are others, on every node.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::listing::{Origin, list_rule_names};
+use super::{check_cache::CheckCache, listing::Origin};
 use crate::{
     db::{
         self, Db, DbError,
-        check::{Facts, Giver},
+        check::{Facts, Giver, Holdings},
     },
     domain::{
         actor::Actor,
@@ -121,7 +121,7 @@ pub struct Named {
 pub async fn answer(
     db: &Db,
     published: &PublishedCache,
-    names: &RuleNames,
+    cache: &CheckCache,
     tenant: TenantId,
     asked: &[Permitted],
 ) -> Result<Vec<Answer>, CheckError> {
@@ -129,27 +129,39 @@ pub async fn answer(
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
-    let (facts, model) = read(db, published, tenant, &accounts).await?;
+    let (facts, model) = read(db, published, cache, tenant, &accounts).await?;
     let decided: Vec<_> = asked.iter().map(|question| (question, question.decide(&model, &facts))).collect();
     let shown = decided.iter().filter_map(|(_, decision)| assignment_of(decision));
-    let rules = names.of(db, tenant, &facts.givers, shown).await?;
+    let rules = cache.rule_names.of(db, tenant, &facts.givers, shown).await?;
     let naming = Naming { model: &model, givers: &facts.givers, rules: &rules };
     Ok(decided.iter().map(|(question, decision)| naming.answer(question, decision)).collect())
 }
 
-/// The facts with the role model of the same moment.
+/// The facts with the role model of the same moment. What is kept of some accounts is not read again; where one statement finds that
+/// somebody holds something else by now, the next one reads it, so that all answers are of one state.
 async fn read(
     db: &Db,
     published: &PublishedCache,
+    cache: &CheckCache,
     tenant: TenantId,
     accounts: &BTreeSet<AccountId>,
 ) -> Result<(Facts, Arc<RoleModel>), CheckError> {
+    let mut known = cache.known(tenant, accounts);
     for _ in 0..ROUNDS {
-        let facts = db::check::read_facts(db, tenant, accounts).await?.ok_or(CheckError::NotFound)?;
+        let facts = db::check::read_facts(db, tenant, accounts, &known).await?.ok_or(CheckError::NotFound)?;
+        cache.keep(tenant, &facts.read);
+        known.extend(facts.read.iter().map(|(account, holdings)| (*account, holdings.clone())));
+        let is_current = |account: &AccountId, known: &Arc<Holdings>| {
+            facts.accounts.get(account).is_some_and(|state| state.held_version == known.version)
+        };
+        known.retain(|account, holdings| is_current(account, holdings));
+        if known.len() < facts.accounts.len() {
+            continue;
+        }
         let model = published.model(db, tenant, facts.model_version).await?;
         // A newer one was committed in between: what the accounts hold may have changed with it.
         if model.version == facts.model_version {
-            return Ok((facts, model));
+            return Ok((Facts { read: known, ..facts }, model));
         }
     }
     Err(CheckError::Again)
@@ -157,7 +169,8 @@ async fn read(
 
 impl Permitted {
     fn decide<'f>(&self, model: &RoleModel, facts: &'f Facts) -> Decision<'f> {
-        let holder = facts.accounts.get(&self.account).map(|facts| Holder { status: facts.status, assignments: &facts.assignments });
+        let state = facts.accounts.get(&self.account).zip(facts.read.get(&self.account));
+        let holder = state.map(|(state, holdings)| Holder { status: state.status, assignments: &holdings.assignments });
         let question =
             Question { entity: &self.entity, action: &self.action, organization: self.organization, resource_scope: self.resource_scope };
         match decide(model, holder, &question) {
@@ -218,43 +231,4 @@ impl Naming<'_> {
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
-}
-
-type Names = Arc<HashMap<RuleId, String>>;
-
-/// Names of rules, kept until a connection that gave something publishes anew.
-#[derive(Debug, Clone, Default)]
-pub struct RuleNames(Arc<RwLock<HashMap<TenantId, Kept>>>);
-
-#[derive(Debug, Clone, Default)]
-struct Kept {
-    /// Of the mapping that each connection had published when this was read.
-    versions: BTreeMap<ConnectionId, i64>,
-    names: Names,
-}
-
-impl RuleNames {
-    async fn of<'a>(
-        &self,
-        db: &Db,
-        tenant: TenantId,
-        givers: &BTreeMap<ConnectionId, Giver>,
-        shown: impl Iterator<Item = &'a Assignment>,
-    ) -> Result<Names, DbError> {
-        let by_rules: BTreeSet<ConnectionId> = shown
-            .flat_map(|held| &held.origins)
-            .filter(|row| row.origin.rule().is_some())
-            .filter_map(|row| row.origin.connection())
-            .collect();
-        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned().unwrap_or_default();
-        let version = |id| givers.get(id).map(|giver: &Giver| giver.mapping_version);
-        if by_rules.iter().all(|id| kept.versions.get(id).copied() == version(id)) {
-            return Ok(kept.names);
-        }
-        let names = Arc::new(list_rule_names(db, tenant).await?);
-        let mut kept = Kept { names: names.clone(), versions: BTreeMap::new() };
-        kept.versions.extend(givers.iter().map(|(id, giver)| (*id, giver.mapping_version)));
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, kept);
-        Ok(names)
-    }
 }

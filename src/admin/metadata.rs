@@ -167,7 +167,7 @@ pub async fn import(
         changes.addresses.push(change);
     }
     connection.saml.idp_wants_signed_requests = document.metadata.want_authn_requests_signed;
-    let version = write_connection(&mut tx, &connection).await?;
+    let version = write_connection(&mut tx, &connection, occasion.now).await?;
     add_certificates(&mut tx, occasion, &connection, document, by, &mut changes).await?;
     let row = MetadataRow {
         tenant: connection.tenant,
@@ -224,7 +224,7 @@ pub async fn refresh(db: &Db, occasion: &mut Occasion, row: &MetadataRow, docume
             changes.addresses.push(change);
         }
         if !changes.addresses.is_empty() {
-            write_connection(&mut tx, &connection).await?;
+            write_connection(&mut tx, &connection, occasion.now).await?;
         }
         for certificate in fresh {
             certificate::trust(&mut tx, occasion, &connection, certificate, None).await?;
@@ -345,7 +345,7 @@ pub async fn decide(
         }
         What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl | What::SignedRequests if accepted => {
             take_over(&mut connection.saml, proposal.what, &proposal.value);
-            version = write_connection(&mut tx, &connection).await?;
+            version = write_connection(&mut tx, &connection, occasion.now).await?;
         }
         What::Certificate | What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl | What::SignedRequests => {}
     }
@@ -380,8 +380,8 @@ async fn begin(
 }
 
 /// The new version.
-async fn write_connection(tx: &mut Tx, connection: &Connection) -> Result<i64, MetadataError> {
-    db::connection::update_connection(tx, connection).await?.ok_or(MetadataError::Meanwhile)
+async fn write_connection(tx: &mut Tx, connection: &Connection, now: Timestamp) -> Result<i64, MetadataError> {
+    db::connection::update_connection(tx, connection, now).await?.ok_or(MetadataError::Meanwhile)
 }
 
 /// Certificates that the metadata brings. One that an owner retired is known: it is neither trusted nor proposed again.

@@ -100,7 +100,7 @@ impl Planner<'_> {
             preset: preset.key.clone(),
             preset_version: preset.version,
             settings: entry.settings.clone(),
-            file_settings: entry.said.clone(),
+            file_settings: Some(entry.said.clone()),
             model_version: self.current.map_or(1, |current| current.tenant.model_version),
         };
         let Some(current) = self.current else {

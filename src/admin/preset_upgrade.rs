@@ -1,5 +1,7 @@
 //! A tenant follows a newer version of its preset: planned first, then applied in one transaction.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::model_change::ModelChange;
@@ -24,6 +26,12 @@ pub enum UpgradeError {
     PlanStale,
     #[error("{}", refused(.0))]
     Refused(Vec<Refusal>),
+    /// Names them.
+    #[error(
+        "it is not known whether the tenant's file names {}, because an older version applied it: apply the file, which upgrades the tenant too",
+        .0.join(", ")
+    )]
+    FileUnknown(Vec<&'static str>),
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -85,9 +93,16 @@ pub async fn upgrade<'p>(
     if preset.version <= row.preset_version {
         return if planned.is_some() { Err(UpgradeError::PlanStale) } else { Ok(upgraded) };
     }
+    let said = match &row.file_settings {
+        Some(said) => said.clone(),
+        None => match upgrade::decided_by_file(&change.model.settings, preset) {
+            fields if fields.is_empty() => BTreeSet::new(),
+            fields => return Err(UpgradeError::FileUnknown(fields)),
+        },
+    };
     let holders = db::assignment_list::count_holders(&mut change.tx, tenant).await?.into_iter().collect();
-    let comparison = upgrade::compare(&change.model, preset, &row.file_settings, &holders, || occasion.ids.make());
-    let plan = token(&row, preset, &comparison.steps, &comparison.refusals);
+    let comparison = upgrade::compare(&change.model, preset, &said, &holders, || occasion.ids.make());
+    let plan = token(&row, preset, &comparison);
     upgraded.steps.clone_from(&comparison.steps);
     upgraded.refusals.clone_from(&comparison.refusals);
     upgraded.plan = Some(plan.clone());
@@ -128,9 +143,17 @@ async fn write(
     Ok(())
 }
 
-fn token(row: &Tenant, preset: &Preset, steps: &[Step], refusals: &[Refusal]) -> String {
-    let steps = serde_json::to_string(steps).expect("steps are text");
-    let refused: Vec<String> = refusals.iter().map(|refusal| refusal.role.id.to_string()).collect();
-    let key = format!("rolegate/1 upgrade {} {} {}", row.id, row.preset_version, preset.version);
-    keys::hash(&format!("{key}\n{steps}\n{}", refused.join("\n")))
+/// Of all that the plan was made from and comes to: the settings as they are and will be, the steps, what stands in the way.
+fn token(row: &Tenant, preset: &Preset, upgrade: &upgrade::Upgrade) -> String {
+    let refused: Vec<String> = upgrade.refusals.iter().map(|refusal| refusal.role.id.to_string()).collect();
+    let planned = json!({
+        "tenant": row.id,
+        "from": row.preset_version,
+        "to": preset.version,
+        "settings": [row.settings, upgrade.settings],
+        "file_settings": row.file_settings,
+        "steps": upgrade.steps,
+        "refused": refused,
+    });
+    keys::hash(&format!("rolegate/1 upgrade {planned}"))
 }

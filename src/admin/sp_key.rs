@@ -22,6 +22,7 @@ use crate::{
         access::Grant,
         action::{ManageKeys, ReadCertificates},
     },
+    provision::Precondition,
     saml::KeyPair,
 };
 
@@ -64,6 +65,8 @@ pub enum SpKeyError {
     InUse(Timestamp),
     #[error("the master key was changed while this node runs: restart it with the new one")]
     OtherMasterKey,
+    #[error("the connection has another version than the one named")]
+    Stale,
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -84,19 +87,21 @@ pub async fn list(grant: &Grant<ReadCertificates>, db: &Db, connection: &Connect
     Ok(db::sp_key::list_sp_keys(db, connection.tenant, connection.id).await?)
 }
 
-/// Adds a key pair: the first signs at once, a further one is published as `next`.
+/// Adds a key pair: the first signs at once, a further one is published as `next`. With the connection's version after it, as with all
+/// changes here.
 pub async fn add(
     grant: &Grant<ManageKeys>,
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     sealing: &Sealing<'_>,
     pair: &KeyPair,
-) -> Result<SpKeyRow, SpKeyError> {
+) -> Result<(SpKeyRow, i64), SpKeyError> {
     let id = occasion.ids.make::<kind::SpKey>();
     let place = KeyPlace { tenant: connection.tenant, connection: connection.id, id };
     let sealed = sealing.keys.seal_private_key(place, sealing.nonce, pair);
-    let mut tx = begin(grant, db, connection).await?;
+    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
     let check = db::installation::lock_key_check(&mut tx).await?;
     if !check.is_some_and(|check| sealing.keys.gives(&check)) {
         return Err(SpKeyError::OtherMasterKey);
@@ -136,7 +141,7 @@ pub async fn add(
     }
     record(&mut tx, occasion, connection, "sp_key.added", &row).await?;
     tx.commit().await?;
-    Ok(row)
+    Ok((row, version))
 }
 
 /// Switches signing to the next key; the one that signed so far is retired and goes on decrypting. `confirmed`: whoever asks was told what
@@ -146,15 +151,16 @@ pub async fn activate(
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     id: SpKeyId,
     confirmed: bool,
-) -> Result<SpKeyRow, SpKeyError> {
-    let mut tx = begin(grant, db, connection).await?;
+) -> Result<(SpKeyRow, i64), SpKeyError> {
+    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
     let known = db::sp_key::list_sp_keys(&mut tx, connection.tenant, connection.id).await?;
     let row = find(&known, id)?;
     match row.state {
         // Twice is once.
-        SpKeyState::Current => return Ok(row),
+        SpKeyState::Current => return Ok((row, version - 1)),
         SpKeyState::Retired => return Err(SpKeyError::NotNext(row.state)),
         SpKeyState::Next => {}
     }
@@ -171,7 +177,7 @@ pub async fn activate(
     let row = SpKeyRow { state: SpKeyState::Current, current_since: Some(occasion.now), ..row };
     record(&mut tx, occasion, connection, "sp_key.activated", &row).await?;
     tx.commit().await?;
-    Ok(row)
+    Ok((row, version))
 }
 
 /// Takes a key out of the metadata; it goes on decrypting. One that is retired already stays as it is.
@@ -180,14 +186,15 @@ pub async fn retire(
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     id: SpKeyId,
     confirmed: bool,
-) -> Result<SpKeyRow, SpKeyError> {
-    let mut tx = begin(grant, db, connection).await?;
+) -> Result<(SpKeyRow, i64), SpKeyError> {
+    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
     let known = db::sp_key::list_sp_keys(&mut tx, connection.tenant, connection.id).await?;
     let row = find(&known, id)?;
     match row.state {
-        SpKeyState::Retired => return Ok(row),
+        SpKeyState::Retired => return Ok((row, version - 1)),
         SpKeyState::Current if !confirmed => return Err(SpKeyError::Signs),
         SpKeyState::Current | SpKeyState::Next => {}
     }
@@ -195,7 +202,7 @@ pub async fn retire(
     db::sp_key::retire_sp_key(&mut tx, connection.tenant, connection.id, id, row.retired_by, occasion.now).await?;
     record(&mut tx, occasion, connection, "sp_key.retired", &row).await?;
     tx.commit().await?;
-    Ok(row)
+    Ok((row, version))
 }
 
 /// Destroys a retired key: what is encrypted for it can be read no more.
@@ -204,10 +211,11 @@ pub async fn remove(
     db: &Db,
     occasion: &mut Occasion,
     connection: &Connection,
+    precondition: &Precondition,
     id: SpKeyId,
     confirmed: bool,
-) -> Result<(), SpKeyError> {
-    let mut tx = begin(grant, db, connection).await?;
+) -> Result<i64, SpKeyError> {
+    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
     let known = db::sp_key::list_sp_keys(&mut tx, connection.tenant, connection.id).await?;
     let row = find(&known, id)?;
     if row.state != SpKeyState::Retired {
@@ -220,17 +228,18 @@ pub async fn remove(
     db::sp_key::delete_sp_key(&mut tx, connection.tenant, connection.id, id).await?;
     record(&mut tx, occasion, connection, "sp_key.removed", &row).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(version)
 }
 
-/// Raising the version first makes every other rotation of this connection wait, and tells every node.
-async fn begin(grant: &Grant<ManageKeys>, db: &Db, connection: &Connection) -> Result<Tx, SpKeyError> {
+/// Raising the version first makes every other rotation of this connection wait, and tells every node. With the version as it is raised.
+async fn begin(grant: &Grant<ManageKeys>, db: &Db, connection: &Connection, precondition: &Precondition) -> Result<(Tx, i64), SpKeyError> {
     if grant.at() != connection.organization {
         return Err(SpKeyError::NotFound);
     }
     let mut tx = db.begin().await?;
     let version = db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await?;
-    version.map(|_| tx).ok_or(SpKeyError::NotFound)
+    let version = version.ok_or(SpKeyError::NotFound)?;
+    if precondition.admits(version - 1) { Ok((tx, version)) } else { Err(SpKeyError::Stale) }
 }
 
 fn find(known: &[SpKeyRow], id: SpKeyId) -> Result<SpKeyRow, SpKeyError> {

@@ -21,7 +21,7 @@ use crate::{
     policy::{access::Grant, action::ConfigureSignIn},
     provision::{
         ProvisionError, Published, PublishedCache,
-        sign_in::{Claim, SignIn, sign_in},
+        sign_in::{Claim, SignIn, seek, sign_in},
     },
     saml::{Assertion, Value as SamlValue},
 };
@@ -121,7 +121,8 @@ async fn preview(
 ) -> Result<Value, ProvisionError> {
     let mut tx = db.begin().await?;
     let published = cache.read(&mut tx, connection.tenant, connection.id).await?.ok_or(ProvisionError::NotFound)?;
-    let outcome = match sign_in(&mut tx, &published, occasion, claim.clone()).await? {
+    let sought = seek(&mut tx, &published.connection, claim).await?;
+    let outcome = match sign_in(&mut tx, &published, occasion, claim.clone(), sought).await? {
         SignIn::Refused(refused) => json!({ "sign_in": "refused", "because": refused.to_string() }),
         SignIn::Admitted { account, created } => {
             let held = db::assignment::held(&mut tx, connection.tenant, &[account]).await?.remove(&account).unwrap_or_default();

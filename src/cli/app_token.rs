@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Context, Failure, Output, duration::Span, find_tenant, plan::correlation};
 use crate::{
-    admin::app_token::{self, MAX_TTL_SECS},
+    admin::app_token::{self, AppTokenState, MAX_TTL_SECS},
     app::{App, Clock},
     db::{self, app_token::AppTokenRow, tenant::Tenant},
     domain::{
@@ -13,10 +13,9 @@ use crate::{
         id::{AppTokenId, OrganizationId},
         model::RoleModel,
         name::Title,
-        time::Timestamp,
     },
     policy::{
-        access::{Grant, authorize},
+        access::{Grant, authorize, authorize_subtree},
         action::ManageAppTokens,
     },
 };
@@ -96,7 +95,7 @@ impl Create {
             Some(slug) => model.organizations.find_slug(slug).ok_or_else(|| Failure::new(format!("there is no organization {slug:?}")))?.id,
         };
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
-        let grant = grant(&model, at)?;
+        let grant = authorize_subtree(&Actor::HostOperator, &model, at)?;
         let (row, secret) = app_token::create(&grant, &app.db, &mut occasion, tenant.id, &name, self.ttl.secs, app.random.bytes()).await?;
         if json {
             output.json(&json!({ "id": row.id, "token": secret.expose(), "expires_at": row.expires_at.to_string() }))?;
@@ -110,11 +109,12 @@ impl Create {
     }
 }
 
-fn state(row: &AppTokenRow, now: Timestamp) -> &'static str {
-    match row.revoked_at {
-        Some(_) => "revoked",
-        None if now < row.expires_at => "live",
-        None => "expired",
+fn words(state: AppTokenState) -> &'static str {
+    match state {
+        AppTokenState::Live => "live",
+        AppTokenState::Unbacked => "unbacked (whoever made it could not make it any more: make another)",
+        AppTokenState::Expired => "expired",
+        AppTokenState::Revoked => "revoked",
     }
 }
 
@@ -123,10 +123,9 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
     let tenant = find_tenant(&db, named.tenant.as_deref()).await?;
     let model = db::model::load_model(&db, tenant.id).await?;
     let slug = |row: &AppTokenRow| model.organizations.find(row.organization).map_or_else(String::new, |found| found.slug.to_string());
-    let rows = db::app_token::list_app_tokens(&db, tenant.id).await?;
-    let now = Clock::System.now();
+    let rows = app_token::list_all(&db, &model, Clock::System.now()).await?;
     if context.json {
-        return output.rows(rows.iter().map(|row| {
+        return output.rows(rows.iter().map(|(row, state)| {
             json!({
                 "id": row.id,
                 "name": row.name,
@@ -135,16 +134,16 @@ async fn list(named: &Named, context: Context, output: &mut Output) -> Result<()
                 "expires_at": row.expires_at.to_string(),
                 "revoked_at": row.revoked_at.map(|at| at.to_string()),
                 "last_used_at": row.last_used_at.map(|at| at.to_string()),
-                "state": state(row, now),
+                "state": state,
             })
         }));
     }
     if rows.is_empty() {
         return output.line("no application has a token yet: `rolegate app-token create --name NAME` makes one");
     }
-    for row in &rows {
+    for (row, state) in &rows {
         let used = row.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at}"));
-        output.line(format!("{}  {}  {}  at {}  until {}  {used}", row.id, state(row, now), row.name, slug(row), row.expires_at))?;
+        output.line(format!("{}  {}  {}  at {}  until {}  {used}", row.id, words(*state), row.name, slug(row), row.expires_at))?;
     }
     Ok(())
 }

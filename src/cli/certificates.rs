@@ -10,6 +10,7 @@ use crate::{
     admin::certificate,
     db::certificate::{CertificateState, IdpCertificateRow},
     domain::{actor::Actor, id::CertificateId},
+    provision::Precondition,
     saml::Certificate,
 };
 
@@ -62,7 +63,8 @@ impl Add {
         let app = context.open().await?;
         let connection = self.named.find(&app.db).await?.connection;
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
-        let (row, added) = certificate::add(&grant(&app.db, &connection).await?, &app.db, &mut occasion, &connection, &new).await?;
+        let grant = grant(&app.db, &connection).await?;
+        let (row, added, _) = certificate::add(&grant, &app.db, &mut occasion, &connection, &Precondition::None, &new).await?;
         if json {
             output.json(&shown(&row))?;
         } else {
@@ -82,7 +84,7 @@ impl Retire {
         let connection = self.named.find(&app.db).await?.connection;
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
         let grant = grant(&app.db, &connection).await?;
-        let row = certificate::retire(&grant, &app.db, &mut occasion, &connection, id, self.confirm).await?;
+        let (row, _) = certificate::retire(&grant, &app.db, &mut occasion, &connection, &Precondition::None, id, self.confirm).await?;
         if json { output.json(&shown(&row)) } else { output.line(words(&row)) }?;
         output.finish()?;
         app.seal(connection.tenant).await;

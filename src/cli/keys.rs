@@ -26,6 +26,7 @@ use crate::{
         access::{Grant, authorize},
         action::Action,
     },
+    provision::Precondition,
     saml::{Certificate, KeyPair},
 };
 
@@ -121,21 +122,24 @@ impl KeysCommand {
             Self::Activate(step) => {
                 let opened = step.open(context).await?;
                 let grant = grant(&opened.app.db, &opened.connection).await?;
-                let row =
-                    sp_key::activate(&grant, &opened.app.db, &mut opened.occasion(), &opened.connection, opened.id, step.confirm).await?;
+                let (db, none) = (&opened.app.db, &Precondition::None);
+                let (row, _) =
+                    sp_key::activate(&grant, db, &mut opened.occasion(), &opened.connection, none, opened.id, step.confirm).await?;
                 opened.tell(&row, output).await
             }
             Self::Retire(step) => {
                 let opened = step.open(context).await?;
                 let grant = grant(&opened.app.db, &opened.connection).await?;
-                let row =
-                    sp_key::retire(&grant, &opened.app.db, &mut opened.occasion(), &opened.connection, opened.id, step.confirm).await?;
+                let (db, none) = (&opened.app.db, &Precondition::None);
+                let (row, _) =
+                    sp_key::retire(&grant, db, &mut opened.occasion(), &opened.connection, none, opened.id, step.confirm).await?;
                 opened.tell(&row, output).await
             }
             Self::Remove(step) => {
                 let opened = step.open(context).await?;
                 let grant = grant(&opened.app.db, &opened.connection).await?;
-                sp_key::remove(&grant, &opened.app.db, &mut opened.occasion(), &opened.connection, opened.id, step.confirm).await?;
+                let (db, none) = (&opened.app.db, &Precondition::None);
+                sp_key::remove(&grant, db, &mut opened.occasion(), &opened.connection, none, opened.id, step.confirm).await?;
                 output.line(format!(
                     "key {} of {} is removed: what is encrypted for it can be read no more",
                     opened.id, opened.connection.slug
@@ -182,7 +186,7 @@ async fn add(app: &App, connection: &Connection, pair: &KeyPair, json: bool, out
     let grant = grant(&app.db, connection).await?;
     let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
     let sealing = Sealing { keys: &app.keys, nonce: app.random.bytes() };
-    let row = sp_key::add(&grant, &app.db, &mut occasion, connection, &sealing, pair).await?;
+    let (row, _) = sp_key::add(&grant, &app.db, &mut occasion, connection, &Precondition::None, &sealing, pair).await?;
     if json {
         output.json(&shown(&row))?;
     } else {

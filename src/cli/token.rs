@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, Failure, Output, duration::Span, find_connection, plan::correlation};
+use super::{Context, Failure, Output, duration::Span, find_connection, keys::grant, plan::correlation};
 use crate::{
+    admin::scim_token::{self, Minted, ScimTokenError},
     app::{App, Clock},
-    db::{self, Db, DbError, audit::Entry, connection::ConnectionRow, token::TokenState},
-    domain::{actor::Actor, connection::Connection, id::TokenId, secret::Secret, time::Timestamp},
-    keys,
+    db::{self, Db, connection::ConnectionRow, token::TokenState},
+    domain::{actor::Actor, connection::Connection, id::TokenId},
 };
 
 #[derive(Debug, Subcommand)]
@@ -79,31 +79,11 @@ impl Create {
     }
 }
 
-/// A token that was made now; nothing else knows its secret.
-pub(super) struct Minted {
-    pub id: TokenId,
-    pub token: Secret<String>,
-    pub expires_at: Timestamp,
-}
-
-/// Makes a token of the connection, with its audit row.
-pub(super) async fn mint(app: &App, connection: &Connection, ttl_secs: i64) -> Result<Minted, DbError> {
+/// Makes a token of the connection, as the operator of the host.
+pub(super) async fn mint(app: &App, connection: &Connection, ttl_secs: i64) -> Result<Minted, Failure> {
     let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
-    let token = keys::scim_token(app.random.bytes());
-    let id: TokenId = occasion.ids.make();
-    let expires_at = occasion.now.plus_secs(ttl_secs);
-    let (tenant, hash) = (connection.tenant, keys::hash(token.expose()));
-    let mut tx = app.db.begin().await?;
-    db::token::insert_token(&mut tx, tenant, connection.id, id, &hash, occasion.now, expires_at).await?;
-    let entry = Entry {
-        action: "scim_token.created",
-        target_kind: "scim_token",
-        target_id: id.to_string(),
-        detail: json!({ "connection": connection.slug, "expires_at": expires_at.to_string() }),
-    };
-    db::audit::tell(&mut tx, tenant, &mut occasion, &[entry]).await?;
-    tx.commit().await?;
-    Ok(Minted { id, token, expires_at })
+    let grant = grant(&app.db, connection).await?;
+    Ok(scim_token::create(&grant, &app.db, &mut occasion, connection, ttl_secs, app.random.bytes()).await?)
 }
 
 async fn list(named: &Named, context: Context, output: &mut Output) -> Result<(), Failure> {
@@ -145,21 +125,14 @@ impl Revoke {
         let app: App = context.open().await?;
         let row = self.named.find(&app.db).await?.connection;
         let mut occasion = app.occasion(Actor::HostOperator, correlation(&app.random));
-        let mut tx = app.db.begin().await?;
-        if !db::token::revoke_token(&mut tx, row.tenant, row.id, id, occasion.now).await? {
-            return Err(Failure::new(format!(
-                "the connection {} has no token {id} that counts: `rolegate token list` shows them",
-                row.slug
-            )));
+        let grant = grant(&app.db, &row).await?;
+        match scim_token::revoke(&grant, &app.db, &mut occasion, &row, id).await {
+            Err(ScimTokenError::NotFound) => {
+                let words = format!("the connection {} has no token {id} that counts: `rolegate token list` shows them", row.slug);
+                return Err(Failure::new(words));
+            }
+            other => other?,
         }
-        let entry = Entry {
-            action: "scim_token.revoked",
-            target_kind: "scim_token",
-            target_id: id.to_string(),
-            detail: json!({ "connection": row.slug }),
-        };
-        db::audit::tell(&mut tx, row.tenant, &mut occasion, &[entry]).await?;
-        tx.commit().await?;
         output.line(format!("token {id} of {} is revoked", row.slug))?;
         app.seal(row.tenant).await;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Db, DbError, SET_LIMIT, Tx, column};
+use super::{Ahead, Db, DbError, SET_LIMIT, Tx, column};
 use crate::domain::{
     account::{Account, SignInStatus},
     id::{AccountId, ConnectionId, OrganizationId, TenantId},
@@ -128,7 +128,28 @@ pub async fn update_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now
 
 /// Locks accounts in the order of their ids, which is the order in which all writers lock them.
 pub async fn lock_accounts(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, AccountRow>, DbError> {
-    let mut found = BTreeMap::new();
+    lock_ahead(tx, tenant, accounts).await?.fetch(tx).await
+}
+
+/// Accounts that are locked before anything else is read.
+pub struct Locked(Vec<Ahead<AccountColumns>>);
+
+impl Locked {
+    pub async fn fetch(self, tx: &mut Tx) -> Result<BTreeMap<AccountId, AccountRow>, DbError> {
+        let mut found = BTreeMap::new();
+        for rows in self.0 {
+            for row in rows.fetch(tx).await? {
+                let row = AccountRow::try_from(row)?;
+                found.insert(row.account.id, row);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// As [`lock_accounts`], for whoever asks for something else of them before looking at them.
+pub async fn lock_ahead(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<Locked, DbError> {
+    let mut locked = Vec::new();
     let mut sorted = accounts.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -143,12 +164,9 @@ pub async fn lock_accounts(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]
         for account in chunk {
             query = query.bind(account.to_string());
         }
-        for row in query.all::<AccountColumns>().await? {
-            let row = AccountRow::try_from(row)?;
-            found.insert(row.account.id, row);
-        }
+        locked.push(query.ahead().await?);
     }
-    Ok(found)
+    Ok(Locked(locked))
 }
 
 pub async fn find_account(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<AccountRow>, DbError> {
@@ -213,6 +231,18 @@ pub async fn join(
     Ok(joined)
 }
 
+/// As [`join`], of accounts that this transaction made, so that all of them join.
+pub async fn make_members(tx: &mut Tx, tenant: TenantId, joining: &[(AccountId, OrganizationId)], now: Timestamp) -> Result<(), DbError> {
+    for chunk in joining.chunks(SET_LIMIT) {
+        let query = tx.query_set("insert into membership (tenant, account, organization, since_ms) values {($1, $2, $3, $4)}", chunk.len());
+        let query = chunk.iter().fold(query, |query, (account, organization)| {
+            query.bind(tenant.to_string()).bind(account.to_string()).bind(organization.to_string()).bind(now.millis())
+        });
+        query.later().await?;
+    }
+    Ok(())
+}
+
 /// Where these are at home and what they are, for accounts that the caller has locked.
 pub async fn update_homes(
     tx: &mut Tx,
@@ -239,6 +269,16 @@ pub async fn find_version(tx: &mut Tx, tenant: TenantId, account: AccountId) -> 
     let sql = "select version from account where tenant = $1 and id = $2";
     let row: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).optional().await?;
     Ok(row.map(|(version,)| version))
+}
+
+/// What these accounts hold has changed: whoever kept it reads it again.
+pub async fn raise_held_versions(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<(), DbError> {
+    for chunk in accounts.chunks(SET_LIMIT) {
+        let sql = "update account set held_version = held_version + 1 where tenant = $1 and id in ({$2})";
+        let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string());
+        chunk.iter().fold(query, |query, account| query.bind(account.to_string())).later().await?;
+    }
+    Ok(())
 }
 
 /// For what changes beside the row itself, such as memberships and identities, of a locked account.

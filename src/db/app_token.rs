@@ -1,10 +1,12 @@
 //! Tokens by which applications read the role store; only their hashes are here.
 
 use super::{
+    assignment::HeldColumns,
     column,
     engine::{Db, DbError, Target, Tx},
 };
 use crate::domain::{
+    assignment::Assignment,
     id::{AccountId, AppTokenId, OrganizationId, TenantId},
     time::Timestamp,
 };
@@ -88,6 +90,15 @@ pub async fn find_app_token(source: impl Into<Target<'_>>, tenant: TenantId, id:
     let sql = "select id, tenant, organization, name, created_by, created_at_ms, expires_at_ms, revoked_at_ms, last_used_at_ms
         from app_token where tenant = $1 and id = $2";
     source.into().query(sql).bind(tenant.to_string()).bind(id.to_string()).optional::<Row>().await?.map(Row::read).transpose()
+}
+
+/// What those who made the tenant's tokens hold now, without its origins: nothing where they may not sign in.
+pub async fn list_held_by_makers(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<Assignment>, DbError> {
+    let sql = "select a.id, a.account, a.role, a.organization, a.resource_scope, a.reach
+        from assignment a join account c on c.tenant = a.tenant and c.id = a.account
+        where a.tenant = $1 and c.status = 'active'
+            and a.account in (select created_by from app_token where tenant = $1 and created_by is not null)";
+    source.into().query(sql).bind(tenant.to_string()).all::<HeldColumns>().await?.iter().map(HeldColumns::read).collect()
 }
 
 /// False when it is not there, or revoked already.

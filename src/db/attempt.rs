@@ -21,11 +21,11 @@ pub async fn attempt<T>(work: impl Future<Output = T>) -> (T, bool) {
 }
 
 /// Around every commit, whose answer may be lost on the way. Jobs and commands are nobody's attempt.
-pub(super) async fn noted<E: Into<DbError>>(commit: impl Future<Output = Result<(), E>>) -> Result<(), DbError> {
+pub(super) async fn noted<T, E: Into<DbError>>(commit: impl Future<Output = Result<T, E>>) -> Result<T, DbError> {
     let before = WRITTEN.try_with(|written| written.replace(true));
     let outcome = commit.await.map_err(Into::into);
     // The database has said that it is none.
-    if let (Ok(before), Err(DbError::Transient(_))) = (before, &outcome) {
+    if let (Ok(before), Err(DbError::Transient(_) | DbError::Taken(_))) = (before, &outcome) {
         let _ = WRITTEN.try_with(|written| written.set(before));
     }
     outcome
@@ -45,6 +45,7 @@ mod tests {
             (vec![], false),
             (vec![Ok(())], true),
             (vec![Err(transient())], false),
+            (vec![Err(DbError::Taken(sqlx::Error::PoolClosed))], false),
             (vec![Err(DbError::Unreachable(sqlx::Error::PoolClosed))], true),
             (vec![Ok(()), Err(transient())], true),
             (vec![Err(transient()), Ok(())], true),

@@ -1,7 +1,10 @@
-//! What the permission check needs of accounts, in one statement: what they hold, whether they are let in, and the version of the role
-//! model at the same moment. One statement sees one state, so what it says is never older than the last commit before it.
+//! What the permission check needs of accounts, in one statement: what they hold, whether they are let in, and the versions of that and of
+//! the role model at the same moment. One statement sees one state, so what it says is never older than the last commit before it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Db, DbError, SET_LIMIT,
@@ -14,10 +17,26 @@ use crate::domain::{
     id::{AccountId, AssignmentId, ConnectionId, TenantId},
 };
 
+/// What an account holds, and the version that every change of it raises.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountFacts {
-    pub status: SignInStatus,
+pub struct Holdings {
+    pub version: i64,
     pub assignments: Vec<Assignment>,
+}
+
+impl Holdings {
+    /// The connections that gave something of it.
+    #[must_use]
+    pub fn givers(&self) -> BTreeSet<ConnectionId> {
+        self.assignments.iter().flat_map(|held| &held.origins).filter_map(|row| row.origin.connection()).collect()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountState {
+    pub status: SignInStatus,
+    /// Of what the account holds now.
+    pub held_version: i64,
 }
 
 /// A connection that gave something to somebody.
@@ -32,16 +51,19 @@ pub struct Giver {
 pub struct Facts {
     pub model_version: i64,
     /// Those that are there.
-    pub accounts: BTreeMap<AccountId, AccountFacts>,
+    pub accounts: BTreeMap<AccountId, AccountState>,
+    /// What those of them hold of whom it was not known.
+    pub read: BTreeMap<AccountId, Arc<Holdings>>,
     pub givers: BTreeMap<ConnectionId, Giver>,
 }
 
-/// An account with an assignment, an account that holds nothing, or an origin of the assignment `id` of the account.
+/// An account with an assignment, an account without one, an origin of the assignment `id` of the account, or a connection.
 #[derive(sqlx::FromRow)]
 struct Row {
     model_version: Option<i64>,
     account: Option<String>,
     status: Option<String>,
+    held_version: Option<i64>,
     id: Option<String>,
     role: Option<String>,
     organization: Option<String>,
@@ -63,6 +85,12 @@ impl Row {
             return Ok(None);
         };
         Ok(Some((column::id("assignment_origin.connection", connection)?, Giver { slug: slug.clone(), mapping_version })))
+    }
+
+    fn state(&self) -> Result<Option<(AccountId, AccountState)>, DbError> {
+        let (Some(account), Some(status), Some(held_version)) = (&self.account, &self.status, self.held_version) else { return Ok(None) };
+        let state = AccountState { status: column::word("account.status", status)?, held_version };
+        Ok(Some((column::id("account.id", account)?, state)))
     }
 
     fn held(self) -> Option<HeldColumns> {
@@ -89,42 +117,54 @@ impl Row {
     }
 }
 
-/// `None` when there is no such tenant. At most [`SET_LIMIT`] accounts, and at least one.
+/// `None` when there is no such tenant. At least one account, and with the connections that gave what is known at most [`SET_LIMIT`].
 ///
 /// Origins are sought by their account, not by each of its assignments: a third of the index look-ups.
-pub async fn read_facts(db: &Db, tenant: TenantId, accounts: &BTreeSet<AccountId>) -> Result<Option<Facts>, DbError> {
-    debug_assert!((1..=SET_LIMIT).contains(&accounts.len()));
-    let sql = "with asked (account) as (values {($2)})
-        select t.model_version, a.id as account, a.status, s.id, s.role, s.organization, s.resource_scope, s.reach, null as kind,
+pub async fn read_facts(
+    db: &Db,
+    tenant: TenantId,
+    accounts: &BTreeSet<AccountId>,
+    known: &BTreeMap<AccountId, Arc<Holdings>>,
+) -> Result<Option<Facts>, DbError> {
+    let givers: BTreeSet<ConnectionId> = known.values().flat_map(|holdings| holdings.givers()).collect();
+    debug_assert!((1..=SET_LIMIT).contains(&(accounts.len() + givers.len())));
+    let sql = "with asked (id, unknown) as (values {($2, $3)})
+        select t.model_version, a.id as account, a.status, a.held_version, s.id, s.role, s.organization, s.resource_scope, s.reach, null as kind,
             null as connection, null as rule, null as granted_by, null as may_delegate, null as since_ms, null as slug, null as mapping_version
         from tenant t
-        left join (asked join account a on a.tenant = $1 and a.id = asked.account) on true
-        left join assignment s on s.tenant = $1 and s.account = a.id
+        left join (asked join account a on a.tenant = $1 and a.id = asked.id) on true
+        left join assignment s on s.tenant = $1 and s.account = a.id and asked.unknown
         where t.id = $1
         union all
-        select null, o.account, null, o.assignment, null, null, null, null,
+        select null, o.account, null, null, o.assignment, null, null, null, null,
             o.kind, o.connection, o.rule, o.granted_by, o.may_delegate, o.since_ms, c.slug, c.mapping_version
         from asked
-        join assignment_origin o on o.tenant = $1 and o.account = asked.account
-        left join connection c on c.tenant = o.tenant and c.id = o.connection";
-    let query = db.query_set(sql, accounts.len()).bind(tenant.to_string());
-    let rows: Vec<Row> = accounts.iter().fold(query, |query, account| query.bind(account.to_string())).all().await?;
+        join assignment_origin o on o.tenant = $1 and o.account = asked.id
+        left join connection c on c.tenant = o.tenant and c.id = o.connection
+        where asked.unknown
+        union all
+        select null, null, null, null, null, null, null, null, null, null, c.id, null, null, null, null, c.slug, c.mapping_version
+        from asked
+        join connection c on c.tenant = $1 and c.id = asked.id
+        where not asked.unknown";
+    let query = db.query_set(sql, accounts.len() + givers.len()).bind(tenant.to_string());
+    let query = accounts.iter().fold(query, |query, account| query.bind(account.to_string()).bind(!known.contains_key(account)));
+    let rows: Vec<Row> = givers.iter().fold(query, |query, giver| query.bind(giver.to_string()).bind(false)).all().await?;
     let Some(model_version) = rows.iter().find_map(|row| row.model_version) else { return Ok(None) };
     let (mut found, mut givers) = (BTreeMap::new(), BTreeMap::new());
     let mut held: BTreeMap<AssignmentId, Assignment> = BTreeMap::new();
     let mut origins = Vec::with_capacity(rows.len());
     for row in rows {
         givers.extend(row.giver()?);
-        match (&row.account, &row.status) {
-            (Some(account), Some(status)) => {
-                let status: SignInStatus = column::word("account.status", status)?;
-                found.insert(column::id("account.id", account)?, AccountFacts { status, assignments: Vec::new() });
+        match row.state()? {
+            Some((account, state)) => {
+                found.insert(account, state);
                 if let Some(columns) = row.held() {
                     let assignment = columns.read()?;
                     held.insert(assignment.id, assignment);
                 }
             }
-            _ => origins.extend(row.origin()),
+            None => origins.extend(row.origin()),
         }
     }
     for (assignment, origin) in origins {
@@ -132,11 +172,15 @@ pub async fn read_facts(db: &Db, tenant: TenantId, accounts: &BTreeSet<AccountId
             held.origins.push(origin.read()?);
         }
     }
+    let unknown = found.iter().filter(|(account, _)| !known.contains_key(account));
+    let mut read: BTreeMap<AccountId, Holdings> =
+        unknown.map(|(account, state)| (*account, Holdings { version: state.held_version, assignments: Vec::new() })).collect();
     for (_, mut assignment) in held {
         assignment.origins.sort_by_key(|row| row.origin);
-        if let Some(facts) = found.get_mut(&assignment.account) {
-            facts.assignments.push(assignment);
+        if let Some(holdings) = read.get_mut(&assignment.account) {
+            holdings.assignments.push(assignment);
         }
     }
-    Ok(Some(Facts { model_version, accounts: found, givers }))
+    let read = read.into_iter().map(|(account, holdings)| (account, Arc::new(holdings))).collect();
+    Ok(Some(Facts { model_version, accounts: found, read, givers }))
 }

@@ -109,12 +109,13 @@ pub async fn insert_connection(tx: &mut Tx, connection: &Connection, from_file: 
 }
 
 /// Writes everything but the slug, which stands in addresses, and raises the version. `None` when it is not there or has another
-/// version than the one `connection` was read with; else the new version. A version in which nobody can sign in is remembered: sessions
-/// that were judged by an older one count for nothing from then on.
-pub async fn update_connection(tx: &mut Tx, connection: &Connection) -> Result<Option<i64>, DbError> {
+/// version than the one `connection` was read with; else the new version. A version in which nobody can sign in is remembered, and since
+/// when: sessions that were judged by an older one count for nothing from then on.
+pub async fn update_connection(tx: &mut Tx, connection: &Connection, now: Timestamp) -> Result<Option<i64>, DbError> {
     let sql = "update connection set organization = $4, audience = $5, authority = $6, enabled = $7, allow_owner_grants = $8, scim = $9,
             saml = $10, attributes = $11, version = version + 1,
-            closed_version = case when $12 then closed_version else version + 1 end
+            closed_version = case when $12 then closed_version else version + 1 end,
+            closed_at_ms = case when $12 then closed_at_ms else $13 end
         where tenant = $1 and id = $2 and version = $3
         returning version";
     let row: Option<(i64,)> = tx
@@ -131,6 +132,7 @@ pub async fn update_connection(tx: &mut Tx, connection: &Connection) -> Result<O
         .bind(column::to_document(&connection.saml))
         .bind(column::to_document(&connection.attributes))
         .bind(connection.signs_in())
+        .bind(now.millis())
         .optional()
         .await?;
     Ok(row.map(|(version,)| version))

@@ -3,15 +3,21 @@
 //! Callers write one text in the portable subset (`text`, `bigint`, `boolean`; `$1` placeholders; `on conflict`; `returning`).
 //! [`Value`] admits only what both drivers encode and [`Record`] only what both decode, so what one engine alone knows does not compile.
 
+mod sqlite;
+mod text;
+
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr, time::Duration};
 
-use futures_util::TryStreamExt as _;
 use sqlx::{
-    Arguments, AssertSqlSafe, Encode, Executor as _, FromRow, Postgres, SqlSafeStr, SqlStr, Sqlite, Type,
+    Arguments, AssertSqlSafe, Connection as _, Encode, FromRow, Postgres, SqlSafeStr, SqlStr, Type,
     postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow},
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
+use self::{
+    sqlite::{SqliteTx, Ticket},
+    text::{placed, renumbered, repeat},
+};
 use super::attempt;
 
 /// A value that both drivers can encode; one that is absent keeps its type.
@@ -113,6 +119,25 @@ fn make_for_owner(path: &Path, address: &str) {
     }
 }
 
+/// A file does not go away as a server does: nothing is asked before a connection to it is used.
+fn file_pool() -> SqlitePoolOptions {
+    SqlitePoolOptions::new().test_before_acquire(false)
+}
+
+/// A connection that was in use a moment ago is not asked whether it still stands: that would be a round trip before every request.
+/// The pool asks when it is given back, and here after a rest, in which the server may have gone or been replaced by another.
+fn server_pool() -> PgPoolOptions {
+    const REST: Duration = Duration::from_secs(1);
+    PgPoolOptions::new().test_before_acquire(false).before_acquire(|connection, use_so_far| {
+        Box::pin(async move {
+            if use_so_far.idle_for > REST {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    })
+}
+
 /// How many connections are held: readers on SQLite, all on PostgreSQL.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSize(pub u32);
@@ -131,9 +156,8 @@ impl Db {
                 .statement_cache_capacity(400)
                 .busy_timeout(Duration::from_secs(10));
             make_for_owner(options.get_filename(), address);
-            let writer =
-                SqlitePoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
-            let readers = SqlitePoolOptions::new().max_connections(size.0).min_connections(0).connect_lazy_with(options.read_only(true));
+            let writer = file_pool().max_connections(1).acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
+            let readers = file_pool().max_connections(size.0).connect_lazy_with(options.read_only(true));
             Ok(Self::Sqlite { writer, readers })
         } else if address.starts_with("postgres:") || address.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(address)
@@ -141,9 +165,7 @@ impl Db {
                 .statement_cache_capacity(400)
                 .application_name("rolegate")
                 .options([("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "20s")]);
-            Ok(Self::Postgres(
-                PgPoolOptions::new().max_connections(size.0).acquire_timeout(Duration::from_secs(10)).connect_with(options).await?,
-            ))
+            Ok(Self::Postgres(server_pool().max_connections(size.0).acquire_timeout(Duration::from_secs(10)).connect_with(options).await?))
         } else {
             Err(refused())
         }
@@ -156,11 +178,11 @@ impl Db {
         options.is_some_and(|options| !address.contains(":memory:") && !options.get_filename().exists())
     }
 
-    /// Begins the only kind of transaction there is. It must not be cancelled half way (sqlx 0.9.0 could hand the connection back
-    /// with the transaction still open): requests run in tasks of their own, which a client that hangs up does not end.
+    /// Begins the only kind of transaction there is. It must not be cancelled half way (sqlx 0.9.0 could hand a connection to PostgreSQL
+    /// back with the transaction still open): requests run in tasks of their own, which a client that hangs up does not end.
     pub async fn begin(&self) -> Result<Tx, DbError> {
         match self {
-            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("begin immediate").await?, Waiting::default())),
+            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(SqliteTx::begin(writer).await?)),
             Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?, Waiting::default())),
         }
     }
@@ -198,15 +220,13 @@ impl Db {
 /// An open transaction; dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub enum Tx {
-    Sqlite(sqlx::Transaction<'static, Sqlite>, Waiting),
+    Sqlite(SqliteTx),
     Postgres(sqlx::Transaction<'static, Postgres>, Waiting),
 }
 
-/// Statements whose answers nobody needs. The way to the database and back costs more than most of them: they go with the next one.
-///
-/// SQLite, whose driver works in a thread of its own, runs several statements of one text one after another. PostgreSQL takes one at a
-/// time, but an `insert` may stand in the `with` of another. Those all see what was there before them, therefore only an `insert` into
-/// another table joins them; what they refer to is looked for when all are done.
+/// Statements whose answers nobody needs, on PostgreSQL. It takes one at a time, but an `insert` may stand in the `with` of another. Those
+/// all see what was there before them, therefore only an `insert` into another table joins them; what they refer to is looked for when
+/// all are done.
 #[derive(Debug, Default)]
 pub struct Waiting {
     texts: Vec<String>,
@@ -228,19 +248,14 @@ impl Waiting {
         self.values.extend(values);
     }
 
-    /// Whether PostgreSQL may run it in one statement with those that wait.
+    /// Whether it may run in one statement with those that wait.
     fn admits(&self, text: &str) -> bool {
         let into = inserts_into(text);
         text.len() <= LONGEST_JOINED && into.is_some() && self.texts.iter().all(|waiting| inserts_into(waiting) != into)
     }
 
-    fn take_sqlite(&mut self) -> (SqlStr, SqliteArguments) {
-        let Self { texts, values } = std::mem::take(self);
-        (AssertSqlSafe(texts.join("; ")).into_sql_str(), sqlite_arguments(values))
-    }
-
     /// The last one is the statement whose answer counts.
-    fn take_postgres(&mut self) -> (SqlStr, PgArguments) {
+    fn take(&mut self) -> (SqlStr, PgArguments) {
         let Self { mut texts, values } = std::mem::take(self);
         let last = texts.pop().unwrap_or_default();
         let before: Vec<String> = texts.iter().enumerate().map(|(n, text)| format!("w{n} as ({text})")).collect();
@@ -248,17 +263,9 @@ impl Waiting {
         (AssertSqlSafe(text).into_sql_str(), postgres_arguments(values))
     }
 
-    async fn run_sqlite(&mut self, tx: &mut sqlx::Transaction<'static, Sqlite>) -> Result<(), DbError> {
+    async fn run(&mut self, tx: &mut sqlx::Transaction<'static, Postgres>) -> Result<(), DbError> {
         if !self.texts.is_empty() {
-            let (text, values) = self.take_sqlite();
-            sqlx::query_with(text, values).execute(&mut **tx).await?;
-        }
-        Ok(())
-    }
-
-    async fn run_postgres(&mut self, tx: &mut sqlx::Transaction<'static, Postgres>) -> Result<(), DbError> {
-        if !self.texts.is_empty() {
-            let (text, values) = self.take_postgres();
+            let (text, values) = self.take();
             sqlx::query_with(text, values).execute(&mut **tx).await?;
         }
         Ok(())
@@ -298,14 +305,19 @@ impl Tx {
         matches!(self, Self::Sqlite(..))
     }
 
+    /// Runs what waits, for who has an answer of their own to what it refuses.
+    pub async fn settle(&mut self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(tx) => tx.settle().await,
+            Self::Postgres(tx, waiting) => waiting.run(tx).await,
+        }
+    }
+
     pub async fn commit(self) -> Result<(), DbError> {
         match self {
-            Self::Sqlite(mut tx, mut waiting) => {
-                waiting.run_sqlite(&mut tx).await?;
-                attempt::noted(tx.commit()).await
-            }
+            Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(mut tx, mut waiting) => {
-                waiting.run_postgres(&mut tx).await?;
+                waiting.run(&mut tx).await?;
                 attempt::noted(tx.commit()).await
             }
         }
@@ -314,70 +326,6 @@ impl Tx {
 
 /// Rows in one set statement; 16 columns of them stay below SQLite's 32,766 and PostgreSQL's 65,535 placeholders.
 pub const SET_LIMIT: usize = 2_000;
-
-/// `{…}` repeated, its placeholders numbered on from the highest one.
-fn repeat(sql: &str, rows: usize) -> SqlStr {
-    assert!((1..=SET_LIMIT).contains(&rows), "a set statement takes 1 to {SET_LIMIT} rows, not {rows}");
-    let (head, rest) = sql.split_once('{').expect("a set statement has a group in braces");
-    let (group, tail) = rest.split_once('}').expect("the group in braces is closed");
-    let pieces: Vec<&str> = group.split('$').map(|piece| piece.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
-    let width = pieces.len() - 1;
-    let first =
-        group.split('$').nth(1).and_then(|piece| piece.split(|c: char| !c.is_ascii_digit()).next()).and_then(|n| n.parse::<usize>().ok());
-    let first = first.expect("the group in braces has placeholders");
-    let mut text = String::with_capacity(sql.len() + rows * (group.len() + 6 * width));
-    text.push_str(head);
-    for row in 0..rows {
-        if row > 0 {
-            text.push_str(", ");
-        }
-        text.push_str(pieces[0]);
-        for (column, piece) in pieces[1..].iter().enumerate() {
-            text.push('$');
-            text.push_str(&(first + row * width + column).to_string());
-            text.push_str(piece);
-        }
-    }
-    text.push_str(tail);
-    AssertSqlSafe(text).into_sql_str()
-}
-
-/// SQLite keeps a list of the names of placeholders, and `$1` and `?1` are names: both it and the driver go through the list for each
-/// value, which makes many of them quadratic. A bare `?` has no name and takes the next value, so that what stands at two places is given
-/// twice, and statements can follow one another in one text.
-fn placed(text: &str, values: Vec<Value>) -> (String, Vec<Value>) {
-    let mut places = Vec::with_capacity(values.len());
-    let bare = rewritten(text, |bare, place| {
-        places.push(place);
-        bare.push('?');
-    });
-    if places.iter().copied().eq(1..=values.len()) {
-        return (bare, values);
-    }
-    let values = places.into_iter().map(|place| values[place - 1].clone()).collect();
-    (bare, values)
-}
-
-/// The statement with its placeholders numbered after those of others.
-fn renumbered(text: &str, after: usize) -> String {
-    rewritten(text, |text, place| {
-        text.push('$');
-        text.push_str(&(place + after).to_string());
-    })
-}
-
-/// The statement with what `write` puts at the place of each `$1`.
-fn rewritten(text: &str, mut write: impl FnMut(&mut String, usize)) -> String {
-    let mut pieces = text.split('$');
-    let mut written = String::with_capacity(text.len() + 16);
-    written.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let digits = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-        write(&mut written, piece[..digits].parse().expect("a placeholder is `$` and a number"));
-        written.push_str(&piece[digits..]);
-    }
-    written
-}
 
 /// Where a statement runs. What only reads takes `impl Into<Target<'_>>` and is asked with `db` or, inside a transaction, `&mut *tx`.
 pub enum Target<'t> {
@@ -466,7 +414,7 @@ pub struct Query<'t> {
 
 /// A statement as its driver takes it, and where it runs.
 enum Ready<'t> {
-    SqliteTx(&'t mut sqlx::Transaction<'static, Sqlite>, SqlStr, SqliteArguments),
+    SqliteTx(&'t mut SqliteTx, String, Vec<Value>),
     SqliteReaders(&'t SqlitePool, SqlStr, SqliteArguments),
     SqliteWriter(&'t SqlitePool, SqlStr, SqliteArguments),
     PostgresTx(&'t mut sqlx::Transaction<'static, Postgres>, SqlStr, PgArguments),
@@ -486,13 +434,11 @@ impl<'t> Query<'t> {
     /// With what waited for it before it.
     async fn ready(self, writes: bool) -> Result<Ready<'t>, DbError> {
         Ok(match self.target {
-            Target::Tx(Tx::Sqlite(tx, waiting)) => {
+            Target::Tx(Tx::Sqlite(tx)) => {
                 let (text, values) = placed(self.sql.as_str(), self.values);
                 if text.len() > LONGEST_JOINED {
-                    waiting.run_sqlite(tx).await?;
+                    tx.settle().await?;
                 }
-                waiting.push(text, values);
-                let (text, values) = waiting.take_sqlite();
                 Ready::SqliteTx(tx, text, values)
             }
             Target::Pool(Db::Sqlite { readers, writer }) => {
@@ -502,13 +448,13 @@ impl<'t> Query<'t> {
             }
             Target::Tx(Tx::Postgres(tx, waiting)) => {
                 if !waiting.admits(self.sql.as_str()) {
-                    waiting.run_postgres(tx).await?;
+                    waiting.run(tx).await?;
                 }
                 if waiting.texts.is_empty() {
                     return Ok(Ready::PostgresTx(tx, self.sql, postgres_arguments(self.values)));
                 }
                 waiting.push(renumbered(self.sql.as_str(), waiting.values.len()), self.values);
-                let (text, values) = waiting.take_postgres();
+                let (text, values) = waiting.take();
                 Ready::PostgresTx(tx, text, values)
             }
             Target::Pool(Db::Postgres(pool)) => Ready::Postgres(pool, self.sql, postgres_arguments(self.values)),
@@ -517,7 +463,7 @@ impl<'t> Query<'t> {
 
     pub async fn optional<R: Record>(self) -> Result<Option<R>, DbError> {
         Ok(match self.ready(false).await? {
-            Ready::SqliteTx(tx, sql, values) => sqlx::query_as_with(sql, values).fetch_optional(&mut **tx).await?,
+            Ready::SqliteTx(tx, text, values) => tx.run(text, values).await?.0.first().map(R::from_row).transpose()?,
             Ready::SqliteReaders(pool, sql, values) | Ready::SqliteWriter(pool, sql, values) => {
                 sqlx::query_as_with(sql, values).fetch_optional(pool).await?
             }
@@ -528,7 +474,7 @@ impl<'t> Query<'t> {
 
     pub async fn all<R: Record>(self) -> Result<Vec<R>, DbError> {
         Ok(match self.ready(false).await? {
-            Ready::SqliteTx(tx, sql, values) => sqlx::query_as_with(sql, values).fetch_all(&mut **tx).await?,
+            Ready::SqliteTx(tx, text, values) => decoded(&tx.run(text, values).await?.0)?,
             Ready::SqliteReaders(pool, sql, values) | Ready::SqliteWriter(pool, sql, values) => {
                 sqlx::query_as_with(sql, values).fetch_all(pool).await?
             }
@@ -540,11 +486,7 @@ impl<'t> Query<'t> {
     /// Runs the statement; how many rows it touched.
     pub async fn run(self) -> Result<u64, DbError> {
         Ok(match self.ready(true).await? {
-            Ready::SqliteTx(tx, sql, values) => {
-                // What waited says how many rows it touched too; the last count is this statement's.
-                let counts = (&mut **tx).execute_many(sqlx::query_with(sql, values));
-                counts.try_fold(0, async |_, done| Ok(done.rows_affected())).await?
-            }
+            Ready::SqliteTx(tx, text, values) => tx.run(text, values).await?.1,
             Ready::SqliteReaders(pool, sql, values) | Ready::SqliteWriter(pool, sql, values) => {
                 sqlx::query_with(sql, values).execute(pool).await?.rows_affected()
             }
@@ -558,13 +500,13 @@ impl<'t> Query<'t> {
     pub async fn later(self) -> Result<(), DbError> {
         let is_short = self.sql.as_str().len() <= LONGEST_JOINED;
         match self.target {
-            Target::Tx(Tx::Sqlite(_, waiting)) if is_short => {
+            Target::Tx(Tx::Sqlite(tx)) if is_short => {
                 let (text, values) = placed(self.sql.as_str(), self.values);
-                waiting.push(text, values);
+                tx.later(text, values);
             }
             Target::Tx(Tx::Postgres(tx, waiting)) if is_short && inserts_into(self.sql.as_str()).is_some() => {
                 if !waiting.admits(self.sql.as_str()) {
-                    waiting.run_postgres(tx).await?;
+                    waiting.run(tx).await?;
                 }
                 waiting.push(renumbered(self.sql.as_str(), waiting.values.len()), self.values);
             }
@@ -572,18 +514,39 @@ impl<'t> Query<'t> {
         }
         Ok(())
     }
+
+    /// Asks, and does not wait: the answer is there at the latest when it is fetched, and is of the moment at which it was asked.
+    pub async fn ahead<R: Record>(self) -> Result<Ahead<R>, DbError> {
+        let is_short = self.sql.as_str().len() <= LONGEST_JOINED;
+        match self.target {
+            Target::Tx(Tx::Sqlite(tx)) if is_short => {
+                let (text, values) = placed(self.sql.as_str(), self.values);
+                Ok(Ahead::Asked(tx.ahead(text, values)))
+            }
+            _ => Ok(Ahead::Answered(self.all().await?)),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The rows that were asked for before they were needed.
+#[must_use]
+pub enum Ahead<R> {
+    #[expect(private_interfaces, reason = "nobody else can do anything with a ticket")]
+    Asked(Ticket),
+    Answered(Vec<R>),
+}
 
-    #[test]
-    fn a_group_is_repeated_and_numbered_on() {
-        assert_eq!(repeat("insert into t (a, b) values {($1, $2)}", 2).as_str(), "insert into t (a, b) values ($1, $2), ($3, $4)");
-        assert_eq!(
-            repeat("update t set a = $2 where tenant = $1 and a <> $2 and id in ({$3}) order by id", 2).as_str(),
-            "update t set a = $2 where tenant = $1 and a <> $2 and id in ($3, $4) order by id"
-        );
+impl<R: Record> Ahead<R> {
+    /// In the transaction in which it was asked.
+    pub async fn fetch(self, tx: &mut Tx) -> Result<Vec<R>, DbError> {
+        match (self, tx) {
+            (Self::Answered(rows), _) => Ok(rows),
+            (Self::Asked(ticket), Tx::Sqlite(tx)) => decoded(&tx.fetch(ticket).await?),
+            (Self::Asked(_), Tx::Postgres(..)) => Err(DbError::corrupt("an answer", "it is another transaction's")),
+        }
     }
+}
+
+fn decoded<R: Record>(rows: &[SqliteRow]) -> Result<Vec<R>, DbError> {
+    Ok(rows.iter().map(R::from_row).collect::<Result<_, _>>()?)
 }

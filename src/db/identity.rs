@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
+use super::{Ahead, Db, DbError, SET_LIMIT, Tx, column, engine::Query};
 use crate::domain::{
     id::{AccountId, ConnectionId, TenantId},
     identity::GroupRef,
@@ -137,46 +137,48 @@ impl TryFrom<IdentityColumns> for IdentityRow {
     }
 }
 
-/// Inserts rows, each with what its resource is looked up by; `false` when a user name or a subject is taken at its connection: the
-/// transaction can only be given up then.
-pub async fn insert_identities(tx: &mut Tx, tenant: TenantId, rows: &[(&IdentityRow, Option<&ScimKeys>)]) -> Result<bool, DbError> {
+/// Inserts rows, each with what its resource is looked up by. Where a user name or a subject is taken at its connection, a later
+/// statement or [`Tx::settle`] says so with [`DbError::Taken`].
+pub async fn insert_identities(tx: &mut Tx, tenant: TenantId, rows: &[(&IdentityRow, Option<&ScimKeys>)]) -> Result<(), DbError> {
     let sql = "insert into identity (tenant, connection, account, subject, active, scim_state, scim_document, scim_user_name_key, scim_external_id, scim_display_name_key, scim_version,
             scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version, renamed, saml_refused)
-        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)} on conflict do nothing";
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)}";
     for chunk in rows.chunks(IDENTITY_LIMIT) {
         let query = chunk.iter().fold(tx.query_set(sql, chunk.len()), |query, (row, keys)| bind_facts(query, tenant, row, *keys));
-        if query.run().await? != chunk.len() as u64 {
-            return Ok(false);
-        }
+        query.later().await?;
     }
     let with_keys: Vec<_> = rows.iter().filter_map(|(row, keys)| Some((*row, (*keys)?))).collect();
-    insert_emails(tx, tenant, &with_keys).await?;
-    Ok(true)
+    insert_emails(tx, tenant, &with_keys).await
 }
 
 /// Writes every fact of a row whose account the caller has locked. A user name that somebody else has is [`DbError::Taken`].
 /// A tombstone keeps the time of its last change: that of the deletion.
 pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<(), DbError> {
-    update(tx, tenant, row, keys).run().await.map(drop)
+    let query = tx.query(
+        "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
+             scim_created_at_ms = $12, scim_changed_at_ms = $13, scim_deleted_at_ms = case when $6 = 'deleted' then $13 end,
+             saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18, renamed = $19, saml_refused = $20
+         where tenant = $1 and connection = $2 and account = $3",
+    );
+    bind_facts(query, tenant, row, keys).run().await.map(drop)
 }
 
-/// As [`update_identity`], where subject and user name stand as they did, so that nobody else can have them.
-pub async fn update_facts(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Result<(), DbError> {
-    update(tx, tenant, row, keys).later().await
-}
-
-fn update<'t>(tx: &'t mut Tx, tenant: TenantId, row: &IdentityRow, keys: Option<&ScimKeys>) -> Query<'t> {
-    bind_facts(
-        tx.query(
-            "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
-                 scim_created_at_ms = $12, scim_changed_at_ms = $13, scim_deleted_at_ms = case when $6 = 'deleted' then $13 end,
-                 saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18, renamed = $19, saml_refused = $20
-             where tenant = $1 and connection = $2 and account = $3",
-        ),
-        tenant,
-        row,
-        keys,
-    )
+/// Writes what a response said, where nothing that the row is found by is another one than before: SQLite writes every index that a
+/// statement names a column of.
+pub async fn update_saml_facts(tx: &mut Tx, tenant: TenantId, row: &IdentityRow) -> Result<(), DbError> {
+    let sql = "update identity set saml_document = $4, saml_groups = $5, saml_seen_at_ms = $6, renamed = $7, saml_refused = $8
+        where tenant = $1 and connection = $2 and account = $3";
+    tx.query(sql)
+        .bind(tenant.to_string())
+        .bind(row.connection.to_string())
+        .bind(row.account.to_string())
+        .bind(row.saml.as_ref().map(|facts| column::to_document(&facts.attributes)))
+        .bind(row.saml.as_ref().and_then(|facts| facts.groups.as_ref()).map(column::to_document))
+        .bind(row.saml.as_ref().map(|facts| facts.seen_at.millis()))
+        .bind(row.renamed)
+        .bind(row.saml.as_ref().is_some_and(|facts| facts.refused))
+        .later()
+        .await
 }
 
 /// Replaces the e-mail values under which a SCIM resource is found.
@@ -384,8 +386,33 @@ pub async fn find_by_subject(
     subject: &str,
     correlated: Option<(CorrelatedBy, &str)>,
 ) -> Result<(Option<AccountId>, Vec<AccountId>), DbError> {
+    seek_by_subject(tx, tenant, connection, subject, correlated).await?.fetch(tx).await
+}
+
+/// Who is sought by a subject and what it correlates with.
+pub struct Sought(Ahead<(String, String)>);
+
+impl Sought {
+    pub async fn fetch(self, tx: &mut Tx) -> Result<(Option<AccountId>, Vec<AccountId>), DbError> {
+        let mut found = (None, Vec::new());
+        for (how, account) in self.0.fetch(tx).await? {
+            let account = column::id("identity.account", &account)?;
+            if how == "subject" { found.0 = Some(account) } else { found.1.push(account) }
+        }
+        Ok(found)
+    }
+}
+
+/// As [`find_by_subject`], for whoever has something else to do before they look.
+pub async fn seek_by_subject(
+    tx: &mut Tx,
+    tenant: TenantId,
+    connection: ConnectionId,
+    subject: &str,
+    correlated: Option<(CorrelatedBy, &str)>,
+) -> Result<Sought, DbError> {
     let value_of = |attribute| correlated.filter(|(by, _)| *by == attribute).map(|(_, value)| value);
-    let rows: Vec<(String, String)> = tx
+    let rows = tx
         .query(
             "select 'subject', account from identity where tenant = $1 and connection = $2 and subject = $3
              union all select 'scim', account from identity where tenant = $1 and connection = $2 and scim_user_name_key = $4 and scim_state = 'live'
@@ -396,14 +423,9 @@ pub async fn find_by_subject(
         .bind(subject.to_owned())
         .bind(value_of(CorrelatedBy::UserName).map(fold))
         .bind(value_of(CorrelatedBy::ExternalId).map(str::to_owned))
-        .all()
+        .ahead()
         .await?;
-    let mut found = (None, Vec::new());
-    for (how, account) in rows {
-        let account = column::id("identity.account", &account)?;
-        if how == "subject" { found.0 = Some(account) } else { found.1.push(account) }
-    }
-    Ok(found)
+    Ok(Sought(rows))
 }
 
 /// Whether an account other than `but` signs in by this value, or is the resource that a sign-in by this externalId means.

@@ -56,4 +56,4 @@ pub mod test_sign_in;
 pub mod token;
 pub mod turn;
 
-pub use engine::{Db, DbError, PoolSize, SET_LIMIT, Target, Tx};
+pub use engine::{Ahead, Db, DbError, PoolSize, SET_LIMIT, Target, Tx};

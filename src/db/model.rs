@@ -1,7 +1,7 @@
 //! The role model of a tenant, loaded whole, and the versions by which a cached one is known to be current.
 
 use super::{
-    engine::{DbError, Target},
+    engine::{Ahead, DbError, Target, Tx},
     organization, organization_settings, role, tenant,
 };
 use crate::domain::{
@@ -44,11 +44,34 @@ pub struct Versions {
     pub model: i64,
 }
 
+const VERSIONS: &str = "select connection.version, connection.mapping_version, tenant.model_version
+    from connection join tenant on tenant.id = connection.tenant
+    where connection.tenant = $1 and connection.id = $2";
+
+type Row = (i64, i64, i64);
+
+impl Versions {
+    fn of((connection, mapping, model): Row) -> Self {
+        Self { connection, mapping, model }
+    }
+}
+
 /// `None` when there is no such connection.
 pub async fn read_versions(source: impl Into<Target<'_>>, tenant: TenantId, connection: ConnectionId) -> Result<Option<Versions>, DbError> {
-    let sql = "select connection.version, connection.mapping_version, tenant.model_version
-        from connection join tenant on tenant.id = connection.tenant
-        where connection.tenant = $1 and connection.id = $2";
-    let row: Option<(i64, i64, i64)> = source.into().query(sql).bind(tenant.to_string()).bind(connection.to_string()).optional().await?;
-    Ok(row.map(|(connection, mapping, model)| Versions { connection, mapping, model }))
+    let row = source.into().query(VERSIONS).bind(tenant.to_string()).bind(connection.to_string()).optional().await?;
+    Ok(row.map(Versions::of))
+}
+
+/// Versions that are asked for before they are needed.
+pub struct VersionsAhead(Ahead<Row>);
+
+impl VersionsAhead {
+    pub async fn fetch(self, tx: &mut Tx) -> Result<Option<Versions>, DbError> {
+        Ok(self.0.fetch(tx).await?.pop().map(Versions::of))
+    }
+}
+
+/// As [`read_versions`], for whoever has something else to do before they look.
+pub async fn ask_versions(tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<VersionsAhead, DbError> {
+    Ok(VersionsAhead(tx.query(VERSIONS).bind(tenant.to_string()).bind(connection.to_string()).ahead().await?))
 }

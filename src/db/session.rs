@@ -23,7 +23,8 @@ pub struct SessionRow {
     pub account: AccountId,
     /// `None` after a local sign-in.
     pub connection: Option<ConnectionId>,
-    /// The version of the connection by which the sign-in was judged; 0 after a local one.
+    /// The version of the connection by which the sign-in was judged; 0 after a local one, and where a node wrote the session that does
+    /// not keep it.
     pub connection_version: i64,
     /// What the sign-in was for.
     pub surface: Audience,
@@ -103,12 +104,14 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
 }
 
 /// The session that is alive now; the cookie says neither tenant nor account. One that was begun at the moment in which its connection,
-/// or sign-in through it, was switched off may have missed its end, and counts for nothing: it was judged by an older version.
+/// or sign-in through it, was switched off may have missed its end, and counts for nothing: it was judged by an older version. Where the
+/// version is not known, it counts when it began after that moment, and a minute more: clocks differ, and the end takes its time.
 pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
     let sql = "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
             s.created_at_ms, s.expires_at_ms, s.last_seen_at_ms, s.csrf_hash
         from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
-        where s.hash = $1 and s.expires_at_ms > $2 and (s.connection is null or s.connection_version > c.closed_version)";
+        where s.hash = $1 and s.expires_at_ms > $2 and (s.connection is null or s.connection_version > c.closed_version
+            or (s.connection_version = 0 and s.created_at_ms > c.closed_at_ms + 60000))";
     source.into().query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?.map(Row::read).transpose()
 }
 
@@ -128,7 +131,8 @@ pub async fn list_sessions(
     let sql = "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
             s.created_at_ms, s.expires_at_ms, s.last_seen_at_ms, s.csrf_hash
         from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
-        where s.tenant = $1 and s.account = $2 and s.expires_at_ms > $3 and (s.connection is null or s.connection_version > c.closed_version)
+        where s.tenant = $1 and s.account = $2 and s.expires_at_ms > $3 and (s.connection is null or s.connection_version > c.closed_version
+            or (s.connection_version = 0 and s.created_at_ms > c.closed_at_ms + 60000))
         order by s.id desc limit 1000";
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis());

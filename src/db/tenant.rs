@@ -21,8 +21,9 @@ pub struct Tenant {
     pub preset: String,
     pub preset_version: i64,
     pub settings: Settings,
-    /// The names of those that the tenant's file says; the others are the preset's, or people's.
-    pub file_settings: BTreeSet<String>,
+    /// The names of those that the tenant's file says; the others are the preset's, or people's. `None` where a version applied the file
+    /// that did not keep them.
+    pub file_settings: Option<BTreeSet<String>>,
     /// Raised by every change of settings, organizations, catalogue or roles.
     pub model_version: i64,
 }
@@ -35,7 +36,7 @@ struct Row {
     preset: String,
     preset_version: i64,
     settings: String,
-    file_settings: String,
+    file_settings: Option<String>,
     model_version: i64,
 }
 
@@ -48,7 +49,7 @@ impl Row {
             preset: self.preset,
             preset_version: self.preset_version,
             settings: column::document("a tenant's settings", &self.settings)?,
-            file_settings: column::document("the settings of a tenant's file", &self.file_settings)?,
+            file_settings: self.file_settings.map(|text| column::document("the settings of a tenant's file", &text)).transpose()?,
             model_version: self.model_version,
         })
     }
@@ -82,7 +83,7 @@ pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Resu
         .bind(tenant.preset.as_str())
         .bind(tenant.preset_version)
         .bind(column::to_document(&tenant.settings))
-        .bind(column::to_document(&tenant.file_settings))
+        .bind(tenant.file_settings.as_ref().map(column::to_document))
         .bind(tenant.model_version)
         .bind(now.millis())
         .run()
@@ -106,7 +107,7 @@ pub async fn update_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<bool, DbError
         .bind(tenant.preset.as_str())
         .bind(tenant.preset_version)
         .bind(column::to_document(&tenant.settings))
-        .bind(column::to_document(&tenant.file_settings))
+        .bind(tenant.file_settings.as_ref().map(column::to_document))
         .run()
         .await?;
     Ok(written == 1)

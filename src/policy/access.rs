@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use crate::domain::{
     actor::{AccountActor, Actor},
-    assignment::Assignment,
+    assignment::{Assignment, Reach},
     capability::Capability,
     catalogue::Permission,
     connection::Audience,
@@ -84,6 +84,11 @@ pub enum Denied {
     ReadOnly { capability: Capability },
     #[error("{} at this organization is beyond the token: it was made for another part of the tenant", action::name(*.capability))]
     BeyondToken { capability: Capability, at: OrganizationId },
+    #[error(
+        "{} takes in what is below this organization, and your role is held with reach organization: it takes one that is assigned here or above with reach subtree",
+        action::name(*.capability)
+    )]
+    ReachTooShort { capability: Capability },
     #[error("{} became permitted after this session began, and changes of roles wait for the next sign-in: sign in again", action::name(*.capability))]
     SinceSignIn { capability: Capability },
 }
@@ -103,6 +108,7 @@ impl Denied {
             | Self::SelfService { capability }
             | Self::ReadOnly { capability }
             | Self::BeyondToken { capability, .. }
+            | Self::ReachTooShort { capability }
             | Self::SinceSignIn { capability } => *capability,
         }
     }
@@ -122,6 +128,7 @@ impl Denied {
             Self::SelfService { .. } => "self_service",
             Self::ReadOnly { .. } => "read_only",
             Self::BeyondToken { .. } => "beyond_token",
+            Self::ReachTooShort { .. } => "reach_too_short",
             Self::SinceSignIn { .. } => "sign_in_again",
         }
     }
@@ -141,6 +148,27 @@ fn lever(opened_by: &[String]) -> String {
 /// With the reason, and what would help.
 pub fn authorize<A: Action>(actor: &Actor, model: &RoleModel, at: OrganizationId) -> Result<Grant<A>, Denied> {
     permit(actor, model, A::CAPABILITY, at)?;
+    Ok(Grant::new(actor, at))
+}
+
+/// What a grant is for that holds at its organization and at all below it, those that are to come too.
+pub struct Subtree<A>(PhantomData<fn() -> A>);
+
+/// Whether the actor may do `A` at the organization and at all below it.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn authorize_subtree<A: Action>(actor: &Actor, model: &RoleModel, at: OrganizationId) -> Result<Grant<Subtree<A>>, Denied> {
+    permit(actor, model, A::CAPABILITY, at)?;
+    now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| match actor {
+        Actor::Account(account) if !is_open_below::<A>(&account.assignments, model, at) => {
+            Err(Denied::ReachTooShort { capability: A::CAPABILITY })
+        }
+        // Others who are permitted at an organization are so below it.
+        Actor::Account(_) | Actor::HostOperator | Actor::Application { .. } | Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => {
+            Ok(())
+        }
+    })?;
     Ok(Grant::new(actor, at))
 }
 
@@ -297,10 +325,11 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
     }
 }
 
-/// Whether holding this opens `A` at the organization, whoever holds it and however they come.
+/// Whether holding this opens `A` at the organization and at all below it, whoever holds it and however they come.
 #[must_use]
-pub fn is_open_to<A: Action>(held: &[Assignment], model: &RoleModel, at: OrganizationId) -> bool {
-    held.iter().any(|held| acts_at(model, held, at, None) && opens(model, held, A::CAPABILITY) == Verdict::Allowed)
+pub fn is_open_below<A: Action>(held: &[Assignment], model: &RoleModel, at: OrganizationId) -> bool {
+    let mut reaching = held.iter().filter(|held| held.holding.reach == Reach::Subtree && acts_at(model, held, at, None));
+    reaching.any(|held| opens(model, held, A::CAPABILITY) == Verdict::Allowed)
 }
 
 /// Whether holding this lets somebody into the console: some role opens it at an organization. What is held on a context or a resource
@@ -371,15 +400,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{
-            assignment::{Holding, Reach},
-            id::ScopeId,
-            role::Role,
-        },
+        domain::{actor::AtSignIn, assignment::Holding, id::ScopeId, role::Role},
         policy::{
             action::{
-                CreateOrganizations, CreateRoles, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates, RotateCertificates,
-                SignInToConsole, UpdateConnections, UpdateRoles,
+                CreateOrganizations, CreateRoles, ManageAppTokens, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates,
+                RotateCertificates, SignInToConsole, UpdateConnections, UpdateRoles,
             },
             fixture::{EU, EU_WEST, ROOT, US, by_hand, custom_role, holding, id, in_scope, person, role_id, tenant},
         },
@@ -409,6 +434,32 @@ mod tests {
         let grant = authorize::<RotateCertificates>(&actor, &model, id(EU)).unwrap();
         assert_eq!((grant.actor(), grant.at()), (&actor, id(EU)));
         assert!(format!("{grant:?}").starts_with("Grant(certificates.rotate at "));
+    }
+
+    #[test]
+    fn a_right_over_a_subtree_takes_a_role_that_reaches_it() {
+        let model = tenant("dashboard", vec![]);
+        let owner = role_id(&model, "Tenant Administrator");
+        let with_reach = |at, reach| Holding { reach, ..holding(owner, at) };
+        let ask = |held: Vec<Holding>, at| {
+            let grant = authorize_subtree::<ManageAppTokens>(&person(by_hand(held)), &model, id(at));
+            grant.map(|grant| grant.at()).map_err(|denied| denied.code())
+        };
+        assert_eq!(ask(vec![with_reach(EU, Reach::Subtree)], EU), Ok(id(EU)));
+        assert_eq!(ask(vec![with_reach(ROOT, Reach::Subtree)], EU), Ok(id(EU)), "from above");
+        assert_eq!(ask(vec![with_reach(EU, Reach::Organization)], EU), Err("reach_too_short"));
+        assert_eq!(ask(vec![with_reach(EU_WEST, Reach::Organization)], EU_WEST), Err("reach_too_short"), "others may come below it");
+        let each = [ROOT, EU, EU_WEST, US].map(|at| with_reach(at, Reach::Organization));
+        assert_eq!(ask(each.to_vec(), ROOT), Err("reach_too_short"));
+        assert_eq!(ask(vec![with_reach(EU, Reach::Subtree)], ROOT), Err("owner_only"), "nor there at all");
+        // Both here and there, now and when the session began.
+        let Actor::Account(now) = person(by_hand([with_reach(EU, Reach::Subtree)])) else { panic!("a person was expected") };
+        let then = AtSignIn { assignments: by_hand([with_reach(EU, Reach::Organization)]), model: std::sync::Arc::new(model.clone()) };
+        let actor = Actor::Account(AccountActor { at_sign_in: Some(then), ..now });
+        assert_eq!(authorize_subtree::<ManageAppTokens>(&actor, &model, id(EU)).map(drop).unwrap_err().code(), "sign_in_again");
+        assert!(authorize_subtree::<ManageAppTokens>(&Actor::HostOperator, &model, id(EU)).is_ok());
+        let machine = Actor::Saml { connection: id(1) };
+        assert_eq!(authorize_subtree::<ManageAppTokens>(&machine, &model, id(EU)).map(drop).unwrap_err().code(), "not_a_person");
     }
 
     #[test]

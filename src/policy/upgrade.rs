@@ -83,7 +83,31 @@ pub fn compare(
     upgrade
 }
 
-/// What depends on the catalogue goes with it, but for what the file says: of that stays what the new catalogue knows.
+/// The settings that would stay or follow the preset by whether the tenant's file names them: while it is not known what the file says, an
+/// upgrade could lose them.
+#[must_use]
+pub fn decided_by_file(tenants: &Settings, preset: &Preset) -> Vec<&'static str> {
+    let all = FOLLOWING.iter().map(|(field, _)| (*field).to_owned()).collect();
+    differing(&settings(tenants, preset, &BTreeSet::new()), &settings(tenants, preset, &all)).collect()
+}
+
+type Same = fn(&Settings, &Settings) -> bool;
+
+/// What depends on the catalogue.
+const FOLLOWING: [(&str, Same); 5] = [
+    ("gate", |a, b| a.gate == b.gate),
+    ("owner_only", |a, b| BTreeSet::from_iter(&a.owner_only) == BTreeSet::from_iter(&b.owner_only)),
+    ("root_only_actions", |a, b| BTreeSet::from_iter(&a.root_only_actions) == BTreeSet::from_iter(&b.root_only_actions)),
+    ("externally_managed", |a, b| a.externally_managed == b.externally_managed),
+    ("scope_kinds", |a, b| a.scope_kinds == b.scope_kinds),
+];
+
+fn differing(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static str> {
+    FOLLOWING.iter().filter(|(_, same)| !same(before, after)).map(|(field, _)| *field)
+}
+
+/// What depends on the catalogue goes with it, but for what the file says: of that stays what the new catalogue knows. A pair that the
+/// file lists as an owner's alone stays one also where the preset lists it no more: the file would say so again when it is applied.
 fn settings(tenants: &Settings, preset: &Preset, said: &BTreeSet<String>) -> Settings {
     let presets = &preset.settings;
     let says = |field: &str| said.contains(field);
@@ -121,15 +145,13 @@ impl Upgrade {
 
     fn compare_settings(&mut self, before: &Settings) {
         let after = self.settings.clone();
-        let fields = [
-            ("gate", before.gate != after.gate),
-            ("owner_only", before.owner_only != after.owner_only),
-            ("root_only_actions", before.root_only_actions != after.root_only_actions),
-            ("externally_managed", before.externally_managed != after.externally_managed),
-            ("scope_kinds", before.scope_kinds != after.scope_kinds),
-        ];
-        for (field, _) in fields.into_iter().filter(|(_, differs)| *differs) {
-            self.step("settings", "changed", field, Vec::new());
+        for field in differing(before, &after) {
+            let what = match field {
+                "owner_only" => pair_differences(&before.owner_only, &after.owner_only),
+                "root_only_actions" => pair_differences(&before.root_only_actions, &after.root_only_actions),
+                _ => Vec::new(),
+            };
+            self.step("settings", "changed", field, what);
         }
     }
 
@@ -205,10 +227,15 @@ fn entity_differences(before: &Entity, after: &Entity) -> Vec<String> {
 }
 
 fn role_differences(before: &Role, after: &Role) -> Vec<String> {
-    let gone = before.permissions.difference(&after.permissions).map(|pair| format!("-{pair}"));
-    let new = after.permissions.difference(&before.permissions).map(|pair| format!("+{pair}"));
     let fields = role_change::changed(before, after).into_iter().filter(|field| *field != "permissions").map(str::to_owned);
-    gone.chain(new).chain(fields).collect()
+    pair_differences(&before.permissions, &after.permissions).into_iter().chain(fields).collect()
+}
+
+fn pair_differences<'a>(before: impl IntoIterator<Item = &'a Permission>, after: impl IntoIterator<Item = &'a Permission>) -> Vec<String> {
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (before.into_iter().collect(), after.into_iter().collect());
+    let gone = before.difference(&after).map(|pair| format!("-{pair}"));
+    let new = after.difference(&before).map(|pair| format!("+{pair}"));
+    gone.chain(new).collect()
 }
 
 #[cfg(test)]
@@ -296,6 +323,27 @@ mod tests {
         let kept = compare(&model, &preset, &["gate".to_owned()].into(), &BTreeMap::new(), || id(800)).settings;
         assert_eq!(kept.gate, model.settings.gate);
         assert_eq!(kept.root_only_actions, preset.settings.root_only_actions);
+    }
+
+    #[test]
+    fn what_the_file_lists_as_an_owners_alone_stays_where_the_preset_lists_it_no_more() {
+        let pair = |text: &str| Permission::parse(text).unwrap();
+        let mut model = tenant("idaas", vec![]);
+        let (dropped, new) = (pair("user_management:delete"), pair("webhooks_management:delete"));
+        model.settings.owner_only = vec![dropped.clone()];
+        let preset = newer(|file| file["settings"]["owner_only"] = json!(["webhooks_management:delete"]));
+        let after = |said: &[&str]| {
+            let said = said.iter().map(|field| (*field).to_owned()).collect();
+            compare(&model, &preset, &said, &BTreeMap::new(), || id(800))
+        };
+        let (said, unsaid) = (after(&["owner_only"]), after(&[]));
+        assert_eq!(said.settings.owner_only, [dropped, new.clone()]);
+        assert_eq!(said.steps[0].what, ["+webhooks_management:delete"]);
+        assert_eq!(unsaid.settings.owner_only, [new]);
+        assert_eq!(unsaid.steps[0].what, ["-user_management:delete", "+webhooks_management:delete"]);
+        assert_eq!(decided_by_file(&model.settings, &preset), ["owner_only"], "so it takes to know which");
+        model.settings.owner_only.clear();
+        assert!(decided_by_file(&model.settings, &preset).is_empty(), "what the preset adds comes in either case");
     }
 
     #[test]

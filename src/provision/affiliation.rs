@@ -23,11 +23,18 @@ pub(crate) struct Joining {
     home: Option<OrganizationId>,
     kind: AccountKind,
     organization: OrganizationId,
+    /// The account was made in this transaction: it is no member anywhere.
+    is_new: bool,
 }
 
 impl Joining {
     pub(crate) fn of(account: &Account, organization: OrganizationId) -> Self {
-        Self { account: account.id, home: account.home_organization, kind: account.kind, organization }
+        Self { account: account.id, home: account.home_organization, kind: account.kind, organization, is_new: false }
+    }
+
+    /// As [`Self::of`], of an account that this transaction made.
+    pub(crate) fn new(account: &Account, organization: OrganizationId) -> Self {
+        Self { is_new: true, ..Self::of(account, organization) }
     }
 
     /// What the role comes to here; `None` where the account cannot hold it, or nobody gets it by joining.
@@ -46,8 +53,11 @@ pub(crate) async fn join(
     joining: &[Joining],
     record: &mut Record,
 ) -> Result<(), DbError> {
-    let pairs: Vec<_> = joining.iter().map(|one| (one.account, one.organization)).collect();
-    let joined = db::account::join(tx, model.tenant, &pairs, occasion.now).await?;
+    let pairs = |is_new| joining.iter().filter(move |one| one.is_new == is_new).map(|one| (one.account, one.organization)).collect();
+    let (new, known): (Vec<_>, Vec<_>) = (pairs(true), pairs(false));
+    let mut joined = db::account::join(tx, model.tenant, &known, occasion.now).await?;
+    db::account::make_members(tx, model.tenant, &new, occasion.now).await?;
+    joined.extend(new);
     if joined.is_empty() || !model.roles().any(|role| role.auto_assign_on_join || role.auto_assign_first_user) {
         return Ok(());
     }
@@ -64,7 +74,7 @@ pub(crate) async fn join(
     gained.retain(|_, plan| !plan.is_empty());
     let accounts: Vec<AccountId> = gained.keys().copied().collect();
     let mut held = db::assignment::held(tx, model.tenant, &accounts).await?;
-    let mut effects = Effects::default();
+    let mut effects = Effects::on_new(joining.iter().filter(|one| one.is_new).map(|one| one.account));
     for (account, add) in gained {
         let current = held.remove(&account).unwrap_or_default();
         effects.add(occasion, account, &current, Plan { add, remove: Vec::new() });

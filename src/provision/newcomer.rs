@@ -8,7 +8,7 @@ use super::{
     reconcile::{Person, reconcile},
     record::Record,
     remap::write_homes,
-    user::{resource, settle_profile, with_mapping},
+    user::{resource, settle_profile, taken, with_mapping},
 };
 use crate::{
     db::{
@@ -30,6 +30,19 @@ pub(super) async fn make_users(
     occasion: &mut Occasion,
     users: Vec<(User, ScimKeys)>,
 ) -> Result<Vec<UserRow>, ProvisionError> {
+    // Nothing but the userName of what is new here can be another's.
+    let taken = |error| if let ProvisionError::Db(error) = error { taken(error) } else { error };
+    let made = write_users(tx, published, occasion, users).await.map_err(taken)?;
+    tx.settle().await.map_err(self::taken)?;
+    Ok(made)
+}
+
+async fn write_users(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    users: Vec<(User, ScimKeys)>,
+) -> Result<Vec<UserRow>, ProvisionError> {
     let (tenant, connection) = (published.tenant(), &published.connection);
     let mut record = Record::default();
     let (mut people, mut keys) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
@@ -44,12 +57,10 @@ pub(super) async fn make_users(
     db::account::insert_accounts(tx, tenant, &accounts, occasion.now).await?;
     let rows: Vec<IdentityRow> = people.iter().map(|person| with_mapping(&person.identity, published)).collect();
     let identities: Vec<_> = rows.iter().zip(&keys).map(|(row, keys)| (row, Some(keys))).collect();
-    if !db::identity::insert_identities(tx, tenant, &identities).await? {
-        return Err(ProvisionError::Taken("userName"));
-    }
+    db::identity::insert_identities(tx, tenant, &identities).await?;
     let outcomes = reconcile(tx, published, occasion, &mut people, &mut record).await?;
     write_homes(tx, tenant, occasion.now, people.iter().zip(&outcomes)).await?;
-    let joining: Vec<Joining> = people.iter().map(|person| Joining::of(&person.account.account, connection.organization)).collect();
+    let joining: Vec<Joining> = people.iter().map(|person| Joining::new(&person.account.account, connection.organization)).collect();
     affiliation::join(tx, &published.model, occasion, &joining, &mut record).await?;
     let ids: Vec<_> = rows.iter().map(|row| row.account).collect();
     db::counter::add(tx, tenant, connection.id, db::counter::USERS, &ids, 1).await?;

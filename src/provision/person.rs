@@ -195,8 +195,9 @@ pub async fn link(
         let identity = linked(identity);
         let keys = super::correlation::keys_of(&identity);
         db::identity::update_identity(tx, tenant, &identity, keys.as_ref()).await.map_err(taken)?;
-    } else if !db::identity::insert_identities(tx, tenant, &[(&linked(new_identity(connection, id)), None)]).await? {
-        return Err(PersonError::SubjectTaken);
+    } else {
+        db::identity::insert_identities(tx, tenant, &[(&linked(new_identity(connection, id)), None)]).await?;
+        tx.settle().await.map_err(taken)?;
     }
     if locked.row.standing != locked.row.account.status && known.is_none_or(is_live) {
         locked.row.account.status = locked.row.standing;

@@ -7,7 +7,11 @@ use std::{
 
 use super::ProvisionError;
 use crate::{
-    db::{self, DbError, Target, Tx, mapping::Publication, model::Versions},
+    db::{
+        self, DbError, Target, Tx,
+        mapping::Publication,
+        model::{Versions, VersionsAhead},
+    },
     domain::{
         connection::Connection,
         id::{AccountId, ConnectionId, TenantId},
@@ -76,7 +80,19 @@ impl PublishedCache {
     /// `None` when the connection does not exist. Not for a transaction that has published something itself: what it reads is kept
     /// for others, also when it is rolled back.
     pub async fn read(&self, tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<Option<Arc<Published>>, DbError> {
-        let Some(versions) = db::model::read_versions(&mut *tx, tenant, connection).await? else { return Ok(None) };
+        let versions = db::model::ask_versions(tx, tenant, connection).await?;
+        self.receive(tx, tenant, connection, versions).await
+    }
+
+    /// As [`Self::read`], by versions that were asked for in this transaction.
+    pub async fn receive(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        connection: ConnectionId,
+        versions: VersionsAhead,
+    ) -> Result<Option<Arc<Published>>, DbError> {
+        let Some(versions) = versions.fetch(tx).await? else { return Ok(None) };
         let kept = self.connections.read().unwrap_or_else(PoisonError::into_inner).get(&connection).cloned();
         if let Some(kept) = kept
             && kept.connection.version == versions.connection

@@ -86,7 +86,7 @@ pub(super) async fn reconcile(
             Change::new(published, person, held.remove(&id).unwrap_or_default(), desired, by_scim)
         })
         .collect();
-    let mut effects = Effects::default();
+    let mut effects = Effects::on_new(people.iter().filter(|person| person.is_new).map(|person| person.account.account.id));
     settle_owners(tx, published, people, &mut changes, &mut effects).await?;
     let mut outcomes = Vec::with_capacity(people.len());
     let mut moved = Vec::new();
@@ -357,9 +357,16 @@ pub(super) struct Effects {
     origins: Vec<(NewOrigin, Holding)>,
     removed: Vec<(AssignmentId, AccountId, Holding, Origin)>,
     alarms: Vec<(AccountId, Alarm)>,
+    /// Accounts that this transaction made: nobody has seen yet what they hold.
+    made: BTreeSet<AccountId>,
 }
 
 impl Effects {
+    /// Effects on these accounts, that the transaction made, and on others.
+    pub(super) fn on_new(made: impl IntoIterator<Item = AccountId>) -> Self {
+        Self { made: made.into_iter().collect(), ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, occasion: &mut Occasion, account: AccountId, current: &[Assignment], plan: Plan) {
         self.add_delegable(occasion, account, current, plan, false);
     }
@@ -406,6 +413,13 @@ impl Effects {
         self.removed.extend(plan.remove.into_iter().map(|(assignment, holding, origin)| (assignment, account, holding, origin)));
     }
 
+    /// Who holds something else than before, among those who were there before.
+    fn changed(&self) -> Vec<AccountId> {
+        let gained = self.origins.iter().map(|(new, _)| new.account);
+        let lost = self.removed.iter().map(|(_, account, _, _)| *account);
+        gained.chain(lost).filter(|account| !self.made.contains(account)).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     pub(super) async fn write(
         mut self,
         tx: &mut Tx,
@@ -434,6 +448,7 @@ impl Effects {
         db::assignment::delete_origins(tx, tenant, &removed).await?;
         let touched: Vec<AssignmentId> = removed.iter().map(|(assignment, _)| *assignment).collect();
         db::assignment::delete_unfounded(tx, tenant, &touched).await?;
+        db::account::raise_held_versions(tx, tenant, &self.changed()).await?;
         for (_, account, holding, origin) in &self.removed {
             record.origin("assignment.origin_removed", *account, holding, origin, model, mapping);
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     ProvisionError, Published,
     affiliation::{self, Joining},
-    correlation::{correlated_by, correlating, correlation_key, keys, take_turn},
+    correlation::{correlated_by, correlating, correlation_key, keys, keys_of, take_turn},
     newcomer::stranger,
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
@@ -17,13 +17,13 @@ use super::{
 use crate::{
     db::{
         self, DbError, Tx,
-        identity::{CorrelatedBy, SamlFacts, ScimState},
+        identity::{CorrelatedBy, IdentityRow, SamlFacts, ScimState, Sought},
     },
     domain::{
         account::SignInStatus,
         actor::Occasion,
         assignment::Assignment,
-        connection::{Audience, Jit, MissingGroups},
+        connection::{Audience, Connection, Jit, MissingGroups},
         id::AccountId,
         identity::Identity,
         name::fold,
@@ -83,17 +83,28 @@ pub enum Refused {
     ByRule(String),
 }
 
-/// Finds or makes the account, takes over the facts, and applies the mapping, in the transaction that consumed the assertion.
-pub async fn sign_in(tx: &mut Tx, published: &Published, occasion: &mut Occasion, claim: Claim) -> Result<SignIn, ProvisionError> {
+/// Looks for whom the response may speak of, before anything else is decided.
+pub async fn seek(tx: &mut Tx, connection: &Connection, claim: &Claim) -> Result<Sought, DbError> {
+    let correlated = claim.correlation.as_deref().filter(|_| connection.scim.enabled).map(|value| (correlated_by(connection), value));
+    db::identity::seek_by_subject(tx, connection.tenant, connection.id, &claim.subject, correlated).await
+}
+
+/// Finds or makes the account, takes over the facts, and applies the mapping, in the transaction that consumed the assertion and sought
+/// for whom it may speak of.
+pub async fn sign_in(
+    tx: &mut Tx,
+    published: &Published,
+    occasion: &mut Occasion,
+    claim: Claim,
+    sought: Sought,
+) -> Result<SignIn, ProvisionError> {
     let connection = &published.connection;
     let by = correlated_by(connection);
     let key = claim.correlation.as_deref().map(|value| correlating(by, value));
-    let correlated = claim.correlation.as_deref().filter(|_| connection.scim.enabled).map(|value| (by, value));
-    let (mut by_subject, mut by_scim) =
-        db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
+    let (mut by_subject, mut by_scim) = sought.fetch(tx).await?;
     if by_subject.is_none() && by_scim.is_empty() {
         take_turn(tx, connection, key.as_slice()).await?;
-        (by_subject, by_scim) = db::identity::find_by_subject(tx, published.tenant(), connection.id, &claim.subject, correlated).await?;
+        (by_subject, by_scim) = seek(tx, connection, &claim).await?.fetch(tx).await?;
     }
     let found: BTreeSet<AccountId> = by_subject.into_iter().chain(by_scim).collect();
     let Some(id) = by_subject.or(found.first().copied()) else {
@@ -150,8 +161,8 @@ async fn meet_known(
     };
     let tenant = published.tenant();
     let mut record = Record::default();
-    let is_linked = person.identity.subject.is_some();
-    if !is_linked {
+    let found_by_before = found_by(&person.identity);
+    if person.identity.subject.is_none() {
         record.note("identity.subject_linked", "account", &id, json!({ "connection": published.connection.id }));
     }
     take_facts(&mut person, published, claim, key, refused.is_some(), occasion);
@@ -181,7 +192,7 @@ async fn meet_known(
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
     }
     person.identity.mapping_version = published.mapping.version;
-    write_identity(tx, published, &person, is_linked).await?;
+    write_identity(tx, published, &person, &found_by_before).await?;
     if account_changed {
         db::account::update_account(tx, tenant, &person.account, occasion.now).await?;
     }
@@ -219,16 +230,15 @@ async fn meet_stranger(
     let tenant = published.tenant();
     let id = person.identity.account;
     db::account::insert_accounts(tx, tenant, &[&person.account], occasion.now).await?;
-    if !db::identity::insert_identities(tx, tenant, &[(&person.identity, None)]).await? {
-        // Somebody with the same subject was made at the same time: the whole sign-in starts again and finds them.
-        return Err(ProvisionError::Again);
-    }
+    db::identity::insert_identities(tx, tenant, &[(&person.identity, None)]).await?;
+    // Somebody with the same subject was made at the same time: the whole sign-in starts again and finds them.
+    tx.settle().await.map_err(|error| if matches!(error, DbError::Taken(_)) { ProvisionError::Again } else { error.into() })?;
     let mut record = Record::default();
     record.note("account.created", "account", &id, json!({ "connection": published.connection.id, "by": "sign_in" }));
     let mut people = [person];
     let outcome = reconcile(tx, published, occasion, &mut people, &mut record).await?.pop();
     let [person] = people;
-    let joining = Joining::of(&person.account.account, published.connection.organization);
+    let joining = Joining::new(&person.account.account, published.connection.organization);
     affiliation::join(tx, &published.model, occasion, &[joining], &mut record).await?;
     db::identity::mark_mapped(tx, tenant, published.connection.id, &[id], published.mapping.version).await?;
     write_homes(tx, tenant, occasion.now, std::iter::once(&person).zip(&outcome)).await?;
@@ -289,11 +299,18 @@ async fn end_sessions_through(tx: &mut Tx, published: &Published, id: AccountId,
     Ok(())
 }
 
-async fn write_identity(tx: &mut Tx, published: &Published, person: &Person, is_linked: bool) -> Result<(), ProvisionError> {
-    let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));
-    if is_linked {
-        return Ok(db::identity::update_facts(tx, published.tenant(), &person.identity, keys.as_ref()).await?);
+/// What the row of an identity is found by: subject, the SAML side of the correlation, and the mapping it was evaluated with.
+type FoundBy = (Option<String>, Option<String>, i64);
+
+fn found_by(identity: &IdentityRow) -> FoundBy {
+    (identity.subject.clone(), identity.saml.as_ref().and_then(|facts| facts.correlation_key.clone()), identity.mapping_version)
+}
+
+async fn write_identity(tx: &mut Tx, published: &Published, person: &Person, before: &FoundBy) -> Result<(), ProvisionError> {
+    if found_by(&person.identity) == *before {
+        return Ok(db::identity::update_saml_facts(tx, published.tenant(), &person.identity).await?);
     }
+    let keys = keys_of(&person.identity);
     match db::identity::update_identity(tx, published.tenant(), &person.identity, keys.as_ref()).await {
         // Only the subject is new here: another sign-in took it meanwhile.
         Err(DbError::Taken(_)) => Err(ProvisionError::Again),

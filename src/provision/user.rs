@@ -34,16 +34,30 @@ use crate::{
 /// What somebody has to look at when an identity provider reaches for an owner's account.
 pub(super) const OWNER_CLAIMED: &str = "identity.owner_claimed";
 
+/// What came of a new resource.
+#[derive(Debug, Clone)]
+pub struct Created {
+    pub user: UserRow,
+    /// Nobody knew of the account before, so that it is in no group.
+    pub is_new: bool,
+}
+
 /// Creates a user, takes over the account that a SAML sign-in of this connection made, or revives a tombstone with the same
 /// externalId. A re-used address alone inherits nothing.
-pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occasion, user: User) -> Result<UserRow, ProvisionError> {
+pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occasion, user: User) -> Result<Created, ProvisionError> {
     let keys = keys(&user);
     take_turn(tx, &published.connection, signs_in_by(&published.connection, &keys).as_slice()).await?;
     let taken_over = find_taken_over(tx, published, &keys).await?;
     check_correlated(tx, published, taken_over.as_ref().map(|(person, _)| person.identity.account), &keys).await?;
     match taken_over {
-        Some((person, action)) => take_over(tx, published, occasion, person, action, (user, keys)).await,
-        None => newcomer::make_users(tx, published, occasion, vec![(user, keys)]).await?.pop().ok_or(ProvisionError::NotFound),
+        Some((person, action)) => {
+            let user = take_over(tx, published, occasion, person, action, (user, keys)).await?;
+            Ok(Created { user, is_new: false })
+        }
+        None => {
+            let user = newcomer::make_users(tx, published, occasion, vec![(user, keys)]).await?.pop().ok_or(ProvisionError::NotFound)?;
+            Ok(Created { user, is_new: true })
+        }
     }
 }
 
@@ -233,10 +247,13 @@ pub(super) async fn lock_person(tx: &mut Tx, published: &Published, id: AccountI
 
 /// As [`lock_person`], for a set; who has no identity at the connection is left out.
 pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[AccountId]) -> Result<Vec<Person>, ProvisionError> {
-    let accounts = db::account::lock_accounts(tx, published.tenant(), ids).await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let locked = db::account::lock_ahead(tx, published.tenant(), ids).await?;
     published.check_current(tx).await?;
-    let ids: Vec<AccountId> = accounts.keys().copied().collect();
-    let mut identities = db::identity::identities_at(tx, published.tenant(), published.connection.id, &ids).await?;
+    let mut identities = db::identity::identities_at(tx, published.tenant(), published.connection.id, ids).await?;
+    let accounts = locked.fetch(tx).await?;
     let person = |(id, account): (AccountId, AccountRow)| {
         let status_before = account.account.status;
         let identity = identities.remove(&id)?;
@@ -412,7 +429,7 @@ pub(super) fn with_mapping(identity: &IdentityRow, published: &Published) -> Ide
 }
 
 /// Of an identity the userName alone can be another's: a subject is only ever kept or released here.
-fn taken(error: DbError) -> ProvisionError {
+pub(super) fn taken(error: DbError) -> ProvisionError {
     match error {
         DbError::Taken(_) => ProvisionError::Taken("userName"),
         error => error.into(),

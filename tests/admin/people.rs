@@ -16,7 +16,7 @@ use rolegate::{
     },
     provision::{
         PublishedCache,
-        sign_in::{Claim, SignIn, sign_in},
+        sign_in::{Claim, SignIn, seek, sign_in},
     },
 };
 use rstest::rstest;
@@ -83,7 +83,8 @@ async fn enters(db: &Db, name: &str, groups: &[&str], seed: u8) {
     let claim = Claim { subject: name.to_owned(), correlation: None, identity };
     let mut tx = db.begin().await.unwrap();
     let published = PublishedCache::default().read(&mut tx, connection.tenant, connection.id).await.unwrap().unwrap();
-    let outcome = sign_in(&mut tx, &published, &mut occasion(seed), claim).await.unwrap();
+    let sought = seek(&mut tx, &published.connection, &claim).await.unwrap();
+    let outcome = sign_in(&mut tx, &published, &mut occasion(seed), claim, sought).await.unwrap();
     assert!(matches!(outcome, SignIn::Admitted { .. }), "{name} was refused");
     tx.commit().await.unwrap();
 }

@@ -36,7 +36,9 @@ async fn add(gateway: &Gateway, keys: &Keys, key: &IssuerKey) -> Result<(), SpKe
     let grant = authorize(&Actor::HostOperator, &model, connection.organization).unwrap();
     let mut occasion = gateway.app.occasion(Actor::HostOperator, "test");
     let sealing = Sealing { keys, nonce: nonce() };
-    sp_key::add(&grant, &gateway.app.db, &mut occasion, &connection, &sealing, key.pair()).await.map(|_| ())
+    sp_key::add(&grant, &gateway.app.db, &mut occasion, &connection, &rolegate::provision::Precondition::None, &sealing, key.pair())
+        .await
+        .map(|_| ())
 }
 
 /// How many of the connection's private keys these keys open.

@@ -55,4 +55,11 @@ async fn whoever_may_read_the_trail_sees_what_is_open_and_nobody_else(#[values(E
     let mut occasion = gateway.app.occasion(Actor::HostOperator, "test");
     rolegate::admin::attention::resolve(&gateway.app.db, tenant.id, &mut occasion, rolegate::domain::id::Id::new(id)).await.unwrap();
     assert_eq!(owner.get_json(PATH).await.json()["items"].as_array().unwrap().len(), 1);
+    // And who said so is on the trail.
+    gateway.settle().await;
+    let trail = owner.get_json("/api/v1/audit?filter=kind%20eq%20%22attention.resolved%22").await.json();
+    assert_eq!(trail["items"].as_array().unwrap().len(), 1, "{trail}");
+    let line = &trail["items"][0];
+    assert_eq!(line["actor"], json!({ "kind": "host_operator", "id": null }));
+    assert_eq!(line["target"], json!({ "kind": "attention", "id": item["id"] }));
 }

@@ -2,7 +2,15 @@
 
 use axum::http::{Method, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rolegate::{admin::archive, db::tenant::find_tenant_by_slug, domain::actor::Actor};
+use rolegate::{
+    admin::{
+        archive,
+        scim_token::{self, ScimTokenError},
+    },
+    db::tenant::find_tenant_by_slug,
+    domain::actor::Actor,
+    policy::{access::authorize, action::ManageScimTokens},
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -198,6 +206,20 @@ async fn why_somebody_held_a_role_is_answered_for_a_time_that_is_past(#[values(E
     assert_eq!((later.status, later.code().as_str(), &later.json()["field"]), (StatusCode::BAD_REQUEST, "in_the_future", &json!("at")));
 }
 
+/// Made and revoked, as on the host; its id, its secret and until when it would have counted.
+async fn rotate_a_scim_token(gateway: &Gateway) -> (String, String, String) {
+    let app = &gateway.app;
+    let connection = rolegate::db::connection::find_connection_by_slug(&app.db, "acme-okta").await.unwrap().unwrap().connection;
+    let model = rolegate::db::model::load_model(&app.db, connection.tenant).await.unwrap();
+    let mut occasion = app.occasion(Actor::HostOperator, "test");
+    let grant = authorize::<ManageScimTokens>(&Actor::HostOperator, &model, connection.organization).unwrap();
+    let made = scim_token::create(&grant, &app.db, &mut occasion, &connection, 3600, app.random.bytes()).await.unwrap();
+    scim_token::revoke(&grant, &app.db, &mut occasion, &connection, made.id).await.unwrap();
+    let again = scim_token::revoke(&grant, &app.db, &mut occasion, &connection, made.id).await;
+    assert!(matches!(again, Err(ScimTokenError::NotFound)), "once is enough");
+    (made.id.to_string(), made.token.expose().clone(), made.expires_at.to_string())
+}
+
 #[rstest]
 #[tokio::test]
 async fn what_changes_a_connection_or_the_schema_is_told_to_followers(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
@@ -207,6 +229,7 @@ async fn what_changes_a_connection_or_the_schema_is_told_to_followers(#[values(E
     let client = owner.post_json(clients, &json!({ "name": "Entra" })).await.json();
     let revoke = format!("{clients}/{}/revoke", client["client_id"].as_str().unwrap());
     assert!(owner.post_json(&revoke, &json!({})).await.status.is_success());
+    let token = rotate_a_scim_token(&gateway).await;
     let attribute = json!({ "name": "costCentre", "type": "string", "multiValued": false });
     let schema = json!({ "id": "urn:acme:User", "name": "Acme", "attributes": [attribute] }).to_string();
     assert_eq!(send(&mut owner, Method::PUT, "/api/v1/attribute-schema", &[], &schema).await.status, StatusCode::OK);
@@ -218,6 +241,15 @@ async fn what_changes_a_connection_or_the_schema_is_told_to_followers(#[values(E
     for kind in ["oauth_secret.created", "oauth_client.revoked", "attribute_schema.changed", "attribute_schema.deleted"] {
         assert!(feed.text().contains(&format!("urn:rolegate:event:{kind}")), "{kind} in {}", feed.text());
     }
+    let (id, secret, expires_at) = token;
+    let subject = json!({ "format": "opaque", "id": format!("scim_token:{id}") });
+    let events = feed.json()["events"].as_array().unwrap().clone();
+    let of_token: Vec<_> = events.iter().filter(|event| event["set"]["sub_id"] == subject).map(|event| &event["set"]["events"]).collect();
+    let made = json!({ "urn:rolegate:event:scim_token.created": { "connection": "acme-okta", "expires_at": expires_at } });
+    let revoked = json!({ "urn:rolegate:event:scim_token.revoked": { "connection": "acme-okta" } });
+    // Rows of one moment are numbered in the order of their ids, which is nobody's.
+    assert!(of_token.len() == 2 && of_token.contains(&&made) && of_token.contains(&&revoked), "{of_token:?}");
+    assert!(!feed.text().contains(&secret));
     assert!(!feed.text().contains("api_token") && !feed.text().contains(client["client_secret"].as_str().unwrap()));
     let told = "select count(*) from audit where action = 'api_token.created'";
     assert_eq!(gateway.count(told).await, 1);

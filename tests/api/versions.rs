@@ -124,12 +124,14 @@ async fn contexts_members_and_connections_in_use_are_changed_in_the_version_that
 
 #[rstest]
 #[tokio::test]
-async fn metadata_and_members_of_groups_are_changed_in_the_version_that_was_read(
+async fn metadata_certificates_keys_and_members_of_groups_are_changed_in_the_version_that_was_read(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let (gateway, things) = house(engine).await;
     let mut owner = owner(&gateway).await;
     let metadata = "/api/v1/connections/acme-okta/metadata".to_owned();
+    let (certificates, keys) = (metadata.replace("metadata", "certificates"), metadata.replace("metadata", "keys"));
+    let of = |what: &str, id: &str, decision: &str| metadata.replace("metadata", &format!("{what}/{}/{decision}", things.id(id)));
     let group = format!("/api/v1/groups/{}", things.id("group"));
     let step = |method: Method, path: String, body: Value, read: &str| Step { method, path, body, read: read.to_owned() };
     let proposal = |id: &str, decision: &str| format!("{metadata}/proposals/{}/{decision}", things.id(id));
@@ -138,10 +140,19 @@ async fn metadata_and_members_of_groups_are_changed_in_the_version_that_was_read
         step(Method::POST, proposal("proposal", "accept"), json!({}), &metadata),
         step(Method::POST, proposal("other proposal", "decline"), json!({}), &metadata),
         step(Method::PUT, metadata.clone(), xml, &metadata),
+        step(Method::POST, certificates.clone(), json!({ "certificate": idp::FOREIGN_KEY.certificate().to_pem() }), &certificates),
+        step(Method::POST, of("certificates", "certificate", "retire"), json!({ "confirm": true }), &certificates),
+        step(Method::POST, of("keys", "key", "retire"), json!({ "confirm": true }), &keys),
+        step(Method::POST, of("keys", "key", "remove"), json!({ "confirm": true }), &keys),
+        step(Method::POST, keys.clone(), json!({ "algorithm": "ec-p256" }), &metadata),
         step(Method::POST, format!("{group}/members"), json!({ "add": [things.id("account")] }), &group),
         step(Method::POST, format!("{group}/members"), json!({ "remove": [things.id("account")] }), &group),
     ];
     walk(&mut owner, steps).await;
+    // A step that is done already writes nothing: the version stays.
+    let read = tag(&owner.get_json(&certificates).await);
+    let twice = send(&mut owner, Method::POST, &of("certificates", "certificate", "retire"), &[("if-match", &read)], "{}").await;
+    assert_eq!((tag(&twice), tag(&owner.get_json(&certificates).await)), (read.clone(), read));
 }
 
 #[rstest]

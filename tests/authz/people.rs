@@ -18,7 +18,7 @@ use rolegate::{
         name::Title,
     },
     keys,
-    policy::access::authorize,
+    policy::access::authorize_subtree,
 };
 
 use crate::common::installation::{Browser, Gateway};
@@ -149,7 +149,7 @@ pub async fn scim_token(gateway: &Gateway, slug: &str) -> String {
 pub async fn app_token(gateway: &Gateway, model: &RoleModel) -> String {
     let app = &gateway.app;
     let mut occasion = app.occasion(Actor::HostOperator, "test");
-    let grant = authorize(&Actor::HostOperator, model, model.organizations.root()).unwrap();
+    let grant = authorize_subtree(&Actor::HostOperator, model, model.organizations.root()).unwrap();
     let name = Title::parse("name", "dashboard").unwrap();
     let made = app_token::create(&grant, &app.db, &mut occasion, model.tenant, &name, 3600, app.random.bytes()).await.unwrap();
     made.1.expose().clone()

@@ -508,8 +508,8 @@ fn why_somebody_held_a_role_is_said_for_any_time() {
     assert!(refused(&nobody).1.contains("there is no account"));
 }
 
-#[test]
-fn applications_get_tokens_that_are_listed_and_revoked() {
+#[tokio::test]
+async fn applications_get_tokens_that_are_listed_and_revoked() {
     let host = Host::new();
     assert!(host.run(&["apply", "acme.toml"]).status.success());
     let made = host.json(&["app-token", "create", "--name", "dashboard", "--ttl", "30d", "--json"]);
@@ -521,6 +521,14 @@ fn applications_get_tokens_that_are_listed_and_revoked() {
         (&json!("dashboard"), &json!("acme"), &json!("live"))
     );
     assert!(!listed.to_string().contains("rg_app_"));
+    // As if somebody had made it who is no more.
+    let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    tx.query("update app_token set created_by = '01900000-0000-7000-8000-000000000002'").run().await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(host.json(&["app-token", "list", "--json"])[0]["state"], "unbacked");
+    let words = String::from_utf8(host.run(&["app-token", "list"]).stdout).unwrap();
+    assert!(words.contains("unbacked (whoever made it could not make it any more"), "{words}");
     assert!(host.run(&["app-token", "revoke", id]).status.success());
     assert_eq!(host.json(&["app-token", "list", "--json"])[0]["state"], "revoked");
     assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--ttl", "400d"])).1.contains("366 days"));

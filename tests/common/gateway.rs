@@ -208,7 +208,7 @@ async fn plant_tenant(db: &Db, number: u128, slug: &str, connections: &[&str]) {
         preset: preset.key.clone(),
         preset_version: preset.version,
         settings: made.settings,
-        file_settings: BTreeSet::new(),
+        file_settings: Some(BTreeSet::new()),
         model_version: 1,
     };
     assert!(db::tenant::insert_tenant(&mut tx, &row, NOW).await.unwrap());

@@ -154,7 +154,8 @@ impl House {
     }
 }
 
-fn file(preset: &str, settings: &str, more: &str) -> String {
+/// The file of a house.
+pub fn file(preset: &str, settings: &str, more: &str) -> String {
     let organization =
         |slug: &str, parent: &str| format!("[[organizations]]\nslug = \"{slug}\"\nname = \"{slug}\"\nparent = \"{parent}\"\n");
     let tree = [organization("acme-eu", "acme"), organization("acme-us", "acme"), organization("acme-eu-west", "acme-eu")].concat();

@@ -7,13 +7,14 @@ use rolegate::{
     db,
     domain::{
         actor::Actor,
+        assignment::Reach,
         id::{GroupId, kind},
     },
 };
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::house::{CONNECTION, House, Person, created, held, outcome};
+use super::house::{CONNECTION, Held, House, Person, created, held, outcome};
 use crate::common::{engines::Engine, installation::Browser};
 
 const OWNER: &str = "Super Administrator";
@@ -240,6 +241,57 @@ async fn where_there_are_no_service_accounts_a_person_stands_behind_every_token(
         assert_eq!(reads(&token).await, gone);
         assert_eq!((reads(&narrow).await, reads(&on_host).await), (StatusCode::OK, StatusCode::OK), "who made these is where they were");
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_applications_token_reads_no_further_than_its_maker_reaches(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::with(engine, "owner-member", "min_owners = 1", "").await;
+    let mut first = house.person("first", Some("acme"), &[held("Organization Owner", "acme")]).await;
+    let here = Held { reach: Reach::Organization, ..held("Organization Owner", "acme-eu") };
+    let mut narrow = house.person("narrow", Some("acme"), &[here]).await;
+    let mut wide = house.person("wide", Some("acme"), &[held("Organization Owner", "acme-eu")]).await;
+    let tokens = "/api/v1/app-tokens?organization=acme-eu";
+    let portal = json!({ "name": "portal", "organization": "acme-eu" });
+    let refused = narrow.post("/api/v1/app-tokens", &portal).await;
+    assert_eq!(outcome(&refused), (403, "reach_too_short".into()));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("assigned here or above with reach subtree"), "{detail}");
+    assert_eq!(narrow.get(tokens).await.json()["tokens"], json!([]), "looking is another matter");
+    let made = created(&wide.post("/api/v1/app-tokens", &portal).await);
+    assert_eq!(made["state"], "live");
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let reads = async || {
+        let headers = [("authorization", bearer.as_str()), ("accept", "application/json")];
+        house.gateway.browser().send(Method::GET, "/api/v1/organizations/acme-eu-west", &headers, vec![]).await.status
+    };
+    let states = async |person: &mut Person<'_>| {
+        let listed = person.get(tokens).await.json();
+        listed["tokens"].as_array().unwrap().iter().map(|token| token["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let set_reach = async |reach: &'static str| {
+        let mut tx = house.gateway.app.db.begin().await.unwrap();
+        let query = tx.query("update assignment set reach = $2 where account = $1").bind(wide.id.to_string()).bind(reach);
+        assert_eq!(query.run().await.unwrap(), 1);
+        tx.commit().await.unwrap();
+    };
+    assert_eq!((reads().await, states(&mut narrow).await), (StatusCode::OK, vec!["live".to_owned()]));
+    // Its maker reaches less than it reads.
+    set_reach("organization").await;
+    assert_eq!((reads().await, states(&mut narrow).await), (StatusCode::UNAUTHORIZED, vec!["unbacked".to_owned()]));
+    set_reach("subtree").await;
+    assert_eq!((reads().await, states(&mut first).await), (StatusCode::OK, vec!["live".to_owned()]));
+    // Or may not sign in.
+    let path = format!("/api/v1/accounts/{}", wide.id);
+    assert_eq!(first.post(&format!("{path}/disable"), &Value::Null).await.status, 200);
+    assert_eq!((reads().await, states(&mut first).await), (StatusCode::UNAUTHORIZED, vec!["unbacked".to_owned()]));
+    assert_eq!(first.post(&format!("{path}/enable"), &Value::Null).await.status, 200);
+    assert_eq!(states(&mut first).await, ["live"]);
+    house.gateway.app.clock.advance_secs(90 * 86_400);
+    let mut later = house.person("later", Some("acme"), &[held("Organization Owner", "acme")]).await;
+    assert_eq!(states(&mut later).await, ["expired"]);
+    assert_eq!(later.delete(&format!("/api/v1/app-tokens/{}", made["id"].as_str().unwrap())).await.status, 204);
+    assert_eq!(states(&mut later).await, ["revoked"]);
 }
 
 #[rstest]

@@ -1,11 +1,15 @@
 //! Random histories of two connections, beside a model of what everybody must hold, and why, after each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use proptest::{collection::vec, prelude::*};
 use rolegate::{
     db::{
         self,
+        check::Holdings,
         counter::{self, GROUPS, USERS},
     },
     domain::{
@@ -102,6 +106,8 @@ struct Model {
     groups: Vec<Pushed>,
     manual: BTreeSet<(AccountId, bool)>,
     rules: BTreeMap<Idp, u8>,
+    /// What a permission check would have kept after the step before.
+    kept: BTreeMap<AccountId, Arc<Holdings>>,
 }
 
 impl Model {
@@ -345,7 +351,7 @@ async fn sign_in(story: &Story, model: &mut Model, idp: Idp, name: &'static str,
 }
 
 /// What must be true after every step.
-async fn check(story: &Story, model: &Model, owners_before: &mut i64) {
+async fn check(story: &Story, model: &mut Model, owners_before: &mut i64) {
     let accounts: Vec<AccountId> = model.named_by.keys().copied().collect();
     let mut retained = Vec::new();
     let mut owners_of_their_own = 0;
@@ -379,6 +385,9 @@ async fn check(story: &Story, model: &Model, owners_before: &mut i64) {
         let groups = model.groups.iter().filter(|group| group.idp == idp).count();
         assert_eq!(counter::total(&story.db, story.tenant, idp.id(), GROUPS).await.unwrap(), i64::try_from(groups).unwrap());
     }
+    if !accounts.is_empty() {
+        check_versions(story, model, &accounts).await;
+    }
     let written = story.audited().await;
     for idp in IDPS {
         let again =
@@ -386,6 +395,17 @@ async fn check(story: &Story, model: &Model, owners_before: &mut i64) {
         story.at(idp, Actor::System, again).await.unwrap();
     }
     assert_eq!(story.audited().await, written, "a sync that runs again changes nothing");
+}
+
+/// What a permission check has kept of an account is what the account holds, for as long as the version is the same.
+async fn check_versions(story: &Story, model: &mut Model, accounts: &[AccountId]) {
+    let accounts = accounts.iter().copied().collect();
+    let facts = db::check::read_facts(&story.db, story.tenant, &accounts, &BTreeMap::new()).await.unwrap().unwrap();
+    for (account, holdings) in &facts.read {
+        let kept = model.kept.get(account).filter(|kept| kept.version == holdings.version);
+        assert!(kept.is_none_or(|kept| kept == holdings), "{account} holds something else, and its version is the same");
+    }
+    model.kept = facts.read;
 }
 
 fn run(engine: Engine, steps: &[Step]) {
@@ -399,7 +419,7 @@ fn run(engine: Engine, steps: &[Step]) {
         let mut owners = 0;
         for step in steps {
             take(&story, &mut model, step).await;
-            check(&story, &model, &mut owners).await;
+            check(&story, &mut model, &mut owners).await;
         }
         story.db.close().await;
     });

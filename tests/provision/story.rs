@@ -118,7 +118,7 @@ impl Story {
             preset: preset.key.clone(),
             preset_version: preset.version,
             settings: made.settings,
-            file_settings: BTreeSet::new(),
+            file_settings: Some(BTreeSet::new()),
             model_version: 1,
         };
         assert!(db::tenant::insert_tenant(&mut tx, &row, NOW).await.unwrap());
@@ -217,7 +217,7 @@ impl Story {
     pub async fn create(&self, idp: Idp, body: Value) -> Result<AccountId, ProvisionError> {
         let user = user(body);
         let work = async |tx: &mut db::Tx, published: &Published, occasion: &mut Occasion| {
-            provision::user::create_user(tx, published, occasion, user.clone()).await
+            provision::user::create_user(tx, published, occasion, user.clone()).await.map(|created| created.user)
         };
         Ok(self.at(idp, scim(idp), work).await?.id)
     }
@@ -297,7 +297,8 @@ impl Story {
         let identity = Identity { source: Protocol::Saml, attributes, groups, active: true, authn_context: None };
         let claim = Claim { subject: subject.to_owned(), correlation: Some(subject.to_owned()), identity };
         let work = async |tx: &mut db::Tx, published: &Published, occasion: &mut Occasion| {
-            provision::sign_in::sign_in(tx, published, occasion, claim.clone()).await
+            let sought = provision::sign_in::seek(tx, &published.connection, &claim).await?;
+            provision::sign_in::sign_in(tx, published, occasion, claim.clone(), sought).await
         };
         self.at(idp, Actor::Saml { connection: idp.id() }, work).await
     }
@@ -387,7 +388,7 @@ impl Story {
             saml: None,
             mapping_version: 0,
         };
-        assert!(db::identity::insert_identities(&mut tx, self.tenant, &[(&row, None)]).await.unwrap());
+        db::identity::insert_identities(&mut tx, self.tenant, &[(&row, None)]).await.unwrap();
         tx.commit().await.unwrap();
     }
 

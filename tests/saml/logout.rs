@@ -39,7 +39,7 @@ async fn house(engine: Engine, redirect: bool, post: bool) -> (Gateway, Vec<IdpC
     connection.saml.slo_redirect_url = redirect.then(|| SLO.to_owned());
     connection.saml.slo_post_url = post.then(|| SLO.to_owned());
     let mut tx = gateway.app.db.begin().await.unwrap();
-    assert!(db::connection::update_connection(&mut tx, &connection).await.unwrap().is_some());
+    assert!(db::connection::update_connection(&mut tx, &connection, gateway.app.now()).await.unwrap().is_some());
     tx.commit().await.unwrap();
     let metadata = gateway.browser().get(&format!("/connections/{SLUG}/saml/metadata")).await.text();
     assert_eq!(metadata.matches("<md:SingleLogoutService").count(), 2, "{metadata}");

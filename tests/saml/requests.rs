@@ -87,7 +87,7 @@ async fn set_saml(gateway: &Gateway, key: &str, value: &serde_json::Value) {
     settings[key] = value.clone();
     connection.saml = serde_json::from_value(settings).unwrap();
     let mut tx = gateway.app.db.begin().await.unwrap();
-    rolegate::db::connection::update_connection(&mut tx, &connection).await.unwrap().unwrap();
+    rolegate::db::connection::update_connection(&mut tx, &connection, gateway.app.now()).await.unwrap().unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -92,12 +92,12 @@ async fn a_session_that_missed_the_end_of_its_connection_counts_for_nothing(
     CLOSINGS[closing](&mut closed);
     // As if the sign-in had been committed just after: nobody ends its session.
     let mut tx = gateway.app.db.begin().await.unwrap();
-    let version = db::connection::update_connection(&mut tx, &closed).await.unwrap().unwrap();
+    let version = db::connection::update_connection(&mut tx, &closed, gateway.app.now()).await.unwrap().unwrap();
     tx.commit().await.unwrap();
     assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
     // Nor does it come back when the connection opens again; a new one is another matter, whatever else changes meanwhile.
     let mut tx = gateway.app.db.begin().await.unwrap();
-    let version = db::connection::update_connection(&mut tx, &Connection { version, ..open }).await.unwrap().unwrap();
+    let version = db::connection::update_connection(&mut tx, &Connection { version, ..open }, gateway.app.now()).await.unwrap().unwrap();
     tx.commit().await.unwrap();
     assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
     sign_in(&mut next, ada(&gateway, &[])).await;
@@ -105,11 +105,53 @@ async fn a_session_that_missed_the_end_of_its_connection_counts_for_nothing(
     assert_eq!(changed.version, version);
     changed.saml.idp_initiated = true;
     let mut tx = gateway.app.db.begin().await.unwrap();
-    assert!(db::connection::update_connection(&mut tx, &changed).await.unwrap().is_some());
+    assert!(db::connection::update_connection(&mut tx, &changed, gateway.app.now()).await.unwrap().is_some());
     tx.commit().await.unwrap();
     assert_eq!(next.get_json("/me").await.status, StatusCode::OK);
     let listed = next.get_json("/api/v1/sessions").await.json();
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 1, "what counts for nothing is not shown: {listed}");
+}
+
+/// As a node of the version before writes it: it does not know the column.
+async fn forget_the_version(gateway: &Gateway) {
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    assert_eq!(tx.query("update session set connection_version = 0").run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_session_that_an_older_node_began_counts_unless_its_connection_closed_since(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(0, 1)] closing: usize,
+) {
+    let gateway = gateway(engine, "", "").await;
+    let mut browser = gateway.browser();
+    let switch = async |connection: &Connection| {
+        let mut tx = gateway.app.db.begin().await.unwrap();
+        let written = db::connection::update_connection(&mut tx, connection, gateway.app.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        written.unwrap()
+    };
+    let open = connection(&gateway).await;
+    let mut closed = open.clone();
+    CLOSINGS[closing](&mut closed);
+    let version = switch(&closed).await;
+    switch(&Connection { version, ..open }).await;
+    gateway.app.clock.advance_secs(61);
+    sign_in(&mut browser, ada(&gateway, &[])).await;
+    forget_the_version(&gateway).await;
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::OK, "it began after the connection had closed");
+    assert_eq!(browser.get_json("/api/v1/sessions").await.json()["sessions"].as_array().unwrap().len(), 1);
+
+    // The end of its sessions missed this one: it was not committed yet.
+    let open = connection(&gateway).await;
+    let mut closed = open.clone();
+    CLOSINGS[closing](&mut closed);
+    let version = switch(&closed).await;
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED);
+    switch(&Connection { version, ..open }).await;
+    assert_eq!(browser.get_json("/me").await.status, StatusCode::UNAUTHORIZED, "nor when it opens again");
 }
 
 /// The sign-in has seen the connection open, and waits for a row when the connection closes.

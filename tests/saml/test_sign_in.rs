@@ -108,7 +108,8 @@ async fn a_test_that_meets_another_sign_in_is_tried_again() {
         authn_context: None,
     };
     let claim = Claim { subject: "ada@acme.example".to_owned(), correlation: None, identity };
-    provision::sign_in::sign_in(&mut other, &published, &mut occasion, claim).await.unwrap();
+    let sought = provision::sign_in::seek(&mut other, &published.connection, &claim).await.unwrap();
+    provision::sign_in::sign_in(&mut other, &published, &mut occasion, claim, sought).await.unwrap();
     let wait = async {
         let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         while gateway.count(waiting).await == 0 {

@@ -40,7 +40,7 @@ async fn set(gateway: &Gateway, scim: ScimSettings) {
     let mut row = connection::find_connection_by_slug(gateway.db(), OKTA).await.unwrap().unwrap().connection;
     row.scim = scim;
     let mut tx = gateway.db().begin().await.unwrap();
-    connection::update_connection(&mut tx, &row).await.unwrap().unwrap();
+    connection::update_connection(&mut tx, &row, gateway.app.now()).await.unwrap().unwrap();
     tx.commit().await.unwrap();
 }
 

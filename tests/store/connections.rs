@@ -38,8 +38,8 @@ async fn a_connection_is_read_as_it_was_written(#[values(Engine::Sqlite, Engine:
     written.saml.jit = Some(Jit::CreatePending);
     written.saml.correlate = Some(Correlation { scim: "userName".into(), saml: "NameID".into() });
     let mut tx = db.begin().await.unwrap();
-    assert_eq!(update_connection(&mut tx, &written).await.unwrap(), Some(2));
-    assert_eq!(update_connection(&mut tx, &written).await.unwrap(), None, "read before the last change");
+    assert_eq!(update_connection(&mut tx, &written, NOW).await.unwrap(), Some(2));
+    assert_eq!(update_connection(&mut tx, &written, NOW).await.unwrap(), None, "read before the last change");
     assert_eq!(raise_connection_version(&mut tx, world.tenant, written.id).await.unwrap(), Some(3));
     tx.commit().await.unwrap();
     written.version = 3;
@@ -176,7 +176,7 @@ async fn tenants_do_not_see_each_other(#[values(Engine::Sqlite, Engine::Postgres
     assert!(!publish_mapping(&mut tx, ours, connection, &empty(2)).await.unwrap());
     let mut foreign = find_connection(&mut tx, theirs, connection).await.unwrap().unwrap().connection;
     foreign.tenant = ours;
-    assert_eq!(update_connection(&mut tx, &foreign).await.unwrap(), None);
+    assert_eq!(update_connection(&mut tx, &foreign, NOW).await.unwrap(), None);
     drop(tx);
     assert!(!mark_used(db, ours, connection, written.id, NOW).await.unwrap());
     written.connection = connection;

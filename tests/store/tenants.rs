@@ -58,6 +58,26 @@ async fn a_tenant_is_read_as_it_was_written(#[values(Engine::Sqlite, Engine::Pos
 
 #[rstest]
 #[tokio::test]
+async fn what_the_file_of_a_tenant_names_is_unknown_where_it_was_not_kept_which_is_not_nothing(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let db = engine.fresh().await;
+    let settings = serde_json::to_string(&tenant(&mut ids(1), "acme").settings).unwrap();
+    let mut tx = db.begin().await.unwrap();
+    // As a version writes it that does not know the column.
+    let sql = "insert into tenant (id, slug, name, preset, preset_version, settings, model_version, created_at_ms)
+        values ($1, 'old', 'Old', 'idaas', 1, $2, 1, 0)";
+    tx.query(sql).bind(tenant(&mut ids(2), "old").id.to_string()).bind(settings).run().await.unwrap();
+    let mut written = find_tenant_by_slug(&mut tx, "old").await.unwrap().unwrap();
+    assert_eq!(written.file_settings, None);
+    written.file_settings = Some(std::collections::BTreeSet::new());
+    assert!(update_tenant(&mut tx, &written).await.unwrap());
+    assert_eq!(find_tenant(&mut tx, written.id).await.unwrap().unwrap().file_settings, written.file_settings);
+    tx.commit().await.unwrap();
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_taken_slug_is_said_and_the_transaction_goes_on(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let db = engine.fresh().await;
     let mut tx = db.begin().await.unwrap();

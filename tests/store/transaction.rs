@@ -90,6 +90,70 @@ async fn a_value_may_stand_at_several_places_in_any_order(#[values(Engine::Sqlit
     assert_eq!(found, [("said".to_owned(), 1), ("said".to_owned(), 2)]);
 }
 
+#[rstest]
+#[tokio::test]
+async fn what_is_asked_ahead_is_answered_of_that_moment(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let mut tx = db.begin().await.unwrap();
+    let sql = "select slot from turn where tenant = $1 order by slot";
+    let none = tx.query(sql).bind("t").ahead::<(i64,)>().await.unwrap();
+    insert_later(&mut tx, "a", 0..2).await.unwrap();
+    let two = tx.query(sql).bind("t").ahead::<(i64,)>().await.unwrap();
+    // So many that they are not joined with others.
+    insert_later(&mut tx, "a", 2..1_000).await.unwrap();
+    let first = tx.query("select slot from turn where tenant = $1 and slot = $2").bind("t").bind(1_i64).ahead::<(i64,)>().await.unwrap();
+    let removed = tx.query("delete from turn where tenant = $1 and slot > $2").bind("t").bind(0_i64).run().await.unwrap();
+    assert_eq!(removed, 999);
+    let last = tx.query(sql).bind("t").ahead::<(i64,)>().await.unwrap();
+    // Fetched in any order, and by whoever comes last.
+    assert_eq!(last.fetch(&mut tx).await.unwrap(), [(0,)]);
+    assert_eq!(first.fetch(&mut tx).await.unwrap(), [(1,)]);
+    assert_eq!(none.fetch(&mut tx).await.unwrap(), []);
+    assert_eq!(two.fetch(&mut tx).await.unwrap(), [(0,), (1,)]);
+    tx.commit().await.unwrap();
+    assert_eq!(slots(&db).await, rows("a", 0..1));
+}
+
+/// What was not committed is undone before the next transaction, whichever way it ended, and the connection serves on.
+#[rstest]
+#[tokio::test]
+async fn what_is_given_up_leaves_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    for round in 0..20 {
+        let mut tx = db.begin().await.unwrap();
+        insert_later(&mut tx, "a", 0..2).await.unwrap();
+        match round % 4 {
+            // Nothing of it has reached the database.
+            0 => drop(tx),
+            1 => {
+                tx.settle().await.unwrap();
+                drop(tx);
+            }
+            2 => {
+                insert_later(&mut tx, "a", 0..1).await.unwrap_or_default();
+                assert!(tx.settle().await.is_err());
+                drop(tx);
+            }
+            // In the middle of a statement.
+            _ => {
+                let update = tx.query("update turn set slot = slot + 10 where tenant = $1").bind("t").run();
+                let _ = tokio::time::timeout(std::time::Duration::ZERO, update).await;
+                drop(tx);
+            }
+        }
+        assert!(slots(&db).await.is_empty(), "round {round}");
+        let empty = db.begin().await.unwrap();
+        empty.commit().await.unwrap();
+        let mut next = db.begin().await.unwrap();
+        insert_later(&mut next, "b", 0..1).await.unwrap();
+        next.commit().await.unwrap();
+        assert_eq!(slots(&db).await, rows("b", 0..1));
+        let mut last = db.begin().await.unwrap();
+        assert_eq!(last.query("delete from turn where tenant = $1").bind("t").run().await.unwrap(), 1);
+        last.commit().await.unwrap();
+    }
+}
+
 /// One that refers to another, one into the same table, and one whose rows are counted.
 #[rstest]
 #[tokio::test]

@@ -91,7 +91,7 @@ pub fn tenant(ids: &mut IdSource, slug: &str) -> Tenant {
             default_mapping_apply: "on_create".into(),
             externally_managed: vec!["scim_rule".into()],
         },
-        file_settings: ["externally_managed".to_owned()].into(),
+        file_settings: Some(["externally_managed".to_owned()].into()),
         model_version: 1,
     }
 }

@@ -13,7 +13,7 @@ use super::{
     value::Moment,
 };
 use crate::{
-    admin::app_token::{self, AppTokenError, MAX_TTL_SECS, TTL_SECS},
+    admin::app_token::{self, AppTokenError, AppTokenState, MAX_TTL_SECS, TTL_SECS},
     db::app_token::AppTokenRow,
     domain::{
         id::{AccountId, AppTokenId, OrganizationId},
@@ -26,7 +26,7 @@ use crate::{
         operation::Operation,
         routes::Routes,
     },
-    policy::action::ManageAppTokens,
+    policy::{access::authorize_subtree, action::ManageAppTokens},
 };
 
 const PATH: &str = "/api/v1/app-tokens";
@@ -34,8 +34,8 @@ const PATH: &str = "/api/v1/app-tokens";
 pub fn routes() -> Routes {
     Routes::chapter(
         "Application tokens",
-        "Expiring bearers for applications behind the role store: they look at one organization and what is below it, and change nothing. Where the \
-         tenant has no service accounts, one counts while the owner who made it is one.",
+        "Expiring bearers for applications behind the role store: they look at one organization and what is below it, and change nothing. \
+         Making one takes an owner's role that reaches all of that. Where the tenant has no service accounts, one counts while whoever made it could make it still.",
     )
     .document(
         Operation::post(PATH, "Make an application's token")
@@ -43,6 +43,7 @@ pub fn routes() -> Routes {
             .takes::<NewToken>()
             .answers::<MadeToken>(StatusCode::CREATED, "The only answer with the token")
             .refuses(StatusCode::BAD_REQUEST, &["name", "ttl_days"])
+            .refuses(StatusCode::FORBIDDEN, &["reach_too_short"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["organization"]),
         create,
     )
@@ -88,7 +89,8 @@ struct NewToken {
 async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Response, Problem> {
     let sent: Result<NewToken, Problem> = body.read();
     let at = sent.as_ref().ok().and_then(|sent| place(&caller.model, sent.organization.as_deref()));
-    let grant = caller.authorize_at::<ManageAppTokens>(at.unwrap_or(caller.model.organizations.root()))?;
+    let place = at.unwrap_or(caller.model.organizations.root());
+    let grant = authorize_subtree::<ManageAppTokens>(&caller.actor, &caller.model, place)?;
     let sent = sent?;
     at.ok_or_else(unknown)?;
     let name = Title::parse("name", &sent.name).map_err(|error| Problem::invalid("name", format!("{error}.")).at("name"))?;
@@ -99,7 +101,7 @@ async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Re
     let random = caller.app.random.bytes();
     let (row, secret) = app_token::create(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &name, ttl_secs, random).await?;
     caller.committed();
-    let body = MadeToken { token: secret.expose().clone(), shown: ShownToken::of(&caller.model, row) };
+    let body = MadeToken { token: secret.expose().clone(), shown: ShownToken::of(&caller.model, row, AppTokenState::Live) };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
@@ -126,8 +128,8 @@ async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Resp
     let at = place(&caller.model, sent.organization.as_deref());
     let grant = caller.authorize_at::<ManageAppTokens>(at.unwrap_or(caller.model.organizations.root()))?;
     at.ok_or_else(unknown)?;
-    let rows = app_token::list(&grant, caller.db(), caller.tenant).await?;
-    let body = TokenList { tokens: rows.into_iter().map(|row| ShownToken::of(&caller.model, row)).collect() };
+    let rows = app_token::list(&grant, caller.db(), &caller.model, caller.app.now()).await?;
+    let body = TokenList { tokens: rows.into_iter().map(|(row, state)| ShownToken::of(&caller.model, row, state)).collect() };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
@@ -168,10 +170,13 @@ struct ShownToken {
     expires_at: Moment,
     revoked_at: Option<Moment>,
     last_used_at: Option<Moment>,
+    /// `live`, `expired`, `revoked`, or `unbacked`: the tenant has no service accounts, and whoever made it could not make it any more.
+    #[schema(value_type = String)]
+    state: AppTokenState,
 }
 
 impl ShownToken {
-    fn of(model: &RoleModel, row: AppTokenRow) -> Self {
+    fn of(model: &RoleModel, row: AppTokenRow, state: AppTokenState) -> Self {
         Self {
             id: row.id,
             name: row.name,
@@ -181,6 +186,7 @@ impl ShownToken {
             expires_at: row.expires_at.into(),
             revoked_at: row.revoked_at.map(Moment),
             last_used_at: row.last_used_at.map(Moment),
+            state,
         }
     }
 }

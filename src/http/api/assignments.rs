@@ -305,7 +305,7 @@ async fn delete(ChangingCaller(caller): ChangingCaller, Path(id): Path<Assignmen
 struct Bulk {
     /// 1 to 1000.
     lines: Vec<Line>,
-    /// All or nothing.
+    /// Everything or nothing: one line that is refused, and none is written. False when it is left out: the others are written.
     #[serde(default)]
     atomic: bool,
     /// Write nothing.

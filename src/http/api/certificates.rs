@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path},
+    precondition::{IfMatch, etag},
     value::Moment,
 };
 use crate::{
@@ -31,11 +32,12 @@ const PATH: &str = "/api/v1/connections/{slug}/certificates";
 pub fn routes() -> Routes {
     Routes::chapter(
         "Certificates",
-        "The certificates by which a connection's identity provider is believed. Changing them is an owner's alone.",
+        "The certificates by which a connection's identity provider is believed. Changing them is an owner's alone. Their version is the connection's.",
     )
     .document(
         Operation::get(PATH, "List the certificates of a connection")
             .needs::<ReadCertificates>()
+            .versioned()
             .answers::<CertificateList>(StatusCode::OK, "All of them, retired ones too, in the order of their adding"),
         list,
     )
@@ -44,6 +46,7 @@ pub fn routes() -> Routes {
             .about("A rotation has four steps: add the new one, both are trusted, watch which one is used, retire the old one.")
             .needs::<RotateCertificates>()
             .takes::<NewCertificate>()
+            .versioned()
             .answers::<ShownCertificate>(StatusCode::CREATED, "It is trusted from now on")
             .answers::<ShownCertificate>(StatusCode::OK, "It was trusted already; nothing was written")
             .refuses(StatusCode::BAD_REQUEST, &["certificate"])
@@ -54,6 +57,7 @@ pub fn routes() -> Routes {
         Operation::post("/api/v1/connections/{slug}/certificates/{id}/retire", "Trust a certificate no longer")
             .needs::<RotateCertificates>()
             .may_take::<Retirement>()
+            .versioned()
             .answers::<ShownCertificate>(StatusCode::OK, "It is retired")
             .refuses(StatusCode::CONFLICT, &["last_certificate", "certificate_in_use"]),
         retire,
@@ -67,6 +71,7 @@ impl From<RotationError> for Problem {
             RotationError::LastOne => Self::conflict("last_certificate", format!("{error}.")),
             RotationError::InUse(_) => Self::conflict("certificate_in_use", format!("{error}.")),
             RotationError::TooMany(_) => Self::conflict("too_many_certificates", format!("{error}.")),
+            RotationError::Stale => Self::stale(),
             RotationError::Db(error) => error.into(),
         }
     }
@@ -77,7 +82,8 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let grant = caller.authorize::<ReadCertificates>(&connection)?;
     let rows = certificate::list(&grant, caller.db(), &connection).await?;
     let body = CertificateList { certificates: rows.iter().map(ShownCertificate::of).collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    // Read before them: never a newer version than that of what is shown.
+    Ok(([etag(connection.version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -88,16 +94,21 @@ struct NewCertificate {
 }
 
 /// The body is read after the right was asked for: who may not rotate learns nothing of what would be accepted.
-async fn add(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Body) -> Result<Response, Problem> {
+async fn add(
+    ChangingCaller(caller): ChangingCaller,
+    Path(slug): Path<String>,
+    IfMatch(precondition): IfMatch,
+    body: Body,
+) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<RotateCertificates>(&connection)?;
     let sent: NewCertificate = body.read()?;
     let new = Certificate::parse(&sent.certificate)
         .map_err(|error| Problem::invalid("certificate", format!("certificate: {error}.")).at("certificate"))?;
-    let (row, added) = certificate::add(&grant, caller.db(), &mut caller.occasion(), &connection, &new).await?;
+    let (row, added, version) = certificate::add(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, &new).await?;
     caller.committed();
     let status = if added { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(ShownCertificate::of(&row))).into_response())
+    Ok((status, [etag(version)], Json(ShownCertificate::of(&row))).into_response())
 }
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -110,14 +121,16 @@ struct Retirement {
 async fn retire(
     ChangingCaller(caller): ChangingCaller,
     Path((slug, id)): Path<(String, CertificateId)>,
+    IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<RotateCertificates>(&connection)?;
     let sent: Retirement = body.read_or_default()?;
-    let row = certificate::retire(&grant, caller.db(), &mut caller.occasion(), &connection, id, sent.confirm).await?;
+    let (row, version) =
+        certificate::retire(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;
     caller.committed();
-    Ok(Json(ShownCertificate::of(&row)).into_response())
+    Ok(([etag(version)], Json(ShownCertificate::of(&row))).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

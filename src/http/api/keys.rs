@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path},
+    precondition::{IfMatch, etag},
     value::Moment,
 };
 use crate::{
@@ -34,11 +35,12 @@ const PATH: &str = "/api/v1/connections/{slug}/keys";
 pub fn routes() -> Routes {
     Routes::chapter(
         "Keys",
-        "The gateway's own key pairs of a connection: what it signs with, and what assertions are encrypted for. Changing them is an owner's alone.",
+        "The gateway's own key pairs of a connection: what it signs with, and what assertions are encrypted for. Changing them is an owner's alone. Their version is the connection's.",
     )
     .document(
         Operation::get(PATH, "List the keys of a connection")
             .needs::<ReadCertificates>()
+            .versioned()
             .answers::<KeyList>(StatusCode::OK, "All of them, in the order of their adding"),
         list,
     )
@@ -47,6 +49,7 @@ pub fn routes() -> Routes {
             .about("The first signs at once; a further one is published in the metadata as the next. A rotation has five steps: publish the next key, let the identity provider load the metadata, switch signing to it, go on decrypting with the old one, remove that.")
             .needs::<ManageKeys>()
             .may_take::<NewKey>()
+            .versioned()
             .answers::<ShownKey>(StatusCode::CREATED, "It is in the metadata")
             .refuses(StatusCode::BAD_REQUEST, &["private_key", "certificate", "algorithm", "valid_days"])
             .refuses(StatusCode::CONFLICT, &["key_known", "next_key_exists", "too_many_keys"]),
@@ -57,6 +60,7 @@ pub fn routes() -> Routes {
             .about("The key that signed so far is retired: it leaves the metadata and goes on decrypting.")
             .needs::<ManageKeys>()
             .may_take::<Step>()
+            .versioned()
             .answers::<ShownKey>(StatusCode::OK, "It signs")
             .refuses(StatusCode::CONFLICT, &["key_not_next", "key_not_taken_in"]),
         activate,
@@ -66,6 +70,7 @@ pub fn routes() -> Routes {
             .about("It goes on decrypting until it is removed.")
             .needs::<ManageKeys>()
             .may_take::<Step>()
+            .versioned()
             .answers::<ShownKey>(StatusCode::OK, "It is retired")
             .refuses(StatusCode::CONFLICT, &["key_signs"]),
         retire,
@@ -75,6 +80,7 @@ pub fn routes() -> Routes {
             .about("What is encrypted for it can be read no more.")
             .needs::<ManageKeys>()
             .may_take::<Step>()
+            .versioned()
             .answers_nothing("It is gone")
             .refuses(StatusCode::CONFLICT, &["key_not_retired", "key_in_use"]),
         remove,
@@ -85,6 +91,7 @@ impl From<SpKeyError> for Problem {
     fn from(error: SpKeyError) -> Self {
         let code = match error {
             SpKeyError::NotFound => return Self::not_found(),
+            SpKeyError::Stale => return Self::stale(),
             SpKeyError::Db(error) => return error.into(),
             SpKeyError::OtherMasterKey => return Self::unavailable(format!("{error}.")),
             SpKeyError::Known => "key_known",
@@ -105,7 +112,8 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let grant = caller.authorize::<ReadCertificates>(&connection)?;
     let rows = sp_key::list(&grant, caller.db(), &connection).await?;
     let body = KeyList { keys: rows.iter().map(ShownKey::of).collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    // Read before them: never a newer version than that of what is shown.
+    Ok(([etag(connection.version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
 /// Either what is to be made, or what is brought; nothing at all has a key made.
@@ -152,7 +160,12 @@ impl NewKey {
 }
 
 /// The body is read after the right was asked for.
-async fn add(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Body) -> Result<Response, Problem> {
+async fn add(
+    ChangingCaller(caller): ChangingCaller,
+    Path(slug): Path<String>,
+    IfMatch(precondition): IfMatch,
+    body: Body,
+) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<ManageKeys>(&connection)?;
     let sent: NewKey = body.read_or_default()?;
@@ -165,9 +178,9 @@ async fn add(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, b
     };
     let pair = work::run(&caller.app, make).await?.map_err(|error| refused(&error))?;
     let sealing = Sealing { keys: &caller.app.keys, nonce: caller.app.random.bytes() };
-    let row = sp_key::add(&grant, caller.db(), &mut caller.occasion(), &connection, &sealing, &pair).await?;
+    let (row, version) = sp_key::add(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, &sealing, &pair).await?;
     caller.committed();
-    Ok((StatusCode::CREATED, Json(ShownKey::of(&row))).into_response())
+    Ok((StatusCode::CREATED, [etag(version)], Json(ShownKey::of(&row))).into_response())
 }
 
 fn refused(error: &KeyPairError) -> Problem {
@@ -193,40 +206,44 @@ struct Step {
 async fn activate(
     ChangingCaller(caller): ChangingCaller,
     Path((slug, id)): Path<(String, SpKeyId)>,
+    IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<ManageKeys>(&connection)?;
     let sent: Step = body.read_or_default()?;
-    let row = sp_key::activate(&grant, caller.db(), &mut caller.occasion(), &connection, id, sent.confirm).await?;
+    let (row, version) =
+        sp_key::activate(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;
     caller.committed();
-    Ok(Json(ShownKey::of(&row)).into_response())
+    Ok(([etag(version)], Json(ShownKey::of(&row))).into_response())
 }
 
 async fn retire(
     ChangingCaller(caller): ChangingCaller,
     Path((slug, id)): Path<(String, SpKeyId)>,
+    IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<ManageKeys>(&connection)?;
     let sent: Step = body.read_or_default()?;
-    let row = sp_key::retire(&grant, caller.db(), &mut caller.occasion(), &connection, id, sent.confirm).await?;
+    let (row, version) = sp_key::retire(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;
     caller.committed();
-    Ok(Json(ShownKey::of(&row)).into_response())
+    Ok(([etag(version)], Json(ShownKey::of(&row))).into_response())
 }
 
 async fn remove(
     ChangingCaller(caller): ChangingCaller,
     Path((slug, id)): Path<(String, SpKeyId)>,
+    IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
     let connection = caller.connection(&slug).await?;
     let grant = caller.authorize::<ManageKeys>(&connection)?;
     let sent: Step = body.read_or_default()?;
-    sp_key::remove(&grant, caller.db(), &mut caller.occasion(), &connection, id, sent.confirm).await?;
+    let version = sp_key::remove(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;
     caller.committed();
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok((StatusCode::NO_CONTENT, [etag(version)]).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

@@ -31,7 +31,8 @@ pub fn routes() -> Routes {
     .document(
         Operation::get(PATH, "Plan the upgrade to the newest version of the preset")
             .needs::<UpdateSecuritySettings>()
-            .answers::<UpgradePlan>(StatusCode::OK, "What would be done; `plan` is null when there is nothing to do"),
+            .answers::<UpgradePlan>(StatusCode::OK, "What would be done; `plan` is null when there is nothing to do")
+            .refuses(StatusCode::CONFLICT, &["apply_first"]),
         plan,
     )
     .document(
@@ -40,7 +41,7 @@ pub fn routes() -> Routes {
             .needs::<UpdateSecuritySettings>()
             .takes::<UpgradeRequest>()
             .answers::<UpgradePlan>(StatusCode::OK, "It is done")
-            .refuses(StatusCode::CONFLICT, &["role_needs_permission", "role_in_use"])
+            .refuses(StatusCode::CONFLICT, &["role_needs_permission", "role_in_use", "apply_first"])
             .refuses(StatusCode::PRECONDITION_FAILED, &["plan_stale"]),
         upgrade,
     )
@@ -54,6 +55,7 @@ impl From<UpgradeError> for Problem {
             UpgradeError::Refused(ref refusals) => {
                 Self::conflict(refusals.first().map_or("role_needs_permission", code), format!("{error}."))
             }
+            UpgradeError::FileUnknown(_) => Self::conflict("apply_first", format!("{error}.")),
             UpgradeError::Db(error) => error.into(),
         }
     }

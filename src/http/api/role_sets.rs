@@ -62,7 +62,7 @@ pub fn routes() -> Routes {
         )
         .document(
             Operation::post("/api/v1/role-sets/{id}/assignments", "Give all roles of a set")
-                .about("To each of the accounts, at one organization. Each line is decided as in a bulk request of grants, the right to it too; with `atomic` all are written or none. Lines are accounts in the order of their ids, with each role in the order of the set.")
+                .about("To each of the accounts, at one organization. Each line is decided as in a bulk request of grants, the right to it too: lines that are refused say why and the others are written, unless `atomic` asks for all or none. Lines are accounts in the order of their ids, with each role in the order of the set.")
                 .needs::<GrantAssignments>()
                 .takes::<GivenSet>()
                 .answers::<BulkResult>(StatusCode::OK, "What was done, or would be")
@@ -143,7 +143,7 @@ struct GivenSet {
     /// The tenant's `default_reach` when it is left out.
     #[schema(value_type = Option<String>)]
     reach: Option<Reach>,
-    /// All or nothing.
+    /// Everything or nothing: one line that is refused, and none is written. False when it is left out: the others are written.
     #[serde(default)]
     atomic: bool,
     /// Says what would be done, and does nothing.

@@ -86,11 +86,14 @@ async fn attempt_once(
 ) -> Result<Outcome, ProvisionError> {
     let assertion = &verified.assertion;
     let mut tx = app.db.begin().await?;
-    let published = app.published.read(&mut tx, connection.tenant, connection.id).await?;
+    let versions = db::model::ask_versions(&mut tx, connection.tenant, connection.id).await?;
+    let sought = sign_in::seek(&mut tx, connection, &verified.claim).await?;
+    let consumed = consume(app, &mut tx, connection, assertion, headers, occasion.now).await?;
+    let published = app.published.receive(&mut tx, connection.tenant, connection.id, versions).await?;
     let Some(published) = published.filter(|published| published.connection.version == connection.version) else {
         return Ok(Outcome::ConnectionChanged);
     };
-    let return_to = match consume(app, &mut tx, connection, assertion, headers, occasion.now).await? {
+    let return_to = match consumed {
         Ok(return_to) => return_to,
         Err(refusal) => {
             tx.commit().await?;
@@ -107,7 +110,7 @@ async fn attempt_once(
             "a sign-in was verified with a certificate that has expired: add the identity provider's new one before it is refused"
         );
     }
-    let outcome = match sign_in::sign_in(&mut tx, &published, occasion, verified.claim.clone()).await? {
+    let outcome = match sign_in::sign_in(&mut tx, &published, occasion, verified.claim.clone(), sought).await? {
         SignIn::Refused(refused) => Outcome::Refused(SignInRefusal::new("account", refused.to_string())),
         SignIn::Admitted { account, created } => {
             let secret = keys::secret(app.random.bytes());

@@ -10,7 +10,10 @@ use crate::{
         id::{AccountId, GroupId},
     },
     http::change::Change,
-    provision::{Precondition, ProvisionError, Published, group, user},
+    provision::{
+        Precondition, ProvisionError, Published, group,
+        user::{self, Created},
+    },
     scim::{
         group::{Group, GroupChange},
         patch::Patch,
@@ -22,9 +25,9 @@ use crate::{
 pub struct CreateUser(pub User);
 
 impl Change for CreateUser {
-    type Outcome = UserRow;
+    type Outcome = Created;
 
-    async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<UserRow, ProvisionError> {
+    async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<Created, ProvisionError> {
         user::create_user(tx, published, occasion, self.0.clone()).await
     }
 }

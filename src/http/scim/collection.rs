@@ -55,7 +55,16 @@ pub trait Collection: Sync {
 }
 
 pub async fn render_one<C: Collection>(collection: &C, row: C::Row, projection: &Projection) -> Result<Rendered, ScimFailure> {
-    let shown = collection.show(std::slice::from_ref(&row), projection.wants(C::APART), projection).await?;
+    render(collection, row, projection.wants(C::APART), projection).await
+}
+
+/// As [`render_one`], of a row that was made in this request: there can be nothing yet of what is not in it.
+pub async fn render_new<C: Collection>(collection: &C, row: C::Row, projection: &Projection) -> Result<Rendered, ScimFailure> {
+    render(collection, row, false, projection).await
+}
+
+async fn render<C: Collection>(collection: &C, row: C::Row, apart: bool, projection: &Projection) -> Result<Rendered, ScimFailure> {
+    let shown = collection.show(std::slice::from_ref(&row), apart, projection).await?;
     let body = shown.into_iter().next().unwrap_or_default();
     Ok(Rendered { body, version: collection.version(&row), location: collection.location(&row) })
 }

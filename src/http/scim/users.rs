@@ -8,7 +8,7 @@ use axum::{
 use super::{
     body::Body,
     changes::{CreateUser, DeleteUser, PatchUser, ReplaceUser},
-    collection::{Users, render_one},
+    collection::{Users, render_new, render_one},
     conditional::{IfMatch, IfNoneMatch},
     listing::list_collection,
     parameters::{Parameters, ResourceId},
@@ -24,8 +24,11 @@ use crate::{
 pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
     let projection = query.projection(&caller.schemas.user)?;
     let user = User::parse(&body, &caller.schemas, caller.settings.dialect)?;
-    let row = caller.commit(&CreateUser(user)).await?;
-    Ok(created(render_one(&Users(&caller), row, &projection).await?))
+    let made = caller.commit(&CreateUser(user)).await?;
+    let users = Users(&caller);
+    let rendered =
+        if made.is_new { render_new(&users, made.user, &projection).await? } else { render_one(&users, made.user, &projection).await? };
+    Ok(created(rendered))
 }
 
 pub async fn read(

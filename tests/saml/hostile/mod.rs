@@ -243,7 +243,17 @@ async fn keep_key(gateway: &Gateway) {
     let grant = authorize(&Actor::HostOperator, &model, connection.organization).unwrap();
     let mut occasion = gateway.app.occasion(Actor::HostOperator, "test");
     let sealing = Sealing { keys: &gateway.app.keys, nonce: gateway.app.random.bytes() };
-    sp_key::add(&grant, &gateway.app.db, &mut occasion, &connection, &sealing, encrypted::OURS.pair()).await.unwrap();
+    sp_key::add(
+        &grant,
+        &gateway.app.db,
+        &mut occasion,
+        &connection,
+        &rolegate::provision::Precondition::None,
+        &sealing,
+        encrypted::OURS.pair(),
+    )
+    .await
+    .unwrap();
 }
 
 /// The connection trusted `RETIRED_KEY` once.

@@ -160,8 +160,8 @@ impl Steps<'_> {
         let (dialect, schemas) = (self.caller.settings.dialect, &self.caller.schemas);
         let data = ready.data.clone();
         if ready.method == Method::Post {
-            let row = user::create_user(tx, published, occasion, User::read(data, schemas, dialect)?).await?;
-            return Ok((row.id.to_string(), Some(row.scim.version)));
+            let created = user::create_user(tx, published, occasion, User::read(data, schemas, dialect)?).await?;
+            return Ok((created.user.id.to_string(), Some(created.user.scim.version)));
         }
         let (id, condition) = (id(ready)?, precondition(ready.operation.version.as_deref()));
         let row = match ready.method {
