@@ -8,10 +8,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export PEERS_HOME ?= $(CURDIR)/target/peers
 ARGS ?=
 
-.PHONY: help demo run test check fuzz crowd bench audit peers
+.PHONY: help demo run test check properties fuzz crowd bench audit peers
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: ## the whole product on an embedded database, with a sample tenant; ARGS=--exit ends after the printing
 	@scripts/install.sh build
@@ -50,15 +50,22 @@ peers: ## the identity providers and SCIM clients of the tests, for use by hand 
 # Property tests with many more cases than in `make test`, and other ones each time. What fails is written to proptest-regressions/.
 CASES ?= 200000
 FILTERS ?= 20000
-fuzz: ## long runs of the property tests: filters, paths, PATCH, JSON, bulk, rules, SAML messages and metadata; CASES=… FILTERS=…
+properties: ## long runs of the property tests: filters, paths, PATCH, JSON, bulk, rules, SAML messages and metadata; CASES=… FILTERS=…
 	@scripts/install.sh test
 	@echo "== $(CASES) cases of each property"
 	@PROPTEST_CASES=$(CASES) cargo test --locked --quiet --lib -- scim:: policy:: saml:: $(ARGS)
 	@echo "== $(FILTERS) filters in memory and in the database"
 	@PROPTEST_CASES=$(FILTERS) scripts/postgres.sh cargo test --locked --quiet --test all -- scim::random
 
-# A hundred clients at once for so long, with other draws each time; in `make test` they send a few requests each.
+# Inputs that are led by the branches they reach; fuzz/README.md says more. Not part of `make test`, which runs what is kept in fuzz/corpus:
+# the first build takes minutes, for everything is compiled once more, with its branches counted.
 SECS ?= 60
+TARGETS ?= response signed decrypt metadata redirect
+fuzz: ## coverage-guided fuzzing of what strangers write: SAML messages and metadata; SECS=… for all targets together, TARGETS=…
+	@scripts/install.sh fuzz
+	@SECS=$(SECS) scripts/fuzz.sh $(TARGETS)
+
+# A hundred clients at once for so long (SECS), with other draws each time; in `make test` they send a few requests each.
 crowd: ## a hundred SCIM clients push at once, and the store must be what they were told; SECS=…
 	@scripts/install.sh test
 	@ROLEGATE_TEST_CROWD_SECS=$(SECS) scripts/postgres.sh cargo test --locked --quiet --test all -- scim::crowd

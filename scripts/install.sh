@@ -3,14 +3,15 @@
 #
 #   scripts/install.sh build    what compiling and running needs
 #   scripts/install.sh test     also what `make test` drives: a PostgreSQL server, Python and Node.js
+#   scripts/install.sh fuzz     as for build, and what libFuzzer is compiled with
 #
 # Each need is probed by what it gives (a command, a header, a pkg-config name), not by a package's name, so that tools from
 # elsewhere count. Silent and quick when nothing is missing; otherwise one line says what is installed.
 set -euo pipefail
 
 mode=${1:-build}
-case $mode in build | test) ;; *)
-    echo "usage: scripts/install.sh build|test" >&2
+case $mode in build | test | fuzz) ;; *)
+    echo "usage: scripts/install.sh build|test|fuzz" >&2
     exit 2
     ;;
 esac
@@ -41,6 +42,9 @@ need libxml2-dev pkg-config --exists libxml-2.0
 need libxslt1-dev pkg-config --exists libxslt
 need libxmlsec1-dev pkg-config --exists xmlsec1-openssl
 need libclang-dev libclang
+if [[ $mode == fuzz ]]; then
+    need g++ command -v c++
+fi
 if [[ $mode == test ]]; then
     need postgresql any '/usr/lib/postgresql/*/bin/initdb'
     need xmlsec1 command -v xmlsec1

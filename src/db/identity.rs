@@ -43,6 +43,8 @@ pub struct SamlFacts {
     pub groups: Option<Vec<GroupRef>>,
     pub correlation_key: Option<String>,
     pub seen_at: Timestamp,
+    /// The sign-in was refused, whatever the mapping said of it: until one is accepted these facts take away and give nothing.
+    pub refused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +96,7 @@ struct IdentityColumns {
     saml_groups: Option<String>,
     saml_correlation_key: Option<String>,
     saml_seen_at_ms: Option<i64>,
+    saml_refused: bool,
     mapping_version: i64,
 }
 
@@ -116,6 +119,7 @@ impl TryFrom<IdentityColumns> for IdentityRow {
                 groups: row.saml_groups.map(|groups| column::document("identity.saml_groups", &groups)).transpose()?,
                 correlation_key: row.saml_correlation_key,
                 seen_at: Timestamp::from_millis(seen),
+                refused: row.saml_refused,
             }),
             _ => None,
         };
@@ -137,8 +141,8 @@ impl TryFrom<IdentityColumns> for IdentityRow {
 /// statement or [`Tx::settle`] says so with [`DbError::Taken`].
 pub async fn insert_identities(tx: &mut Tx, tenant: TenantId, rows: &[(&IdentityRow, Option<&ScimKeys>)]) -> Result<(), DbError> {
     let sql = "insert into identity (tenant, connection, account, subject, active, scim_state, scim_document, scim_user_name_key, scim_external_id, scim_display_name_key, scim_version,
-            scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version, renamed)
-        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)}";
+            scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups, saml_correlation_key, saml_seen_at_ms, mapping_version, renamed, saml_refused)
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)}";
     for chunk in rows.chunks(IDENTITY_LIMIT) {
         let query = chunk.iter().fold(tx.query_set(sql, chunk.len()), |query, (row, keys)| bind_facts(query, tenant, row, *keys));
         query.later().await?;
@@ -153,7 +157,7 @@ pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
     let query = tx.query(
         "update identity set subject = $4, active = $5, scim_state = $6, scim_document = $7, scim_user_name_key = $8, scim_external_id = $9, scim_display_name_key = $10, scim_version = $11,
              scim_created_at_ms = $12, scim_changed_at_ms = $13, scim_deleted_at_ms = case when $6 = 'deleted' then $13 end,
-             saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18, renamed = $19
+             saml_document = $14, saml_groups = $15, saml_correlation_key = $16, saml_seen_at_ms = $17, mapping_version = $18, renamed = $19, saml_refused = $20
          where tenant = $1 and connection = $2 and account = $3",
     );
     bind_facts(query, tenant, row, keys).run().await.map(drop)
@@ -162,7 +166,7 @@ pub async fn update_identity(tx: &mut Tx, tenant: TenantId, row: &IdentityRow, k
 /// Writes what a response said, where nothing that the row is found by is another one than before: SQLite writes every index that a
 /// statement names a column of.
 pub async fn update_saml_facts(tx: &mut Tx, tenant: TenantId, row: &IdentityRow) -> Result<(), DbError> {
-    let sql = "update identity set saml_document = $4, saml_groups = $5, saml_seen_at_ms = $6, renamed = $7
+    let sql = "update identity set saml_document = $4, saml_groups = $5, saml_seen_at_ms = $6, renamed = $7, saml_refused = $8
         where tenant = $1 and connection = $2 and account = $3";
     tx.query(sql)
         .bind(tenant.to_string())
@@ -172,6 +176,7 @@ pub async fn update_saml_facts(tx: &mut Tx, tenant: TenantId, row: &IdentityRow)
         .bind(row.saml.as_ref().and_then(|facts| facts.groups.as_ref()).map(column::to_document))
         .bind(row.saml.as_ref().map(|facts| facts.seen_at.millis()))
         .bind(row.renamed)
+        .bind(row.saml.as_ref().is_some_and(|facts| facts.refused))
         .later()
         .await
 }
@@ -229,6 +234,7 @@ fn bind_facts<'t>(query: Query<'t>, tenant: TenantId, row: &IdentityRow, keys: O
         .bind(row.saml.as_ref().map(|facts| facts.seen_at.millis()))
         .bind(row.mapping_version)
         .bind(row.renamed)
+        .bind(row.saml.as_ref().is_some_and(|facts| facts.refused))
 }
 
 /// The rows of these accounts at one connection; the caller has locked the accounts.
@@ -243,7 +249,7 @@ pub async fn identities_at(
         let mut query = tx
             .query_set(
                 "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
-                     saml_correlation_key, saml_seen_at_ms, mapping_version
+                     saml_correlation_key, saml_seen_at_ms, saml_refused, mapping_version
                  from identity where tenant = $1 and connection = $2 and account in ({$3})",
                 chunk.len(),
             )
@@ -270,7 +276,7 @@ pub async fn find_live_elsewhere(
     let rows: Vec<IdentityColumns> = tx
         .query(
             "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
-                 saml_correlation_key, saml_seen_at_ms, mapping_version
+                 saml_correlation_key, saml_seen_at_ms, saml_refused, mapping_version
              from identity where tenant = $1 and account = $2 and connection <> $3 and active and scim_state <> 'deleted'",
         )
         .bind(tenant.to_string())
@@ -287,7 +293,7 @@ pub async fn identities_of(tx: &mut Tx, tenant: TenantId, account: AccountId) ->
     let rows: Vec<IdentityColumns> = tx
         .query(
             "select connection, account, subject, renamed, active, scim_state, scim_document, scim_version, scim_created_at_ms, scim_changed_at_ms, saml_document, saml_groups,
-                 saml_correlation_key, saml_seen_at_ms, mapping_version
+                 saml_correlation_key, saml_seen_at_ms, saml_refused, mapping_version
              from identity where tenant = $1 and account = $2",
         )
         .bind(tenant.to_string())
@@ -559,7 +565,7 @@ pub async fn connections_to_map(db: &Db) -> Result<BTreeSet<(TenantId, Connectio
 pub async fn forget_deleted(db: &Db, before: Timestamp) -> Result<u64, DbError> {
     let sql = "update identity set subject = null, scim_document = null, scim_user_name_key = null, scim_external_id = null, scim_display_name_key = null,
             scim_created_at_ms = null, scim_changed_at_ms = null, scim_deleted_at_ms = null,
-            saml_document = null, saml_groups = null, saml_correlation_key = null, saml_seen_at_ms = null
+            saml_document = null, saml_groups = null, saml_correlation_key = null, saml_seen_at_ms = null, saml_refused = false
         where scim_state = 'deleted' and (tenant, connection, account) in
             (select tenant, connection, account from identity where scim_deleted_at_ms < $1 order by scim_deleted_at_ms limit 1000)";
     db.query(sql).bind(before.millis()).run().await

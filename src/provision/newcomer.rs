@@ -116,6 +116,5 @@ pub(super) fn stranger(published: &Published, occasion: &mut Occasion) -> Person
         is_new: true,
         first_sight: true,
         status_before: SignInStatus::Blocked,
-        refused: false,
     }
 }

@@ -47,8 +47,6 @@ pub(super) struct Person {
     pub first_sight: bool,
     /// Whether sign-in was possible when the transaction began.
     pub status_before: SignInStatus,
-    /// A sign-in that is refused already, whatever the mapping says.
-    pub refused: bool,
 }
 
 /// What came of it, in the order of the people.
@@ -179,10 +177,12 @@ async fn settle_owners(
     Ok(())
 }
 
-/// Whether sign-in is refused to somebody who is known. Who is made now is made with what they shall hold once they are let in.
+/// Whether sign-in is refused to somebody who is known, or was when their identity provider last spoke of them by SAML. A rule's refusal is
+/// asked for anew each time: it goes with the rule. Who is made now is made with what they shall hold once they are let in.
 fn is_kept_out(person: &Person, desired: &Desired) -> bool {
     let is_barred = person.account.account.status != SignInStatus::Active || !person.identity.active;
-    !person.is_new && (person.refused || is_barred || desired.denied.is_some())
+    let was_refused = person.identity.saml.as_ref().is_some_and(|facts| facts.refused);
+    !person.is_new && (was_refused || is_barred || desired.denied.is_some())
 }
 
 /// MAPPING.md: a refusal commits the facts and the withdrawals they cause. What a response would give besides waits until one is accepted,

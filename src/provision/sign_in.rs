@@ -165,8 +165,7 @@ async fn meet_known(
     if person.identity.subject.is_none() {
         record.note("identity.subject_linked", "account", &id, json!({ "connection": published.connection.id }));
     }
-    take_facts(&mut person, published, claim, key, occasion);
-    person.refused = refused.is_some();
+    take_facts(&mut person, published, claim, key, refused.is_some(), occasion);
     if person.first_sight
         && let Some(refused) = refused_at_first_sight(published, &person, refused.as_ref(), occasion)
     {
@@ -223,7 +222,7 @@ async fn meet_stranger(
     };
     let mut person = stranger(published, occasion);
     person.account.decide(status);
-    take_facts(&mut person, published, claim, key, occasion);
+    take_facts(&mut person, published, claim, key, false, occasion);
     settle_profile(&mut person.account, &person.identity);
     if let Some(denial) = desire(published, &person, Vec::new(), occasion).denied {
         return Ok(SignIn::Refused(Refused::ByRule(denial.message)));
@@ -277,7 +276,7 @@ fn correlated_value(published: &Published, person: &Person) -> Option<String> {
 }
 
 /// MAPPING.md: groups that were not spoken of are absent, not empty; what was last said of them stands unless the connection says otherwise.
-fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Option<String>, occasion: &Occasion) {
+fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Option<String>, refused: bool, occasion: &Occasion) {
     let last = person.identity.saml.take().and_then(|facts| facts.groups);
     let groups = claim.identity.groups.or(match published.connection.saml.missing_groups {
         MissingGroups::Keep | MissingGroups::RefuseSignIn => last,
@@ -289,7 +288,7 @@ fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Opt
     }
     person.identity.subject = Some(claim.subject);
     person.identity.renamed = false;
-    person.identity.saml = Some(SamlFacts { attributes, groups, correlation_key: key, seen_at: occasion.now });
+    person.identity.saml = Some(SamlFacts { attributes, groups, correlation_key: key, seen_at: occasion.now, refused });
 }
 
 async fn end_sessions_through(tx: &mut Tx, published: &Published, id: AccountId, record: &mut Record) -> Result<(), DbError> {

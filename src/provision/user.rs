@@ -258,7 +258,7 @@ pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[Accou
         let status_before = account.account.status;
         let identity = identities.remove(&id)?;
         let first_sight = identity.scim.is_none() && identity.saml.is_none();
-        Some(Person { account, identity, is_new: false, first_sight, status_before, refused: false })
+        Some(Person { account, identity, is_new: false, first_sight, status_before })
     };
     Ok(accounts.into_iter().filter_map(person).collect())
 }

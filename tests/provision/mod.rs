@@ -4,6 +4,7 @@ mod histories;
 mod jobs;
 mod newcomers;
 mod races;
+mod refusals;
 mod scenarios;
 mod story;
 mod takeover;

@@ -363,9 +363,13 @@ impl Story {
 
     /// What an administrator does to somebody.
     pub async fn block(&self, account: AccountId) {
+        self.decide(account, SignInStatus::Blocked).await;
+    }
+
+    pub async fn decide(&self, account: AccountId, status: SignInStatus) {
         let mut tx = self.db.begin().await.unwrap();
         let mut row = db::account::lock_accounts(&mut tx, self.tenant, &[account]).await.unwrap().remove(&account).unwrap();
-        row.decide(SignInStatus::Blocked);
+        row.decide(status);
         db::account::update_account(&mut tx, self.tenant, &row, NOW).await.unwrap();
         tx.commit().await.unwrap();
     }

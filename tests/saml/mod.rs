@@ -1,6 +1,7 @@
 mod accepted;
 mod account;
 mod bounded;
+mod corpus;
 mod documented;
 mod encrypted;
 mod expired;

@@ -1,5 +1,5 @@
 //! Properties of everything that reads what strangers write: it never panics, it does bounded work, and what it accepts means the same
-//! when it is written again. `make fuzz` runs them for long.
+//! when it is written again. `make properties` runs them for long; `fuzz/` has inputs that are led by the branches they reach.
 
 use flate2::{Compression, write::DeflateEncoder};
 use proptest::prelude::*;
