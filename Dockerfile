@@ -1,29 +1,32 @@
-# syntax=docker/dockerfile:1
-# The gateway: built on Debian's current headers, run on a slim Debian as a user without rights.
-#
-#   docker build -t rolegate .
-#   docker run -p 127.0.0.1:8080:8080 -v rolegate:/var/lib/rolegate -v ./secrets/master_key:/run/secrets/master_key:ro \
-#     -e ROLEGATE_PUBLIC_URL=https://roles.example.com rolegate
-#
-# docker-compose.yml adds PostgreSQL.
+# The gateway, built and run on the Debian that its tests run on, as a user without rights. How to use it: docs/containers.md.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY scripts/install.sh scripts/
 RUN scripts/install.sh build && rm -rf /var/lib/apt/lists/*
-COPY . .
+# Only what the program is made of: a change to a test or a page builds nothing again.
+COPY Cargo.toml Cargo.lock ./
+COPY migrations migrations
+COPY presets presets
+COPY templates templates
+COPY src src
+# Cargo goes by the times of files, and the cache may hold the build of another checkout whose files were newer: touched, the crate
+# itself is always compiled.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked && install -D target/release/rolegate /out/rolegate
+    touch src/lib.rs src/main.rs && cargo build --release --locked && install -D target/release/rolegate /out/rolegate
 
 FROM debian:bookworm-slim
 # curl is for the health check.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl libssl3 libxml2 libxmlsec1 libxmlsec1-openssl libxslt1.1 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /var/lib/rolegate --create-home --shell /usr/sbin/nologin rolegate
+    && groupadd --gid 10001 rolegate \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/rolegate --shell /usr/sbin/nologin rolegate \
+    && install --directory --owner=rolegate --group=rolegate --mode=0700 /var/lib/rolegate
 COPY --from=build /out/rolegate /usr/local/bin/rolegate
-USER rolegate
+# By its number: orchestrators that forbid root look at it.
+USER 10001:10001
 WORKDIR /var/lib/rolegate
 VOLUME /var/lib/rolegate
 # The public address has no default: it is part of every URL that is given to an identity provider.

@@ -64,7 +64,7 @@ impl Keys {
             Err(source) => return Err(KeyError::Unreadable { path: path.to_owned(), source }),
         };
         let key = decode(text.trim()).ok_or_else(|| KeyError::Form { path: path.to_owned() })?;
-        if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        if fs::metadata(path).is_ok_and(|metadata| is_exposed(path, metadata.permissions().mode())) {
             tracing::warn!("the master key file can be read by others than its owner: chmod 600 it");
         }
         Ok(Some(Self::new(key)))
@@ -121,6 +121,15 @@ impl Keys {
     fn derive(&self, purpose: &str) -> Secret<[u8; 32]> {
         Secret::new(hmac(self.master.expose(), &[b"rolegate/1 key for ", purpose.as_bytes()]))
     }
+}
+
+/// Where container engines hand in secrets. The mode there is the engine's, mostly one by which everybody in the container may read, and
+/// says nothing of who reads the file on the host.
+const HANDED_IN: &str = "/run/secrets";
+
+/// Whether a file that is meant for its owner alone may be read by others on this machine.
+fn is_exposed(path: &Path, mode: u32) -> bool {
+    mode & 0o077 != 0 && !path.starts_with(HANDED_IN)
 }
 
 /// A SCIM token: `rg_scim_` and 256 random bits, which search tools for leaked secrets recognise by the prefix.
@@ -242,6 +251,15 @@ mod tests {
         assert!(Keys::find(&path).unwrap().unwrap().gives(&made.check()));
         assert!(matches!(Keys::create(&path, [8; 32]), Err(KeyError::Unwritable { .. })), "never overwritten");
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_exposed_unless_a_container_engine_handed_it_in() {
+        let exposed = |path, mode| is_exposed(Path::new(path), mode);
+        assert!(exposed("certs/master.key", 0o100_640) && exposed("certs/master.key", 0o100_604));
+        assert!(!exposed("certs/master.key", 0o100_600) && !exposed("certs/master.key", 0o100_400));
+        assert!(!exposed("/run/secrets/master_key", 0o100_444));
+        assert!(exposed("/run/secrets-of-mine/master_key", 0o100_444));
     }
 
     #[test]

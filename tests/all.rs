@@ -7,6 +7,7 @@ mod api;
 mod authz;
 mod cli;
 mod common;
+mod containers;
 mod demo;
 mod end_to_end;
 mod layers;

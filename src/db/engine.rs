@@ -164,7 +164,13 @@ impl Db {
                 .map_err(|_| refused())?
                 .statement_cache_capacity(400)
                 .application_name("rolegate")
-                .options([("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "20s")]);
+                .options([
+                    ("statement_timeout", "30s"),
+                    ("idle_in_transaction_session_timeout", "30s"),
+                    ("lock_timeout", "20s"),
+                    // Else each start logs that the table of migrations is there already.
+                    ("client_min_messages", "warning"),
+                ]);
             Ok(Self::Postgres(server_pool().max_connections(size.0).acquire_timeout(Duration::from_secs(10)).connect_with(options).await?))
         } else {
             Err(refused())

@@ -23,8 +23,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "sessions of connections that closed", include_str!("../../migrations/0010_closed_connections.sql")),
     (12, "which settings a tenant's file names", include_str!("../../migrations/0012_settings_of_the_file.sql")),
     (13, "which SAML facts were refused", include_str!("../../migrations/0013_refused_facts.sql")),
-    (15, "versions of what accounts hold", include_str!("../../migrations/0015_held_versions.sql")),
     (14, "when connections closed", include_str!("../../migrations/0014_when_connections_closed.sql")),
+    (15, "versions of what accounts hold", include_str!("../../migrations/0015_held_versions.sql")),
 ];
 
 impl Db {

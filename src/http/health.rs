@@ -11,6 +11,9 @@ use serde_json::json;
 use super::error::Problem;
 use crate::{admin::own_keys, app::App, db::DbError};
 
+/// The routes of this page.
+pub const PROBES: [&str; 2] = ["/health/live", "/health/ready"];
+
 pub async fn live() -> Json<serde_json::Value> {
     Json(json!({ "status": "live" }))
 }

@@ -15,6 +15,7 @@ use axum::{
 use super::{
     client::Stranger,
     error::{Kind, Problem},
+    health::PROBES,
     page,
     routes::{Entry, Routes},
 };
@@ -30,8 +31,6 @@ use crate::{
 const KEPT: usize = 10_000;
 /// Seconds of the steady rate that a stranger may ask for at once: people who share an address begin their day together.
 const STRANGERS_BURST_SECS: u32 = 20;
-/// Probes ask from one address, and steadily.
-const PROBES: [&str; 2] = ["/health/live", "/health/ready"];
 
 /// One bucket for each that has spoken.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ pub struct Strangers {
 }
 
 impl Strangers {
-    /// Every route that asks nothing of its caller, but for the probes.
+    /// Every route that asks nothing of its caller, but for the probes, which ask from one address, and steadily.
     pub fn new(app: App, routes: &Routes) -> Self {
         let open = routes.table().iter().filter(|listed| listed.entry == Entry::Open && !PROBES.contains(&listed.path.as_str()));
         Self { app, open: Arc::new(open.map(|listed| listed.path.clone()).collect()) }

@@ -2,13 +2,13 @@
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
     middleware::Next,
     response::Response,
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
-use super::error::Problem;
+use super::{error::Problem, health::PROBES};
 use crate::app::App;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,11 +57,25 @@ pub async fn run_to_completion(State(app): State<App>, mut request: Request, nex
         }
     };
     let duration_ms = app.now().millis() - began.millis();
-    tracing::info!(parent: &span, http.method = %method, http.route = route, http.status = response.status().as_u16(), duration_ms, "request");
+    log(&span, &method, &route, response.status(), duration_ms);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(HEADER, value);
     }
     response
+}
+
+fn log(span: &Span, method: &Method, route: &str, status: StatusCode, duration_ms: i64) {
+    let status_code = status.as_u16();
+    if is_news(route, status) {
+        tracing::info!(parent: span, http.method = %method, http.route = route, http.status = status_code, duration_ms, "request");
+    } else {
+        tracing::debug!(parent: span, http.method = %method, http.route = route, http.status = status_code, duration_ms, "request");
+    }
+}
+
+/// Orchestrators ask every few seconds: that all is still well would hide everything else.
+fn is_news(route: &str, status: StatusCode) -> bool {
+    !(PROBES.contains(&route) && status.is_success())
 }
 
 #[cfg(test)]
@@ -69,7 +83,6 @@ mod tests {
     use axum::{
         Router,
         body::{Body, to_bytes},
-        http::Method,
         middleware,
     };
     use tower::ServiceExt as _;
@@ -81,6 +94,13 @@ mod tests {
         domain::time::Timestamp,
         http::routes::{Entry, Routes},
     };
+
+    #[test]
+    fn a_probe_is_news_when_it_fails() {
+        assert!(!is_news("/health/live", StatusCode::OK) && !is_news("/health/ready", StatusCode::OK));
+        assert!(is_news("/health/ready", StatusCode::SERVICE_UNAVAILABLE));
+        assert!(is_news("/me", StatusCode::OK) && is_news("none", StatusCode::NOT_FOUND));
+    }
 
     async fn boom() -> &'static str {
         panic!("a mistake in a handler")
