@@ -22,13 +22,16 @@ use crate::{
 
 /// Accounts of which it is kept, those that were asked about last: some ten megabytes.
 const ACCOUNTS: usize = 10_000;
-/// Who got more than that, or from more connections, is read each time: few, and they would take the room of many.
-const ASSIGNMENTS: usize = 64;
+/// Who has more assignments and reasons for them than that, or from more connections, is read each time: few, and they would take the room
+/// of many.
+const ROWS: usize = 64;
 const GIVERS: usize = 16;
+
+type Kept = LruCache<(TenantId, AccountId), Arc<Holdings>>;
 
 #[derive(Debug, Clone)]
 pub struct CheckCache {
-    holdings: Arc<Mutex<LruCache<(TenantId, AccountId), Arc<Holdings>>>>,
+    holdings: Arc<Mutex<Kept>>,
     pub(super) rule_names: RuleNames,
 }
 
@@ -48,7 +51,8 @@ impl CheckCache {
     pub(super) fn keep(&self, tenant: TenantId, read: &BTreeMap<AccountId, Arc<Holdings>>) {
         let mut kept = self.holdings.lock().unwrap_or_else(PoisonError::into_inner);
         for (account, holdings) in read {
-            if holdings.assignments.len() <= ASSIGNMENTS && holdings.givers().len() <= GIVERS {
+            let rows: usize = holdings.assignments.iter().map(|held| 1 + held.origins.len()).sum();
+            if rows <= ROWS && holdings.givers().len() <= GIVERS {
                 kept.insert((tenant, *account), holdings.clone());
             } else {
                 kept.remove(&(tenant, *account));
@@ -61,10 +65,10 @@ type Names = Arc<HashMap<RuleId, String>>;
 
 /// Names of rules, kept until a connection that gave something publishes anew.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RuleNames(Arc<RwLock<HashMap<TenantId, Kept>>>);
+pub(super) struct RuleNames(Arc<RwLock<HashMap<TenantId, NamesKept>>>);
 
 #[derive(Debug, Clone, Default)]
-struct Kept {
+struct NamesKept {
     /// Of the mapping that each connection had published when this was read.
     versions: BTreeMap<ConnectionId, i64>,
     names: Names,
@@ -89,7 +93,7 @@ impl RuleNames {
             return Ok(kept.names);
         }
         let names = Arc::new(list_rule_names(db, tenant).await?);
-        let mut kept = Kept { names: names.clone(), versions: BTreeMap::new() };
+        let mut kept = NamesKept { names: names.clone(), versions: BTreeMap::new() };
         kept.versions.extend(givers.iter().map(|(id, giver)| (*id, giver.mapping_version)));
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, kept);
         Ok(names)

@@ -1,6 +1,6 @@
 //! Accounts, as rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Ahead, Db, DbError, SET_LIMIT, Tx, column};
 use crate::domain::{
@@ -271,12 +271,13 @@ pub async fn find_version(tx: &mut Tx, tenant: TenantId, account: AccountId) -> 
     Ok(row.map(|(version,)| version))
 }
 
-/// What these accounts hold has changed: whoever kept it reads it again.
-pub async fn raise_held_versions(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<(), DbError> {
-    for chunk in accounts.chunks(SET_LIMIT) {
-        let sql = "update account set held_version = held_version + 1 where tenant = $1 and id in ({$2})";
-        let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string());
-        chunk.iter().fold(query, |query, account| query.bind(account.to_string())).later().await?;
+/// What these accounts hold has changed: whoever kept it reads it again. In the order of their ids, as all who raise them.
+pub async fn raise_held_versions(tx: &mut Tx, tenant: TenantId, accounts: &BTreeSet<AccountId>) -> Result<(), DbError> {
+    for chunk in accounts.iter().collect::<Vec<_>>().chunks(SET_LIMIT) {
+        let sql = "insert into held_version (tenant, account, version) values {($1, $2, $3)}
+            on conflict (tenant, account) do update set version = held_version.version + 1";
+        let query = tx.query_set(sql, chunk.len());
+        chunk.iter().fold(query, |query, account| query.bind(tenant.to_string()).bind(account.to_string()).bind(1_i64)).later().await?;
     }
     Ok(())
 }
@@ -307,6 +308,8 @@ pub async fn is_verified(tx: &mut Tx, tenant: TenantId, account: AccountId) -> R
 pub async fn delete_account(tx: &mut Tx, tenant: TenantId, account: AccountId) -> Result<bool, DbError> {
     let sql = "delete from group_member where tenant = $1 and member = $2";
     tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).run().await?;
+    let sql = "delete from held_version where tenant = $1 and account = $2";
+    tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).later().await?;
     let sql = "delete from account where tenant = $1 and id = $2";
     Ok(tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).run().await? == 1)
 }

@@ -20,12 +20,14 @@ pub async fn attempt<T>(work: impl Future<Output = T>) -> (T, bool) {
     WRITTEN.scope(Cell::new(false), work).await
 }
 
-/// Around every commit, whose answer may be lost on the way. Jobs and commands are nobody's attempt.
-pub(super) async fn noted<T, E: Into<DbError>>(commit: impl Future<Output = Result<T, E>>) -> Result<T, DbError> {
+/// Around every commit, whose answer may be lost on the way; the work says whether it came as far as that. Jobs and commands are nobody's
+/// attempt.
+pub(super) async fn noted<E: Into<DbError>>(commit: impl Future<Output = (Result<(), E>, bool)>) -> Result<(), DbError> {
     let before = WRITTEN.try_with(|written| written.replace(true));
-    let outcome = commit.await.map_err(Into::into);
+    let (outcome, was_asked) = commit.await;
+    let outcome = outcome.map_err(Into::into);
     // The database has said that it is none.
-    if let (Ok(before), Err(DbError::Transient(_) | DbError::Taken(_))) = (before, &outcome) {
+    if let (Ok(before), true) = (before, !was_asked || matches!(outcome, Err(DbError::Transient(_)))) {
         let _ = WRITTEN.try_with(|written| written.set(before));
     }
     outcome
@@ -45,7 +47,6 @@ mod tests {
             (vec![], false),
             (vec![Ok(())], true),
             (vec![Err(transient())], false),
-            (vec![Err(DbError::Taken(sqlx::Error::PoolClosed))], false),
             (vec![Err(DbError::Unreachable(sqlx::Error::PoolClosed))], true),
             (vec![Ok(()), Err(transient())], true),
             (vec![Err(transient()), Ok(())], true),
@@ -53,11 +54,15 @@ mod tests {
             let said = format!("{commits:?}");
             let work = async {
                 for commit in commits {
-                    let _ = noted(async { commit }).await;
+                    let _ = noted(async { (commit, true) }).await;
                 }
             };
             assert_eq!(attempt(work).await, ((), expected), "{said}");
         }
-        assert!(noted(async { Ok::<(), DbError>(()) }).await.is_ok(), "outside of any attempt");
+        let refused_before = async {
+            let _ = noted(async { (Err(DbError::Statement(sqlx::Error::PoolClosed)), false) }).await;
+        };
+        assert_eq!(attempt(refused_before).await, ((), false));
+        assert!(noted(async { (Ok::<(), DbError>(()), true) }).await.is_ok(), "outside of any attempt");
     }
 }

@@ -129,10 +129,10 @@ pub async fn read_facts(
     let givers: BTreeSet<ConnectionId> = known.values().flat_map(|holdings| holdings.givers()).collect();
     debug_assert!((1..=SET_LIMIT).contains(&(accounts.len() + givers.len())));
     let sql = "with asked (id, unknown) as (values {($2, $3)})
-        select t.model_version, a.id as account, a.status, a.held_version, s.id, s.role, s.organization, s.resource_scope, s.reach, null as kind,
+        select t.model_version, a.id as account, a.status, coalesce(h.version, 0) as held_version, s.id, s.role, s.organization, s.resource_scope, s.reach, null as kind,
             null as connection, null as rule, null as granted_by, null as may_delegate, null as since_ms, null as slug, null as mapping_version
         from tenant t
-        left join (asked join account a on a.tenant = $1 and a.id = asked.id) on true
+        left join (asked join account a on a.tenant = $1 and a.id = asked.id left join held_version h on h.tenant = $1 and h.account = a.id) on true
         left join assignment s on s.tenant = $1 and s.account = a.id and asked.unknown
         where t.id = $1
         union all

@@ -324,7 +324,7 @@ impl Tx {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(mut tx, mut waiting) => {
                 waiting.run(&mut tx).await?;
-                attempt::noted(tx.commit()).await
+                attempt::noted(async { (tx.commit().await, true) }).await
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use sqlx::{
-    AssertSqlSafe, SqlSafeStr,
-    migrate::{Migration, MigrationType, Migrator},
+    AssertSqlSafe, Executor as _, PgPool, SqlSafeStr,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
 use super::engine::{Db, DbError};
@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "which SAML facts were refused", include_str!("../../migrations/0013_refused_facts.sql")),
     (14, "when connections closed", include_str!("../../migrations/0014_when_connections_closed.sql")),
     (15, "versions of what accounts hold", include_str!("../../migrations/0015_held_versions.sql")),
+    (16, "settings of a tenant's file that are known", include_str!("../../migrations/0016_settings_that_are_known.sql")),
 ];
 
 impl Db {
@@ -33,20 +34,18 @@ impl Db {
         let migrator = self.migrator();
         match self {
             Self::Sqlite { writer, .. } => migrator.run(writer).await,
-            Self::Postgres(pool) => migrator.run(pool).await,
+            Self::Postgres(pool) => run_unhurried(&migrator, pool).await,
         }
         .map_err(DbError::Migrate)
     }
 
     /// Whether every migration has run.
     pub async fn is_migrated(&self) -> Result<bool, DbError> {
-        let Some((last, ..)) = MIGRATIONS.last() else { return Ok(true) };
-        let row: Option<(i64,)> =
-            match self.query("select version from _sqlx_migrations where success and version = $1").bind(*last).optional().await {
-                Err(DbError::Statement(_)) => None,
-                other => other?,
-            };
-        Ok(row.is_some())
+        let row: Option<(i64,)> = match self.query("select count(*) from _sqlx_migrations where success").optional().await {
+            Err(DbError::Statement(_)) => None,
+            other => other?,
+        };
+        Ok(row.is_some_and(|(count,)| usize::try_from(count).is_ok_and(|count| count >= MIGRATIONS.len())))
     }
 
     fn migrator(&self) -> Migrator {
@@ -57,4 +56,13 @@ impl Db {
         };
         Migrator { migrations: MIGRATIONS.iter().map(migration).collect(), ..Migrator::DEFAULT }
     }
+}
+
+/// An index over a large table takes longer than any request may.
+async fn run_unhurried(migrator: &Migrator, pool: &PgPool) -> Result<(), MigrateError> {
+    let mut connection = pool.acquire().await?;
+    // The connection keeps the setting, and nobody else is to have it.
+    connection.close_on_drop();
+    connection.execute("set statement_timeout = 0").await?;
+    migrator.run(&mut *connection).await
 }

@@ -36,7 +36,7 @@ struct Row {
     preset: String,
     preset_version: i64,
     settings: String,
-    file_settings: Option<String>,
+    settings_of_file: Option<String>,
     model_version: i64,
 }
 
@@ -49,30 +49,30 @@ impl Row {
             preset: self.preset,
             preset_version: self.preset_version,
             settings: column::document("a tenant's settings", &self.settings)?,
-            file_settings: self.file_settings.map(|text| column::document("the settings of a tenant's file", &text)).transpose()?,
+            file_settings: self.settings_of_file.map(|text| column::document("the settings of a tenant's file", &text)).transpose()?,
             model_version: self.model_version,
         })
     }
 }
 
 pub async fn find_tenant(source: impl Into<Target<'_>>, id: TenantId) -> Result<Option<Tenant>, DbError> {
-    let sql = "select id, slug, name, preset, preset_version, settings, file_settings, model_version from tenant where id = $1";
+    let sql = "select id, slug, name, preset, preset_version, settings, settings_of_file, model_version from tenant where id = $1";
     source.into().query(sql).bind(id.to_string()).optional().await?.map(Row::read).transpose()
 }
 
 pub async fn find_tenant_by_slug(source: impl Into<Target<'_>>, slug: &str) -> Result<Option<Tenant>, DbError> {
-    let sql = "select id, slug, name, preset, preset_version, settings, file_settings, model_version from tenant where slug = $1";
+    let sql = "select id, slug, name, preset, preset_version, settings, settings_of_file, model_version from tenant where slug = $1";
     source.into().query(sql).bind(slug.to_owned()).optional().await?.map(Row::read).transpose()
 }
 
 pub async fn list_tenants(source: impl Into<Target<'_>>) -> Result<Vec<Tenant>, DbError> {
-    let sql = "select id, slug, name, preset, preset_version, settings, file_settings, model_version from tenant order by slug";
+    let sql = "select id, slug, name, preset, preset_version, settings, settings_of_file, model_version from tenant order by slug";
     source.into().query(sql).all().await?.into_iter().map(Row::read).collect()
 }
 
 /// Writes the tenant and the rows that are the locks of its owner floor and of its tree; false when its slug or its id is taken.
 pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Result<bool, DbError> {
-    let sql = "insert into tenant (id, slug, name, preset, preset_version, settings, file_settings, model_version, created_at_ms)
+    let sql = "insert into tenant (id, slug, name, preset, preset_version, settings, settings_of_file, model_version, created_at_ms)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict do nothing";
     let written = tx
@@ -97,7 +97,7 @@ pub async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Resu
 
 /// Writes name, preset and settings, and raises the model's version; false when there is no such tenant.
 pub async fn update_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<bool, DbError> {
-    let sql = "update tenant set name = $2, preset = $3, preset_version = $4, settings = $5, file_settings = $6,
+    let sql = "update tenant set name = $2, preset = $3, preset_version = $4, settings = $5, settings_of_file = $6,
             model_version = model_version + 1
         where id = $1";
     let written = tx

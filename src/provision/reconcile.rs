@@ -414,10 +414,10 @@ impl Effects {
     }
 
     /// Who holds something else than before, among those who were there before.
-    fn changed(&self) -> Vec<AccountId> {
+    fn changed(&self) -> BTreeSet<AccountId> {
         let gained = self.origins.iter().map(|(new, _)| new.account);
         let lost = self.removed.iter().map(|(_, account, _, _)| *account);
-        gained.chain(lost).filter(|account| !self.made.contains(account)).collect::<BTreeSet<_>>().into_iter().collect()
+        gained.chain(lost).filter(|account| !self.made.contains(account)).collect()
     }
 
     pub(super) async fn write(

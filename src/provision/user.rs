@@ -49,16 +49,12 @@ pub async fn create_user(tx: &mut Tx, published: &Published, occasion: &mut Occa
     take_turn(tx, &published.connection, signs_in_by(&published.connection, &keys).as_slice()).await?;
     let taken_over = find_taken_over(tx, published, &keys).await?;
     check_correlated(tx, published, taken_over.as_ref().map(|(person, _)| person.identity.account), &keys).await?;
-    match taken_over {
-        Some((person, action)) => {
-            let user = take_over(tx, published, occasion, person, action, (user, keys)).await?;
-            Ok(Created { user, is_new: false })
-        }
-        None => {
-            let user = newcomer::make_users(tx, published, occasion, vec![(user, keys)]).await?.pop().ok_or(ProvisionError::NotFound)?;
-            Ok(Created { user, is_new: true })
-        }
+    if let Some((person, action)) = taken_over {
+        let user = take_over(tx, published, occasion, person, action, (user, keys)).await?;
+        return Ok(Created { user, is_new: false });
     }
+    let user = newcomer::make_users(tx, published, occasion, vec![(user, keys)]).await?.pop().ok_or(ProvisionError::NotFound)?;
+    Ok(Created { user, is_new: true })
 }
 
 /// Creates users by a few statements for all of them, as [`create_user`] would one after the other. `None`, with nothing done, where

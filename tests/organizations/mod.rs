@@ -75,7 +75,7 @@ pub async fn give(gateway: &Gateway, account: AccountId, role: &str, slug: &str,
     db::assignment::insert_assignments(&mut tx, model.tenant, &[(id, account, holding)], time).await.unwrap();
     let origin = db::assignment::NewOrigin { assignment: id, account, origin: Origin::Manual { by: None }, may_delegate: false };
     db::assignment::insert_origins(&mut tx, model.tenant, &[origin], time).await.unwrap();
-    db::account::raise_held_versions(&mut tx, model.tenant, &[account]).await.unwrap();
+    db::account::raise_held_versions(&mut tx, model.tenant, &[account].into()).await.unwrap();
     tx.commit().await.unwrap();
     id
 }

@@ -110,7 +110,7 @@ async fn settings(house: &House) -> Value {
 /// As a version leaves it that does not keep what the file names.
 async fn forget_the_file(house: &House) {
     let mut tx = house.gateway.app.db.begin().await.unwrap();
-    tx.query("update tenant set file_settings = null where id = $1").bind(house.tenant.to_string()).run().await.unwrap();
+    tx.query("update tenant set settings_of_file = null where id = $1").bind(house.tenant.to_string()).run().await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -114,6 +114,26 @@ async fn what_is_asked_ahead_is_answered_of_that_moment(#[values(Engine::Sqlite,
     assert_eq!(slots(&db).await, rows("a", 0..1));
 }
 
+/// Whoever goes on after a refusal, or fetches what was refused, is refused, and what waited besides is not committed alone.
+#[rstest]
+#[tokio::test]
+async fn after_a_refusal_nothing_goes_on(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let db = engine.fresh().await;
+    let mut tx = db.begin().await.unwrap();
+    insert_later(&mut tx, "a", 0..2).await.unwrap();
+    tx.settle().await.unwrap();
+    let refused = async {
+        insert_later(&mut tx, "a", 1..3).await?;
+        let asked = tx.query("select slot from turn where tenant = $1").bind("t").ahead::<(i64,)>().await?;
+        asked.fetch(&mut tx).await
+    };
+    assert!(matches!(refused.await, Err(DbError::Taken(_))));
+    assert!(tx.query("update turn set slot = 7 where tenant = $1").bind("t").run().await.is_err());
+    assert!(tx.query("select slot from turn where tenant = $1").bind("t").all::<(i64,)>().await.is_err());
+    let _ = tx.commit().await;
+    assert!(slots(&db).await.is_empty());
+}
+
 /// What was not committed is undone before the next transaction, whichever way it ended, and the connection serves on.
 #[rstest]
 #[tokio::test]

@@ -23,6 +23,8 @@ pub struct SqliteTx {
     /// `None` once it has ended.
     connection: Option<PoolConnection<Sqlite>>,
     is_begun: bool,
+    /// A statement failed or was not awaited: PostgreSQL refuses whatever comes after that, and so does this.
+    is_broken: bool,
     waiting: Batch,
     tickets: u64,
     rows: HashMap<Ticket, Vec<SqliteRow>>,
@@ -54,7 +56,7 @@ impl SqliteTx {
     /// Nobody else writes from its first statement on.
     pub(super) async fn begin(writer: &SqlitePool) -> Result<Self, DbError> {
         let connection = Some(writer.acquire().await?);
-        Ok(Self { connection, is_begun: false, waiting: Batch::default(), tickets: 0, rows: HashMap::new() })
+        Ok(Self { connection, is_begun: false, is_broken: false, waiting: Batch::default(), tickets: 0, rows: HashMap::new() })
     }
 
     /// Runs it before the next one.
@@ -74,7 +76,7 @@ impl SqliteTx {
         if !self.rows.contains_key(&ticket) {
             self.settle().await?;
         }
-        Ok(self.rows.remove(&ticket).unwrap_or_default())
+        self.rows.remove(&ticket).ok_or_else(|| DbError::corrupt("an answer", "its statement failed"))
     }
 
     /// Its rows, and how many it touched.
@@ -91,7 +93,12 @@ impl SqliteTx {
     pub(super) async fn commit(mut self) -> Result<(), DbError> {
         if self.is_begun || !self.waiting.texts.is_empty() {
             self.push("commit".to_owned(), None, Vec::new());
-            attempt::noted(self.run_waiting()).await?;
+            let all = self.waiting.texts.len();
+            attempt::noted(async {
+                let (outcome, done) = self.run_counting().await;
+                (outcome.map(drop), done + 1 >= all)
+            })
+            .await?;
         }
         self.connection = None;
         Ok(())
@@ -104,29 +111,39 @@ impl SqliteTx {
         self.waiting.push(text, ticket, values);
     }
 
-    /// How many rows the last one touched.
     async fn run_waiting(&mut self) -> Result<u64, DbError> {
+        self.run_counting().await.0
+    }
+
+    /// How many rows the last one touched, and how many of them ran to their end.
+    async fn run_counting(&mut self) -> (Result<u64, DbError>, usize) {
         let (text, values, tickets) = self.waiting.take();
-        let connection = self.connection.as_mut().ok_or_else(|| DbError::corrupt("a transaction", "it has ended"))?;
+        let was_broken = mem::replace(&mut self.is_broken, true);
+        let Some(connection) = self.connection.as_mut().filter(|_| !was_broken) else {
+            return (Err(DbError::corrupt("a transaction", "a statement of it failed before")), 0);
+        };
         let mut results = (&mut **connection).fetch_many(sqlx::query_with(AssertSqlSafe(text), values));
-        let (mut at, mut touched) = (0, 0);
-        while let Some(result) = results.try_next().await? {
-            match result {
-                Either::Left(done) => {
-                    touched = done.rows_affected();
-                    at += 1;
+        let (mut done, mut touched) = (0, 0);
+        loop {
+            match results.try_next().await {
+                Ok(Some(Either::Left(result))) => {
+                    touched = result.rows_affected();
+                    done += 1;
                 }
-                Either::Right(row) => {
-                    if let Some(ticket) = tickets[at] {
+                Ok(Some(Either::Right(row))) => {
+                    if let Some(ticket) = tickets[done] {
                         self.rows.entry(ticket).or_default().push(row);
                     }
                 }
+                Ok(None) => break,
+                Err(error) => return (Err(error.into()), done),
             }
         }
         for ticket in tickets.into_iter().flatten() {
             self.rows.entry(ticket).or_default();
         }
-        Ok(touched)
+        self.is_broken = false;
+        (Ok(touched), done)
     }
 }
 
@@ -136,8 +153,11 @@ impl Drop for SqliteTx {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take().filter(|_| self.is_begun) else { return };
         match tokio::runtime::Handle::try_current() {
-            // That nothing is under way any more, as after a full disk, is no error of this one.
-            Ok(runtime) => drop(runtime.spawn(async move { connection.execute("rollback").await.map(drop) })),
+            Ok(runtime) => drop(runtime.spawn(async move {
+                if connection.execute("rollback").await.is_err() {
+                    connection.close_on_drop();
+                }
+            })),
             Err(_) => drop(connection.detach()),
         }
     }

@@ -93,7 +93,9 @@ mod tests {
                 Does::Fails(_) => body.into_response(),
                 Does::Breaks => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
                 Does::Commits => {
-                    db.begin().await.unwrap().commit().await.unwrap();
+                    let mut tx = db.begin().await.unwrap();
+                    tx.query("create table done (at_ms bigint not null)").run().await.unwrap();
+                    tx.commit().await.unwrap();
                     Problem::unavailable("somebody is in the way").into_response()
                 }
             }
