@@ -1,9 +1,10 @@
 //! Many at once: first sign-ins, memberships of the same people, owners who leave together.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use rolegate::{
     db::{
+        account,
         counter::{self, GROUPS, USERS},
         identity, tenant,
     },
@@ -329,4 +330,22 @@ async fn a_first_sign_in_beside_the_post_of_the_same_person_makes_one_account(#[
         done.await;
         assert_eq!(story.count("select count(*) from account where tenant = $1").await, round + 1);
     }
+}
+
+/// Whoever brings an owner has no lock of the account that is released, and must not wait for who has it: that one may wait for the owners.
+#[tokio::test]
+async fn an_owner_comes_while_the_retained_one_is_locked() {
+    let story = Story::begin(Engine::Postgres).await;
+    story.publish(OKTA, json!({ "rules": [grants(3, r#"groups.value eq "owners""#, story.role(OWNER), ACME)] })).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    story.create_group(OKTA, "owners", &[ada]).await.unwrap();
+    story.delete(OKTA, ada).await.unwrap();
+    assert_eq!(story.held(ada).await, ["organization owner at acme: retention"]);
+    let bob = story.local_account("bob@acme.example").await;
+    let mut busy = story.db.begin().await.unwrap();
+    account::lock_accounts(&mut busy, story.tenant, &[ada]).await.unwrap();
+    let granted = tokio::time::timeout(Duration::from_secs(10), story.grant(bob, OWNER, "acme")).await;
+    assert!(granted.expect("nobody waits for the retained owner's account").unwrap());
+    drop(busy);
+    assert_eq!(story.held(ada).await, Vec::<String>::new());
 }
