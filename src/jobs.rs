@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     app::App,
-    db::{self, DbError, identity, logout, oauth, provisioning_log, role_version, seal, sign_in, test_sign_in},
+    db::{self, DbError, evaluation, identity, logout, oauth, provisioning_log, role_version, seal, sign_in, test_sign_in},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
@@ -117,13 +117,13 @@ pub async fn round(app: &App) -> Result<(), JobError> {
     for (tenant, connection) in db::mapping::connections_due(&app.db, app.now().plus_secs(-SETTLED_SECS)).await? {
         failures.sort_out("mark due", Some(tenant), mark_due(app, tenant, connection).await);
     }
-    failures.sort_out("seal and map", None, seal_and_map(app, &identity::connections_to_map(&app.db).await?).await);
+    failures.sort_out("seal and map", None, seal_and_map(app, &evaluation::connections_to_map(&app.db).await?).await);
     failures.end()
 }
 
 /// What a commit of this process can have left.
 pub async fn after_commit(app: &App) -> Result<(), JobError> {
-    seal_and_map(app, &identity::connections_marked(&app.db).await?).await
+    seal_and_map(app, &evaluation::connections_marked(&app.db).await?).await
 }
 
 /// Writes down what sign-ins left, maps who waits for it, then seals, so that the rows which mapping writes are sealed too.
@@ -155,7 +155,7 @@ async fn mark_due(app: &App, tenant: TenantId, connection: ConnectionId) -> Resu
         let found = identity::list_accounts(&mut tx, tenant, connection, last, CHUNK).await?;
         last = found.last().copied();
         let accounts: Vec<_> = found.into_iter().map(|(_, account)| account).collect();
-        identity::mark_stale(&mut tx, tenant, connection, &accounts).await?;
+        evaluation::mark_stale(&mut tx, tenant, connection, &accounts).await?;
         if last.is_none() {
             db::mapping::set_due(&mut tx, tenant, connection, published.mapping.version, next).await?;
         }

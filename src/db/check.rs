@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    Db, DbError, SET_LIMIT,
+    Db, DbError,
     assignment::{HeldColumns, OriginColumns},
     column,
+    engine::Query,
 };
 use crate::domain::{
     account::SignInStatus,
@@ -117,6 +118,22 @@ impl Row {
     }
 }
 
+/// A statement that begins `with asked (id, kind) as (values {($2, $3)})`: accounts of which it is `known` what they hold, `unknown` ones,
+/// and each `giver` of what is known, a connection.
+fn ask<'q>(
+    db: &'q Db,
+    sql: &'static str,
+    tenant: TenantId,
+    accounts: &BTreeSet<AccountId>,
+    known: &BTreeMap<AccountId, Arc<Holdings>>,
+) -> Query<'q> {
+    let givers: BTreeSet<ConnectionId> = known.values().flat_map(|holdings| holdings.givers()).collect();
+    let query = db.query_set(sql, accounts.len() + givers.len()).bind(tenant.to_string());
+    let kind = |account| if known.contains_key(account) { "known" } else { "unknown" };
+    let query = accounts.iter().fold(query, |query, account| query.bind(account.to_string()).bind(kind(account)));
+    givers.iter().fold(query, |query, giver| query.bind(giver.to_string()).bind("giver"))
+}
+
 /// An account and the version of the role model, or the version alone; or a connection.
 #[derive(sqlx::FromRow)]
 struct StateRow {
@@ -134,22 +151,18 @@ pub async fn read_states(
     accounts: &BTreeSet<AccountId>,
     known: &BTreeMap<AccountId, Arc<Holdings>>,
 ) -> Result<Option<Facts>, DbError> {
-    let givers: BTreeSet<ConnectionId> = known.values().flat_map(|holdings| holdings.givers()).collect();
-    debug_assert!((1..=SET_LIMIT).contains(&(accounts.len() + givers.len())));
-    let sql = "with asked (id, is_account) as (values {($2, $3)})
+    let sql = "with asked (id, kind) as (values {($2, $3)})
         select t.model_version, a.id, a.status as word, coalesce(h.version, 0) as version
         from tenant t
-        left join asked on asked.is_account
+        left join asked on asked.kind = 'known'
         left join account a on a.tenant = $1 and a.id = asked.id
         left join held_version h on h.tenant = $1 and h.account = a.id
         where t.id = $1
         union all
         select null, c.id, c.slug, c.mapping_version
         from asked cross join connection c
-        where not asked.is_account and c.tenant = $1 and c.id = asked.id";
-    let query = db.query_set(sql, accounts.len() + givers.len()).bind(tenant.to_string());
-    let query = accounts.iter().fold(query, |query, account| query.bind(account.to_string()).bind(true));
-    let rows: Vec<StateRow> = givers.iter().fold(query, |query, giver| query.bind(giver.to_string()).bind(false)).all().await?;
+        where asked.kind = 'giver' and c.tenant = $1 and c.id = asked.id";
+    let rows: Vec<StateRow> = ask(db, sql, tenant, accounts, known).all().await?;
     let Some(model_version) = rows.iter().find_map(|row| row.model_version) else { return Ok(None) };
     let mut facts = Facts { model_version, accounts: BTreeMap::new(), read: BTreeMap::new(), givers: BTreeMap::new() };
     for row in rows {
@@ -164,7 +177,7 @@ pub async fn read_states(
     Ok(Some(facts))
 }
 
-/// `None` when there is no such tenant. At least one account, and with the connections that gave what is known at most [`SET_LIMIT`].
+/// `None` when there is no such tenant. At least one account, and with the connections that gave what is known at most [`super::SET_LIMIT`].
 ///
 /// Origins are sought by their account, not by each of its assignments: a third of the index look-ups. SQLite does not reorder a `cross join`,
 /// nor what a `left join` follows: it would rather walk all accounts of the tenant than trust that few are asked about.
@@ -174,30 +187,26 @@ pub async fn read_facts(
     accounts: &BTreeSet<AccountId>,
     known: &BTreeMap<AccountId, Arc<Holdings>>,
 ) -> Result<Option<Facts>, DbError> {
-    let givers: BTreeSet<ConnectionId> = known.values().flat_map(|holdings| holdings.givers()).collect();
-    debug_assert!((1..=SET_LIMIT).contains(&(accounts.len() + givers.len())));
-    let sql = "with asked (id, unknown) as (values {($2, $3)})
+    let sql = "with asked (id, kind) as (values {($2, $3)})
         select t.model_version, a.id as account, a.status, coalesce(h.version, 0) as held_version, s.id, s.role, s.organization, s.resource_scope, s.reach, null as kind,
             null as connection, null as rule, null as granted_by, null as may_delegate, null as since_ms, null as slug, null as mapping_version
         from tenant t
-        left join asked on true
+        left join asked on asked.kind <> 'giver'
         left join account a on a.tenant = $1 and a.id = asked.id
         left join held_version h on h.tenant = $1 and h.account = a.id
-        left join assignment s on s.tenant = $1 and s.account = a.id and asked.unknown
+        left join assignment s on s.tenant = $1 and s.account = a.id and asked.kind = 'unknown'
         where t.id = $1
         union all
         select null, o.account, null, null, o.assignment, null, null, null, null,
             o.kind, o.connection, o.rule, o.granted_by, o.may_delegate, o.since_ms, c.slug, c.mapping_version
         from asked cross join assignment_origin o
         left join connection c on c.tenant = o.tenant and c.id = o.connection
-        where asked.unknown and o.tenant = $1 and o.account = asked.id
+        where asked.kind = 'unknown' and o.tenant = $1 and o.account = asked.id
         union all
         select null, null, null, null, null, null, null, null, null, null, c.id, null, null, null, null, c.slug, c.mapping_version
         from asked cross join connection c
-        where not asked.unknown and c.tenant = $1 and c.id = asked.id";
-    let query = db.query_set(sql, accounts.len() + givers.len()).bind(tenant.to_string());
-    let query = accounts.iter().fold(query, |query, account| query.bind(account.to_string()).bind(!known.contains_key(account)));
-    let rows: Vec<Row> = givers.iter().fold(query, |query, giver| query.bind(giver.to_string()).bind(false)).all().await?;
+        where asked.kind = 'giver' and c.tenant = $1 and c.id = asked.id";
+    let rows: Vec<Row> = ask(db, sql, tenant, accounts, known).all().await?;
     let Some(model_version) = rows.iter().find_map(|row| row.model_version) else { return Ok(None) };
     let (mut found, mut givers) = (BTreeMap::new(), BTreeMap::new());
     let mut held: BTreeMap<AssignmentId, Assignment> = BTreeMap::new();

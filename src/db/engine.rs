@@ -76,6 +76,11 @@ impl DbError {
         Self::Corrupt { what, why: why.to_string() }
     }
 
+    /// What no statement can do, whatever it says.
+    fn misused(how: &str) -> Self {
+        Self::Statement(sqlx::Error::Protocol(how.to_owned()))
+    }
+
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Transient(_))
@@ -527,28 +532,29 @@ impl<'t> Query<'t> {
         match self.target {
             Target::Tx(Tx::Sqlite(tx)) if is_short => {
                 let (text, values) = placed(self.sql.as_str(), self.values);
-                Ok(Ahead::Asked(tx.ahead(text, values)))
+                Ok(Ahead(Answer::Outstanding(tx.ahead(text, values))))
             }
-            _ => Ok(Ahead::Answered(self.all().await?)),
+            _ => Ok(Ahead(Answer::Here(self.all().await?))),
         }
     }
 }
 
 /// The rows that were asked for before they were needed.
 #[must_use]
-pub enum Ahead<R> {
-    #[expect(private_interfaces, reason = "nobody else can do anything with a ticket")]
-    Asked(Ticket),
-    Answered(Vec<R>),
+pub struct Ahead<R>(Answer<R>);
+
+enum Answer<R> {
+    Outstanding(Ticket),
+    Here(Vec<R>),
 }
 
 impl<R: Record> Ahead<R> {
     /// In the transaction in which it was asked.
     pub async fn fetch(self, tx: &mut Tx) -> Result<Vec<R>, DbError> {
-        match (self, tx) {
-            (Self::Answered(rows), _) => Ok(rows),
-            (Self::Asked(ticket), Tx::Sqlite(tx)) => decoded(&tx.fetch(ticket).await?),
-            (Self::Asked(_), Tx::Postgres(..)) => Err(DbError::corrupt("an answer", "it is another transaction's")),
+        match (self.0, tx) {
+            (Answer::Here(rows), _) => Ok(rows),
+            (Answer::Outstanding(ticket), Tx::Sqlite(tx)) => decoded(&tx.fetch(ticket).await?),
+            (Answer::Outstanding(_), Tx::Postgres(..)) => Err(DbError::misused("it was asked in another transaction")),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What connections say of accounts: one row an account and connection, with the facts of each protocol.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Ahead, Db, DbError, SET_LIMIT, Tx, column, engine::Query};
+use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
 use crate::domain::{
     id::{AccountId, ConnectionId, TenantId},
     identity::GroupRef,
@@ -303,154 +303,6 @@ pub async fn identities_of(tx: &mut Tx, tenant: TenantId, account: AccountId) ->
     rows.into_iter().map(IdentityRow::try_from).collect()
 }
 
-/// Candidates that a SCIM POST may take over: a JIT account with the correlated value, and tombstones with the same externalId. Live
-/// users that have the externalId too stand among them: they tell that it names nobody alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    pub account: AccountId,
-    pub state: ScimState,
-}
-
-pub async fn list_candidates(
-    tx: &mut Tx,
-    tenant: TenantId,
-    connection: ConnectionId,
-    correlation_key: Option<&str>,
-    external_id: Option<&str>,
-) -> Result<Vec<Candidate>, DbError> {
-    let rows: Vec<(String, String)> = tx
-        .query(
-            "select account, scim_state from identity where tenant = $1 and connection = $2 and saml_correlation_key = $3 and scim_state <> 'live'
-             union select account, scim_state from identity where tenant = $1 and connection = $2 and scim_external_id = $4 and scim_state <> 'none'",
-        )
-        .bind(tenant.to_string())
-        .bind(connection.to_string())
-        .bind(correlation_key.map(str::to_owned))
-        .bind(external_id.map(str::to_owned))
-        .all()
-        .await?;
-    rows.into_iter()
-        .map(|(account, state)| {
-            Ok(Candidate { account: column::id("identity.account", &account)?, state: column::word("identity.scim_state", &state)? })
-        })
-        .collect()
-}
-
-/// Whether the connection ever spoke of somebody of one of these values: `correlated` as sign-ins name people, `external_ids` as SCIM
-/// does. Tombstones count.
-pub async fn is_any_known(
-    tx: &mut Tx,
-    tenant: TenantId,
-    connection: ConnectionId,
-    correlated: &[String],
-    external_ids: &[String],
-) -> Result<bool, DbError> {
-    let by_sign_in = "select account from identity where tenant = $1 and connection = $2 and saml_correlation_key in ({$3}) limit 1";
-    let by_scim = "select account from identity where tenant = $1 and connection = $2 and scim_external_id in ({$3}) limit 1";
-    for (sql, values) in [(by_sign_in, correlated), (by_scim, external_ids)] {
-        for chunk in values.chunks(SET_LIMIT) {
-            let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(connection.to_string());
-            let row: Option<(String,)> = chunk.iter().fold(query, |query, value| query.bind(value.clone())).optional().await?;
-            if row.is_some() {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// By which attribute of the SCIM resource a SAML sign-in finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CorrelatedBy {
-    UserName,
-    ExternalId,
-}
-
-impl CorrelatedBy {
-    /// The attribute's name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UserName => "userName",
-            Self::ExternalId => "externalId",
-        }
-    }
-}
-
-/// Who a verified subject may be: the account that has the subject, and the live SCIM resources that it correlates with; those of a
-/// userName that is equal when folded.
-pub async fn find_by_subject(
-    tx: &mut Tx,
-    tenant: TenantId,
-    connection: ConnectionId,
-    subject: &str,
-    correlated: Option<(CorrelatedBy, &str)>,
-) -> Result<(Option<AccountId>, Vec<AccountId>), DbError> {
-    seek_by_subject(tx, tenant, connection, subject, correlated).await?.fetch(tx).await
-}
-
-/// Who is sought by a subject and what it correlates with.
-pub struct Sought(Ahead<(String, String)>);
-
-impl Sought {
-    pub async fn fetch(self, tx: &mut Tx) -> Result<(Option<AccountId>, Vec<AccountId>), DbError> {
-        let mut found = (None, Vec::new());
-        for (how, account) in self.0.fetch(tx).await? {
-            let account = column::id("identity.account", &account)?;
-            if how == "subject" { found.0 = Some(account) } else { found.1.push(account) }
-        }
-        Ok(found)
-    }
-}
-
-/// As [`find_by_subject`], for whoever has something else to do before they look.
-pub async fn seek_by_subject(
-    tx: &mut Tx,
-    tenant: TenantId,
-    connection: ConnectionId,
-    subject: &str,
-    correlated: Option<(CorrelatedBy, &str)>,
-) -> Result<Sought, DbError> {
-    let value_of = |attribute| correlated.filter(|(by, _)| *by == attribute).map(|(_, value)| value);
-    let rows = tx
-        .query(
-            "select 'subject', account from identity where tenant = $1 and connection = $2 and subject = $3
-             union all select 'scim', account from identity where tenant = $1 and connection = $2 and scim_user_name_key = $4 and scim_state = 'live'
-             union all select 'scim', account from identity where tenant = $1 and connection = $2 and scim_external_id = $5 and scim_state = 'live'",
-        )
-        .bind(tenant.to_string())
-        .bind(connection.to_string())
-        .bind(subject.to_owned())
-        .bind(value_of(CorrelatedBy::UserName).map(fold))
-        .bind(value_of(CorrelatedBy::ExternalId).map(str::to_owned))
-        .ahead()
-        .await?;
-    Ok(Sought(rows))
-}
-
-/// Whether an account other than `but` signs in by this value, or is the resource that a sign-in by this externalId means.
-pub async fn is_correlated_elsewhere(
-    tx: &mut Tx,
-    tenant: TenantId,
-    connection: ConnectionId,
-    but: Option<AccountId>,
-    (by, key): (CorrelatedBy, &str),
-) -> Result<bool, DbError> {
-    let row: Option<(String,)> = tx
-        .query(
-            "select account from identity where tenant = $1 and connection = $2 and account <> $3 and saml_correlation_key = $4 and scim_state <> 'deleted'
-             union select account from identity where tenant = $1 and connection = $2 and account <> $3 and scim_external_id = $5 and scim_state = 'live' limit 1",
-        )
-        .bind(tenant.to_string())
-        .bind(connection.to_string())
-        .bind(but.map(|id| id.to_string()).unwrap_or_default())
-        .bind(key.to_owned())
-        .bind((by == CorrelatedBy::ExternalId).then(|| key.to_owned()))
-        .optional()
-        .await?;
-    Ok(row.is_some())
-}
-
 /// Frees a subject that stands on a tombstone, so that the next holder of the same address is a new person.
 pub async fn release_subject(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, account: AccountId) -> Result<(), DbError> {
     tx.query("update identity set subject = null, saml_correlation_key = null where tenant = $1 and connection = $2 and account = $3")
@@ -459,43 +311,6 @@ pub async fn release_subject(tx: &mut Tx, tenant: TenantId, connection: Connecti
         .bind(account.to_string())
         .run()
         .await?;
-    Ok(())
-}
-
-/// Records that these were evaluated with this version of the mapping.
-pub async fn mark_mapped(
-    tx: &mut Tx,
-    tenant: TenantId,
-    connection: ConnectionId,
-    accounts: &[AccountId],
-    version: i64,
-) -> Result<(), DbError> {
-    for chunk in accounts.chunks(SET_LIMIT) {
-        let mut query = tx
-            .query_set("update identity set mapping_version = $3 where tenant = $1 and connection = $2 and mapping_version <> $3 and account in ({$4})", chunk.len())
-            .bind(tenant.to_string())
-            .bind(connection.to_string())
-            .bind(version);
-        for account in chunk {
-            query = query.bind(account.to_string());
-        }
-        query.later().await?;
-    }
-    Ok(())
-}
-
-/// Records that the facts of these changed and wait for evaluation; those never evaluated stay marked so.
-pub async fn mark_stale(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, accounts: &[AccountId]) -> Result<(), DbError> {
-    for chunk in accounts.chunks(SET_LIMIT) {
-        let mut query = tx
-            .query_set("update identity set mapping_version = -mapping_version where tenant = $1 and connection = $2 and mapping_version > 0 and account in ({$3})", chunk.len())
-            .bind(tenant.to_string())
-            .bind(connection.to_string());
-        for account in chunk {
-            query = query.bind(account.to_string());
-        }
-        query.later().await?;
-    }
     Ok(())
 }
 
@@ -518,46 +333,6 @@ pub async fn list_accounts(
         .all()
         .await?;
     rows.iter().map(|(state, id)| Ok((column::word("identity.scim_state", state)?, column::id("identity.account", id)?))).collect()
-}
-
-/// Accounts whose evaluation is older than the published mapping, in the order of their ids.
-pub async fn list_unmapped(
-    tx: &mut Tx,
-    tenant: TenantId,
-    connection: ConnectionId,
-    version: i64,
-    limit: i64,
-) -> Result<Vec<AccountId>, DbError> {
-    let rows: Vec<(String,)> = tx
-        .query("select account from identity where tenant = $1 and connection = $2 and mapping_version < $3 and scim_state <> 'deleted' order by mapping_version, account limit $4")
-        .bind(tenant.to_string())
-        .bind(connection.to_string())
-        .bind(version)
-        .bind(limit)
-        .all()
-        .await?;
-    rows.iter().map(|(id,)| column::id("identity.account", id)).collect()
-}
-
-/// Connections with accounts that were marked, as the first thousand of these tell: as cheap as few of them are.
-/// `distinct` would make SQLite walk over everybody in the order of another index.
-pub async fn connections_marked(db: &Db) -> Result<BTreeSet<(TenantId, ConnectionId)>, DbError> {
-    let sql = "select tenant, connection from identity where mapping_version < 0 and scim_state <> 'deleted' limit 1000";
-    let rows: Vec<(String, String)> = db.query(sql).all().await?;
-    rows.iter().map(|(tenant, id)| Ok((column::id("identity.tenant", tenant)?, column::id("identity.connection", id)?))).collect()
-}
-
-/// Connections with accounts that [`list_unmapped`] would list, whatever left them waiting: a look at every connection.
-pub async fn connections_to_map(db: &Db) -> Result<BTreeSet<(TenantId, ConnectionId)>, DbError> {
-    let rows: Vec<(String, String)> = db
-        .query(
-            "select tenant, id from connection where exists (
-                 select 1 from identity where identity.tenant = connection.tenant and identity.connection = connection.id
-                     and identity.mapping_version < connection.mapping_version and identity.scim_state <> 'deleted')",
-        )
-        .all()
-        .await?;
-    rows.iter().map(|(tenant, id)| Ok((column::id("connection.tenant", tenant)?, column::id("connection.id", id)?))).collect()
 }
 
 /// Forgets what identity providers said of people whom they deleted before `before`, at most a thousand; how many it were.

@@ -6,7 +6,8 @@ use super::{ProvisionError, Published, reconcile::Person, record::Record};
 use crate::{
     db::{
         self, DbError, Tx,
-        identity::{CorrelatedBy, IdentityRow, ScimKeys},
+        correlation::CorrelatedBy,
+        identity::{IdentityRow, ScimKeys},
     },
     domain::{
         connection::{Connection, Correlation},
@@ -31,7 +32,7 @@ pub(super) async fn check_correlated(
     let connection = &published.connection;
     let Some(key) = signs_in_by(connection, keys) else { return Ok(()) };
     let by = correlated_by(connection);
-    let taken = db::identity::is_correlated_elsewhere(tx, connection.tenant, connection.id, account, (by, &key)).await?;
+    let taken = db::correlation::is_correlated_elsewhere(tx, connection.tenant, connection.id, account, (by, &key)).await?;
     if taken { Err(ProvisionError::Taken(by.as_str())) } else { Ok(()) }
 }
 

@@ -176,7 +176,7 @@ async fn settle(tx: &mut Tx, published: &Published, occasion: &mut Occasion, aff
     if affected.len() <= MAPPED_AT_ONCE {
         remap(tx, published, occasion, &affected).await
     } else {
-        Ok(db::identity::mark_stale(tx, published.tenant(), published.connection.id, &affected).await?)
+        Ok(db::evaluation::mark_stale(tx, published.tenant(), published.connection.id, &affected).await?)
     }
 }
 

@@ -31,10 +31,10 @@ pub(super) async fn make_users(
     users: Vec<(User, ScimKeys)>,
 ) -> Result<Vec<UserRow>, ProvisionError> {
     // Nothing but the userName of what is new here can be another's.
-    let taken = |error| if let ProvisionError::Db(error) = error { taken(error) } else { error };
-    let made = write_users(tx, published, occasion, users).await.map_err(taken)?;
-    tx.settle().await.map_err(self::taken)?;
-    Ok(made)
+    write_users(tx, published, occasion, users).await.map_err(|error| match error {
+        ProvisionError::Db(error) => taken(error),
+        error => error,
+    })
 }
 
 async fn write_users(
@@ -65,6 +65,7 @@ async fn write_users(
     let ids: Vec<_> = rows.iter().map(|row| row.account).collect();
     db::counter::add(tx, tenant, connection.id, db::counter::USERS, &ids, 1).await?;
     record.write(tx, tenant, occasion).await?;
+    tx.settle().await?;
     rows.into_iter().map(resource).collect()
 }
 

@@ -186,7 +186,7 @@ pub async fn link(
         Some(Some(_)) => return Err(PersonError::LinkedOtherwise),
         Some(None) | None => {}
     }
-    let (by_subject, _) = db::identity::find_by_subject(tx, tenant, connection.id, subject, None).await?;
+    let (by_subject, _) = db::correlation::find_by_subject(tx, tenant, connection.id, subject, None).await?;
     if by_subject.is_some() {
         return Err(PersonError::SubjectTaken);
     }

@@ -31,7 +31,7 @@ pub async fn remap_chunk(tx: &mut Tx, published: &Published, occasion: &mut Occa
 
 /// The accounts of the next chunk.
 pub async fn list_chunk(tx: &mut Tx, published: &Published) -> Result<Vec<AccountId>, DbError> {
-    db::identity::list_unmapped(tx, published.tenant(), published.connection.id, published.mapping.version, CHUNK).await
+    db::evaluation::list_unmapped(tx, published.tenant(), published.connection.id, published.mapping.version, CHUNK).await
 }
 
 /// Whether nobody is left after this chunk.
@@ -56,7 +56,7 @@ pub async fn remap(tx: &mut Tx, published: &Published, occasion: &mut Occasion, 
         record.note("sessions.ended", "account", &account, json!({ "count": count, "reason": "sign_in_denied" }));
     }
     let evaluated: Vec<AccountId> = people.iter().map(|person| person.identity.account).collect();
-    db::identity::mark_mapped(tx, tenant, published.connection.id, &evaluated, published.mapping.version).await?;
+    db::evaluation::mark_mapped(tx, tenant, published.connection.id, &evaluated, published.mapping.version).await?;
     record.write(tx, tenant, occasion).await?;
     Ok(())
 }

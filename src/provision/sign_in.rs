@@ -17,7 +17,8 @@ use super::{
 use crate::{
     db::{
         self, DbError, Tx,
-        identity::{CorrelatedBy, IdentityRow, SamlFacts, ScimState, Sought},
+        correlation::{CorrelatedBy, Sought},
+        identity::{IdentityRow, SamlFacts, ScimState},
     },
     domain::{
         account::SignInStatus,
@@ -86,7 +87,7 @@ pub enum Refused {
 /// Looks for whom the response may speak of, before anything else is decided.
 pub async fn seek(tx: &mut Tx, connection: &Connection, claim: &Claim) -> Result<Sought, DbError> {
     let correlated = claim.correlation.as_deref().filter(|_| connection.scim.enabled).map(|value| (correlated_by(connection), value));
-    db::identity::seek_by_subject(tx, connection.tenant, connection.id, &claim.subject, correlated).await
+    db::correlation::seek_by_subject(tx, connection.tenant, connection.id, &claim.subject, correlated).await
 }
 
 /// Finds or makes the account, takes over the facts, and applies the mapping, in the transaction that consumed the assertion and sought
@@ -240,7 +241,7 @@ async fn meet_stranger(
     let [person] = people;
     let joining = Joining::new(&person.account.account, published.connection.organization);
     affiliation::join(tx, &published.model, occasion, &[joining], &mut record).await?;
-    db::identity::mark_mapped(tx, tenant, published.connection.id, &[id], published.mapping.version).await?;
+    db::evaluation::mark_mapped(tx, tenant, published.connection.id, &[id], published.mapping.version).await?;
     write_homes(tx, tenant, occasion.now, std::iter::once(&person).zip(&outcome)).await?;
     record.write(tx, tenant, occasion).await?;
     Ok(if status == SignInStatus::Pending {

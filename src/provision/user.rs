@@ -80,7 +80,7 @@ pub async fn create_users(
     let external_ids = all(|_, keys| keys.external_id.clone().filter(|id| !id.is_empty()));
     take_turn(tx, connection, &correlated).await?;
     let is_plain = all_differ(&correlated) && all_differ(&external_ids);
-    if !is_plain || db::identity::is_any_known(tx, connection.tenant, connection.id, &correlated, &external_ids).await? {
+    if !is_plain || db::correlation::is_any_known(tx, connection.tenant, connection.id, &correlated, &external_ids).await? {
         return Ok(None);
     }
     newcomer::make_users(tx, published, occasion, users).await.map(Some)
@@ -267,7 +267,7 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
         return Ok(None);
     }
     let tenant = published.tenant();
-    let candidates = db::identity::list_candidates(tx, tenant, published.connection.id, correlated.as_deref(), external_id).await?;
+    let candidates = db::correlation::list_candidates(tx, tenant, published.connection.id, correlated.as_deref(), external_id).await?;
     let (live, others): (Vec<_>, Vec<_>) = candidates.iter().partition(|candidate| candidate.state == ScimState::Live);
     let ids: Vec<AccountId> = others.iter().map(|candidate| candidate.account).collect();
     let mut taken_over = None;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rolegate::{
-    db::{identity, mapping::connections_due},
+    db::{evaluation, mapping::connections_due},
     domain::id::{AccountId, ConnectionId, kind},
     jobs,
     policy::mapping::Mapping,
@@ -91,15 +91,15 @@ async fn nobody_is_looked_for_after_a_commit_that_left_nobody_waiting(#[values(E
     publish(&gateway, 1, json!([])).await;
     let ada = gateway.post("/Users", json!({ "userName": "ada" })).await.expect(201).id();
     let bob = gateway.post("/Users", json!({ "userName": "bob" })).await.expect(201).id();
-    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), BTreeSet::new());
+    assert_eq!(evaluation::connections_marked(gateway.db()).await.unwrap(), BTreeSet::new());
 
     let ids = [ada, bob].map(|id| AccountId::parse(&id).unwrap());
     let mut tx = gateway.db().begin().await.unwrap();
-    identity::mark_stale(&mut tx, id(1), okta(), &ids).await.unwrap();
+    evaluation::mark_stale(&mut tx, id(1), okta(), &ids).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), BTreeSet::from([(id(1), okta())]));
+    assert_eq!(evaluation::connections_marked(gateway.db()).await.unwrap(), BTreeSet::from([(id(1), okta())]));
     jobs::after_commit(&gateway.app).await.unwrap();
-    assert_eq!(identity::connections_marked(gateway.db()).await.unwrap(), BTreeSet::new());
+    assert_eq!(evaluation::connections_marked(gateway.db()).await.unwrap(), BTreeSet::new());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use rolegate::{
     db::{
         account,
         counter::{self, GROUPS, USERS},
-        identity, tenant,
+        evaluation, tenant,
     },
     domain::{
         connection::{Correlation, SamlSettings},
@@ -266,7 +266,7 @@ async fn more_people_than_are_mapped_at_once_wait_for_the_job(#[values(Engine::S
     }
     let mut tx = story.db.begin().await.unwrap();
     let version = tenant::find_tenant(&mut tx, story.tenant).await.unwrap().unwrap().model_version;
-    assert!(version > 0 && identity::list_unmapped(&mut tx, story.tenant, ENTRA.id(), 9, 1).await.unwrap().is_empty());
+    assert!(version > 0 && evaluation::list_unmapped(&mut tx, story.tenant, ENTRA.id(), 9, 1).await.unwrap().is_empty());
 }
 
 /// SQLite has one writer: nobody publishes between what a transaction reads and what it decides.

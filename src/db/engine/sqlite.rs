@@ -76,7 +76,7 @@ impl SqliteTx {
         if !self.rows.contains_key(&ticket) {
             self.settle().await?;
         }
-        self.rows.remove(&ticket).ok_or_else(|| DbError::corrupt("an answer", "its statement failed"))
+        self.rows.remove(&ticket).ok_or_else(|| DbError::misused("the statement that was asked ahead failed"))
     }
 
     /// Its rows, and how many it touched.
@@ -91,7 +91,7 @@ impl SqliteTx {
     }
 
     pub(super) async fn commit(mut self) -> Result<(), DbError> {
-        if self.is_begun || !self.waiting.texts.is_empty() {
+        if self.is_begun {
             self.push("commit".to_owned(), None, Vec::new());
             let all = self.waiting.texts.len();
             attempt::noted(async {
@@ -120,7 +120,7 @@ impl SqliteTx {
         let (text, values, tickets) = self.waiting.take();
         let was_broken = mem::replace(&mut self.is_broken, true);
         let Some(connection) = self.connection.as_mut().filter(|_| !was_broken) else {
-            return (Err(DbError::corrupt("a transaction", "a statement of it failed before")), 0);
+            return (Err(DbError::misused("a statement of the transaction failed before")), 0);
         };
         let mut results = (&mut **connection).fetch_many(sqlx::query_with(AssertSqlSafe(text), values));
         let (mut done, mut touched) = (0, 0);
