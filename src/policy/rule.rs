@@ -187,24 +187,37 @@ impl Rule {
         sees_only_pinned(&self.when) && demands_a_group(&self.when)
     }
 
-    /// Groups, by `value`, without one of which nobody matches; `None` where somebody may match without any that the rule names so.
+    /// The groups that the condition asks for; `None` where somebody may match without being in any that it names by `value`.
     #[must_use]
-    pub fn needed_groups(&self) -> Option<Vec<&str>> {
-        needed(&self.when, is_groups)
+    pub fn membership(&self) -> Option<Membership<'_>> {
+        membership(&self.when, is_groups)
     }
 }
 
-/// The texts to one of which an `eq` compares what `is_value` says is the value, wherever the filter holds.
-fn needed(when: &Filter, is_value: fn(&AttrPath) -> bool) -> Option<Vec<&str>> {
+/// Nobody matches who is in none of the groups.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Membership<'r> {
+    /// By `value`, to the letter.
+    pub groups: Vec<&'r str>,
+    /// Everybody matches who is in one of them.
+    pub suffices: bool,
+}
+
+fn membership(when: &Filter, is_value: fn(&AttrPath) -> bool) -> Option<Membership<'_>> {
     match when {
-        Filter::And(left, right) => needed(left, is_value).or_else(|| needed(right, is_value)),
-        Filter::Or(left, right) => {
-            let mut either = needed(left, is_value)?;
-            either.extend(needed(right, is_value)?);
-            Some(either)
+        Filter::And(left, right) => {
+            let one = membership(left, is_value).or_else(|| membership(right, is_value))?;
+            Some(Membership { suffices: false, ..one })
         }
-        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(text) } if is_value(path) => Some(vec![text]),
-        Filter::Element { path, filter } if is_value(path) && path.sub.is_none() => needed(filter, is_own_value),
+        Filter::Or(left, right) => {
+            let (mut either, or) = (membership(left, is_value)?, membership(right, is_value)?);
+            either.groups.extend(or.groups);
+            Some(Membership { suffices: either.suffices && or.suffices, ..either })
+        }
+        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(text) } if is_value(path) => {
+            Some(Membership { groups: vec![text], suffices: true })
+        }
+        Filter::Element { path, filter } if is_value(path) && path.sub.is_none() => membership(filter, is_own_value),
         Filter::Not(_) | Filter::Compare { .. } | Filter::Present(_) | Filter::Element { .. } => None,
     }
 }

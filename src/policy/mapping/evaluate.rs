@@ -3,7 +3,10 @@
 //! Rules have no order: grants unite, an exclude beats grants, a refusal of sign-in beats all, an exclusive family keeps its
 //! highest rank. Nothing is looked up: the same values in give the same values out, so effects can be previewed and replayed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
 use serde_json::{Map, Value, json};
 
@@ -58,16 +61,15 @@ pub fn document(identity: &Identity, connection: &Connection) -> Map<String, Val
 /// What the identity should hold by the mapping.
 #[must_use]
 pub fn evaluate(mapping: &Mapping, identity: &Identity, sight: &Sight) -> Desired {
-    let document = document(identity, sight.connection);
+    let view = View::new(identity, sight);
     let mut desired = Desired::default();
-    let conditions = Conditions::new(identity, &document, sight.now);
     for rule in &mapping.rules {
-        desired.trace.insert(rule.id, conditions.outcome(rule));
+        desired.trace.insert(rule.id, view.outcome(rule));
     }
     let matched: Vec<&Rule> = mapping.rules.iter().filter(|rule| desired.trace[&rule.id] == Outcome::Matched).collect();
     desired.matched = matched.iter().any(|rule| rule.grants());
 
-    let mut evaluation = Evaluation { sight, document: &document, source: identity.source, notes: BTreeSet::new() };
+    let mut evaluation = Evaluation { sight, view: &view, notes: BTreeSet::new() };
     desired.denied = denial(mapping, &matched, desired.matched);
     desired.kind = kind(&matched);
     desired.home_organization = evaluation.home(&matched);
@@ -82,39 +84,50 @@ pub fn evaluate(mapping: &Mapping, identity: &Identity, sight: &Sight) -> Desire
     desired
 }
 
-/// What the conditions of rules look at.
-struct Conditions<'a> {
-    document: &'a Map<String, Value>,
-    /// Their values: most rules name a group, and most people are in few of those. `None` where nothing was said of groups.
+/// What rules look at.
+struct View<'a> {
+    identity: &'a Identity,
+    sight: &'a Sight<'a>,
+    /// The values of the groups; `None` where nothing was said of them. Most rules name a group, most people are in few of those, and some
+    /// are in thousands: none of them is walked through for each rule.
     groups: Option<HashSet<&'a str>>,
-    source: Protocol,
-    now: Timestamp,
+    /// Made when it is first needed.
+    document: OnceCell<Map<String, Value>>,
 }
 
-impl<'a> Conditions<'a> {
-    fn new(identity: &'a Identity, document: &'a Map<String, Value>, now: Timestamp) -> Self {
+impl<'a> View<'a> {
+    fn new(identity: &'a Identity, sight: &'a Sight<'a>) -> Self {
         let groups = identity.groups.as_ref().map(|groups| groups.iter().map(|group| group.value.as_str()).collect());
-        Self { document, groups, source: identity.source, now }
+        Self { identity, sight, groups, document: OnceCell::new() }
+    }
+
+    fn document(&self) -> &Map<String, Value> {
+        self.document.get_or_init(|| document(self.identity, self.sight.connection))
     }
 
     fn outcome(&self, rule: &Rule) -> Outcome {
         if !rule.enabled {
             Outcome::Disabled
-        } else if !rule.is_valid_at(self.now) {
+        } else if !rule.is_valid_at(self.sight.now) {
             Outcome::OutsideValidity
-        } else if !rule.applies_to.includes(self.source) {
+        } else if !rule.applies_to.includes(self.identity.source) {
             Outcome::OtherProtocol
-        } else if !self.lacks_groups(rule) && rule.when.matches(self.document, schema::identity()) {
+        } else if self.satisfies(rule) {
             Outcome::Matched
         } else {
             Outcome::NotMatched
         }
     }
 
-    /// Whether the rule needs another group: that is seen without going through all of them for each rule.
-    fn lacks_groups(&self, rule: &Rule) -> bool {
-        let needed = self.groups.as_ref().zip(rule.needed_groups());
-        needed.is_some_and(|(groups, needed)| !needed.iter().any(|value| groups.contains(value)))
+    fn satisfies(&self, rule: &Rule) -> bool {
+        let Some((groups, membership)) = self.groups.as_ref().zip(rule.membership()) else { return self.matches(rule) };
+        // A value that is empty is none.
+        let is_member = membership.groups.iter().any(|value| !value.is_empty() && groups.contains(value));
+        is_member && (membership.suffices || self.matches(rule))
+    }
+
+    fn matches(&self, rule: &Rule) -> bool {
+        rule.when.matches(self.document(), schema::identity())
     }
 }
 
@@ -146,8 +159,7 @@ type Vetoes = BTreeMap<(RoleId, OrganizationId), RuleId>;
 
 struct Evaluation<'a> {
     sight: &'a Sight<'a>,
-    document: &'a Map<String, Value>,
-    source: Protocol,
+    view: &'a View<'a>,
     notes: BTreeSet<Note>,
 }
 
@@ -194,7 +206,7 @@ impl Evaluation<'_> {
                 if let Some(by) = vetoes.get(&(*role, organization)) {
                     self.notes.insert(Note::Vetoed { rule: rule.id, by: *by, holding });
                 } else if self.may_hold(Some(rule), &holding, person) {
-                    let origin = match self.source {
+                    let origin = match self.view.identity.source {
                         Protocol::Scim => Origin::ScimRule { connection, rule: rule.id },
                         Protocol::Saml => Origin::SamlRule { connection, rule: rule.id },
                     };
@@ -232,7 +244,7 @@ impl Evaluation<'_> {
             }
             Place::Fixed(organization) => *organization,
             Place::Template(template) => {
-                let found = template.resolve(self.document).and_then(|slug| Some(model.organizations.find_slug(&slug)?.id));
+                let found = template.resolve(self.view.document()).and_then(|slug| Some(model.organizations.find_slug(&slug)?.id));
                 let Some(organization) = found else {
                     self.notes.insert(Note::UnresolvedOrganization { rule: rule.id });
                     return None;

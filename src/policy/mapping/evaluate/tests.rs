@@ -12,6 +12,7 @@ use crate::{
             rule as rule_id, sight, tenant,
         },
         invariant::Ineligible,
+        rule::Membership,
     },
 };
 
@@ -494,26 +495,35 @@ proptest! {
 
     /// What is seen without the rule's condition is what the condition would say.
     #[test]
-    fn a_rule_is_passed_over_only_where_it_would_not_match(when in condition(), person in person()) {
-        let document = document(&person, &connection(ROOT));
+    fn membership_decides_only_what_the_condition_would_say(when in condition(), person in person()) {
+        let (model, connection) = (model(), connection(ROOT));
+        let sight = sight(&model, &connection);
         let rule = rule(1, &when, &[grant(EDITORS, EU)]);
-        let matched = Conditions::new(&person, &document, Timestamp::from_millis(NOW)).outcome(&rule) == Outcome::Matched;
-        prop_assert_eq!(matched, rule.when.matches(&document, schema::identity()));
+        let matched = View::new(&person, &sight).satisfies(&rule);
+        prop_assert_eq!(matched, rule.when.matches(&document(&person, &connection), schema::identity()));
     }
 }
 
 #[test]
-fn a_rule_needs_the_groups_without_which_nobody_matches() {
-    for (when, needed) in [
-        (r#"groups.value eq "a""#, Some(vec!["a"])),
-        (r#"groups[value eq "a"] and department pr"#, Some(vec!["a"])),
-        (r#"groups eq "a" or groups[value eq "b" or value eq "c"]"#, Some(vec!["a", "b", "c"])),
-        (r#"groups.value eq "a" or department pr"#, None),
-        (r#"not (groups.value eq "a")"#, None),
-        (r#"groups.display eq "a""#, None),
-        (r#"groups[display eq "a"]"#, None),
-        (r#"urn:ietf:params:scim:schemas:core:2.0:User:groups.value eq "a""#, None),
+fn a_rule_names_the_groups_without_which_nobody_matches() {
+    for (when, groups, suffices) in [
+        (r#"groups.value eq "a""#, &["a"][..], true),
+        (r#"groups[value eq "a"] and department pr"#, &["a"], false),
+        (r#"groups eq "a" or groups[value eq "b" or value eq "c"]"#, &["a", "b", "c"], true),
+        (r#"groups eq "a" or (groups eq "b" and department pr)"#, &["a", "b"], false),
+        (r#"groups[value eq "a" and display eq "a"]"#, &["a"], false),
     ] {
-        assert_eq!(rule(1, when, &[grant(EDITORS, EU)]).needed_groups(), needed, "{when}");
+        let expected = Membership { groups: groups.to_vec(), suffices };
+        assert_eq!(rule(1, when, &[grant(EDITORS, EU)]).membership(), Some(expected), "{when}");
+    }
+    for when in [
+        r#"groups.value eq "a" or department pr"#,
+        r#"not (groups.value eq "a")"#,
+        r#"groups.value ne "a""#,
+        r#"groups.display eq "a""#,
+        r#"groups[display eq "a"]"#,
+        r#"urn:ietf:params:scim:schemas:core:2.0:User:groups.value eq "a""#,
+    ] {
+        assert_eq!(rule(1, when, &[grant(EDITORS, EU)]).membership(), None, "{when}");
     }
 }
