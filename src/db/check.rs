@@ -103,7 +103,9 @@ impl Row {
             };
             origins.entry(column::id("assignment_origin.assignment", assignment)?).or_default().push(origin.read()?);
         }
-        origins.values_mut().for_each(|rows| rows.sort_by_key(|row| row.origin));
+        for because in origins.values_mut() {
+            because.sort_by_key(|row| row.origin);
+        }
         Ok(origins)
     }
 
@@ -128,7 +130,9 @@ impl Row {
                 holdings.assignments.push(assignment);
             }
         }
-        read.values_mut().for_each(|holdings| holdings.assignments.sort_by_key(|held| held.id));
+        for holdings in read.values_mut() {
+            holdings.assignments.sort_by_key(|held| held.id);
+        }
         let read = read.into_iter().map(|(account, holdings)| (account, Arc::new(holdings))).collect();
         Ok(Facts { model_version: self.model_version, accounts, read, givers: self.givers()? })
     }
