@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZero,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -30,9 +31,20 @@ use crate::{
     provision::{PublishedCache, SchemaCache},
 };
 
-/// Cheap to clone: every part is shared.
+/// Cheap to clone, which is done for each layer of each request: all parts are shared as one.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Parts {
     pub db: Db,
     pub clock: Clock,
     pub random: Random,
@@ -121,7 +133,7 @@ impl App {
     /// The parts around a database that is open and belongs to these keys.
     #[must_use]
     pub fn assemble(db: Db, keys: Keys, config: Config, clock: Clock, random: Random) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             db,
             clock,
             random,
@@ -144,7 +156,15 @@ impl App {
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
             dns: Dns::system(),
-        }
+        }))
+    }
+
+    /// The same, wired otherwise: what was changed is another one's from here on, all else is shared.
+    #[must_use]
+    pub fn changed(&self, change: impl FnOnce(&mut Parts)) -> Self {
+        let mut parts = Parts::clone(self);
+        change(&mut parts);
+        Self(Arc::new(parts))
     }
 
     #[must_use]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Db, DbError, SET_LIMIT, Tx, column, engine::Query};
+use super::{
+    Db, DbError, SET_LIMIT, Tx, column,
+    engine::{Ahead, Query},
+};
 use crate::domain::{
     assignment::{Assignment, Holding, Origin, OriginRow},
     id::{AccountId, AssignmentId, ConnectionId, TenantId},
@@ -103,11 +106,29 @@ fn bind_accounts<'t>(query: Query<'t>, tenant: TenantId, accounts: &[AccountId])
 
 /// What each account holds, inside the transaction that has locked the accounts.
 pub async fn held(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
-    let mut found = BTreeMap::new();
-    for chunk in accounts.chunks(SET_LIMIT) {
-        found.append(&mut assemble(bind_accounts(tx.query_set(LIST, chunk.len()), tenant, chunk).all().await?)?);
+    held_ahead(tx, tenant, accounts).await?.fetch(tx).await
+}
+
+/// What is asked for of accounts before it is looked at.
+pub struct HeldAhead(Vec<Ahead<AssignmentColumns>>);
+
+impl HeldAhead {
+    pub async fn fetch(self, tx: &mut Tx) -> Result<BTreeMap<AccountId, Vec<Assignment>>, DbError> {
+        let mut found = BTreeMap::new();
+        for rows in self.0 {
+            found.append(&mut assemble(rows.fetch(tx).await?)?);
+        }
+        Ok(found)
     }
-    Ok(found)
+}
+
+/// As [`held`], for whoever asks for something else of the accounts beside it.
+pub async fn held_ahead(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -> Result<HeldAhead, DbError> {
+    let mut asked = Vec::new();
+    for chunk in accounts.chunks(SET_LIMIT) {
+        asked.push(bind_accounts(tx.query_set(LIST, chunk.len()), tenant, chunk).ahead().await?);
+    }
+    Ok(HeldAhead(asked))
 }
 
 /// What one account holds now.

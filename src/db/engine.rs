@@ -3,6 +3,7 @@
 //! Callers write one text in the portable subset (`text`, `bigint`, `boolean`; `$1` placeholders; `on conflict`; `returning`).
 //! [`Value`] admits only what both drivers encode and [`Record`] only what both decode, so what one engine alone knows does not compile.
 
+mod file;
 mod sqlite;
 mod text;
 
@@ -11,10 +12,11 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, str::F
 use sqlx::{
     Arguments, AssertSqlSafe, Connection as _, Encode, FromRow, Postgres, SqlSafeStr, SqlStr, Type,
     postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow},
-    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 
 use self::{
+    file::Connections,
     sqlite::{SqliteTx, Ticket},
     text::{placed, renumbered, repeat},
 };
@@ -112,7 +114,7 @@ impl From<sqlx::Error> for DbError {
 /// The database: on SQLite one writer and a pool of readers, on PostgreSQL one pool.
 #[derive(Debug, Clone)]
 pub enum Db {
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite { writer: Connections, readers: Connections },
     Postgres(PgPool),
 }
 
@@ -122,11 +124,6 @@ fn make_for_owner(path: &Path, address: &str) {
     if is_made && !address.contains(":memory:") {
         let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     }
-}
-
-/// A file does not go away as a server does: nothing is asked before a connection to it is used.
-fn file_pool() -> SqlitePoolOptions {
-    SqlitePoolOptions::new().test_before_acquire(false)
 }
 
 /// A connection that was in use a moment ago is not asked whether it still stands: that would be a round trip before every request.
@@ -166,8 +163,10 @@ impl Db {
                 .statement_cache_capacity(400)
                 .busy_timeout(Duration::from_secs(10));
             make_for_owner(options.get_filename(), address);
-            let writer = file_pool().max_connections(1).acquire_timeout(Duration::from_secs(30)).connect_with(options.clone()).await?;
-            let readers = file_pool().max_connections(size.0).connect_lazy_with(options.read_only(true).pragma("mmap_size", MAPPED));
+            let reading = options.clone().read_only(true).pragma("mmap_size", MAPPED);
+            let (writer, readers) = (Connections::new(options, 1), Connections::new(reading, size.0));
+            // Whether the file can be opened is said now.
+            drop(writer.acquire().await?);
             Ok(Self::Sqlite { writer, readers })
         } else if address.starts_with("postgres:") || address.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(address)
@@ -431,8 +430,7 @@ pub struct Query<'t> {
 /// A statement as its driver takes it, and where it runs.
 enum Ready<'t> {
     SqliteTx(&'t mut SqliteTx, String, Vec<Value>),
-    SqliteReaders(&'t SqlitePool, SqlStr, SqliteArguments),
-    SqliteWriter(&'t SqlitePool, SqlStr, SqliteArguments),
+    Sqlite(&'t Connections, SqlStr, SqliteArguments),
     PostgresTx(&'t mut sqlx::Transaction<'static, Postgres>, SqlStr, PgArguments),
     Postgres(&'t PgPool, SqlStr, PgArguments),
 }
@@ -459,8 +457,7 @@ impl<'t> Query<'t> {
             }
             Target::Pool(Db::Sqlite { readers, writer }) => {
                 let (text, values) = placed(self.sql.as_str(), self.values);
-                let (text, values) = (AssertSqlSafe(text).into_sql_str(), sqlite_arguments(values));
-                if writes { Ready::SqliteWriter(writer, text, values) } else { Ready::SqliteReaders(readers, text, values) }
+                Ready::Sqlite(if writes { writer } else { readers }, AssertSqlSafe(text).into_sql_str(), sqlite_arguments(values))
             }
             Target::Tx(Tx::Postgres(tx, waiting)) => {
                 if !waiting.admits(self.sql.as_str()) {
@@ -480,9 +477,7 @@ impl<'t> Query<'t> {
     pub async fn optional<R: Record>(self) -> Result<Option<R>, DbError> {
         Ok(match self.ready(false).await? {
             Ready::SqliteTx(tx, text, values) => tx.run(text, values).await?.0.first().map(R::from_row).transpose()?,
-            Ready::SqliteReaders(pool, sql, values) | Ready::SqliteWriter(pool, sql, values) => {
-                sqlx::query_as_with(sql, values).fetch_optional(pool).await?
-            }
+            Ready::Sqlite(file, sql, values) => file.run(sql, values).await?.0.first().map(R::from_row).transpose()?,
             Ready::PostgresTx(tx, sql, values) => sqlx::query_as_with(sql, values).fetch_optional(&mut **tx).await?,
             Ready::Postgres(pool, sql, values) => sqlx::query_as_with(sql, values).fetch_optional(pool).await?,
         })
@@ -491,9 +486,7 @@ impl<'t> Query<'t> {
     pub async fn all<R: Record>(self) -> Result<Vec<R>, DbError> {
         Ok(match self.ready(false).await? {
             Ready::SqliteTx(tx, text, values) => decoded(&tx.run(text, values).await?.0)?,
-            Ready::SqliteReaders(pool, sql, values) | Ready::SqliteWriter(pool, sql, values) => {
-                sqlx::query_as_with(sql, values).fetch_all(pool).await?
-            }
+            Ready::Sqlite(file, sql, values) => decoded(&file.run(sql, values).await?.0)?,
             Ready::PostgresTx(tx, sql, values) => sqlx::query_as_with(sql, values).fetch_all(&mut **tx).await?,
             Ready::Postgres(pool, sql, values) => sqlx::query_as_with(sql, values).fetch_all(pool).await?,
         })
@@ -503,9 +496,7 @@ impl<'t> Query<'t> {
     pub async fn run(self) -> Result<u64, DbError> {
         Ok(match self.ready(true).await? {
             Ready::SqliteTx(tx, text, values) => tx.run(text, values).await?.1,
-            Ready::SqliteReaders(pool, sql, values) | Ready::SqliteWriter(pool, sql, values) => {
-                sqlx::query_with(sql, values).execute(pool).await?.rows_affected()
-            }
+            Ready::Sqlite(file, sql, values) => file.run(sql, values).await?.1,
             Ready::PostgresTx(tx, sql, values) => sqlx::query_with(sql, values).execute(&mut **tx).await?.rows_affected(),
             Ready::Postgres(pool, sql, values) => sqlx::query_with(sql, values).execute(pool).await?.rows_affected(),
         })

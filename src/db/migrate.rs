@@ -33,7 +33,7 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), DbError> {
         let migrator = self.migrator();
         match self {
-            Self::Sqlite { writer, .. } => migrator.run(writer).await,
+            Self::Sqlite { writer, .. } => migrator.run(&mut *writer.acquire().await?).await,
             Self::Postgres(pool) => run_unhurried(&migrator, pool).await,
         }
         .map_err(DbError::Migrate)

@@ -109,6 +109,7 @@ pub fn not_found() -> Response {
 #[must_use]
 pub fn failed(problem: Problem) -> Response {
     match problem.kind() {
+        Kind::NotFound => not_found(),
         Kind::Unauthenticated => {
             let lines = ["Begin at your application's sign-in page, or at your identity provider."];
             say(StatusCode::UNAUTHORIZED, "You are not signed in", &lines)

@@ -186,6 +186,32 @@ impl Rule {
     pub fn matches_pinned_groups(&self) -> bool {
         sees_only_pinned(&self.when) && demands_a_group(&self.when)
     }
+
+    /// Groups, by `value`, without one of which nobody matches; `None` where somebody may match without any that the rule names so.
+    #[must_use]
+    pub fn needed_groups(&self) -> Option<Vec<&str>> {
+        needed(&self.when, is_groups)
+    }
+}
+
+/// The texts to one of which an `eq` compares what `is_value` says is the value, wherever the filter holds.
+fn needed(when: &Filter, is_value: fn(&AttrPath) -> bool) -> Option<Vec<&str>> {
+    match when {
+        Filter::And(left, right) => needed(left, is_value).or_else(|| needed(right, is_value)),
+        Filter::Or(left, right) => {
+            let mut either = needed(left, is_value)?;
+            either.extend(needed(right, is_value)?);
+            Some(either)
+        }
+        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(text) } if is_value(path) => Some(vec![text]),
+        Filter::Element { path, filter } if is_value(path) && path.sub.is_none() => needed(filter, is_own_value),
+        Filter::Not(_) | Filter::Compare { .. } | Filter::Present(_) | Filter::Element { .. } => None,
+    }
+}
+
+/// Inside `groups[…]`.
+fn is_own_value(path: &AttrPath) -> bool {
+    path.schema.is_none() && path.sub.is_none() && is(&path.name, "value")
 }
 
 fn is(name: &str, wanted: &str) -> bool {
@@ -223,9 +249,7 @@ fn demands_a_group(when: &Filter) -> bool {
 fn compares_values(filter: &Filter) -> bool {
     match filter {
         Filter::And(left, right) | Filter::Or(left, right) => compares_values(left) && compares_values(right),
-        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(_) } => {
-            path.schema.is_none() && path.sub.is_none() && is(&path.name, "value")
-        }
+        Filter::Compare { path, op: Operator::Eq, value: Literal::Text(_) } => is_own_value(path),
         Filter::Not(_) | Filter::Compare { .. } | Filter::Present(_) | Filter::Element { .. } => false,
     }
 }

@@ -114,6 +114,7 @@ pub(super) fn stranger(published: &Published, occasion: &mut Occasion) -> Person
             saml: None,
             mapping_version: 0,
         },
+        held: Vec::new(),
         is_new: true,
         first_sight: true,
         status_before: SignInStatus::Blocked,

@@ -72,11 +72,34 @@ impl Published {
 /// so that the writers of one tenant do not queue.
 #[derive(Debug, Clone, Default)]
 pub struct PublishedCache {
-    connections: Arc<RwLock<HashMap<ConnectionId, Arc<Published>>>>,
+    connections: Arc<RwLock<Kept>>,
     models: Arc<RwLock<HashMap<TenantId, Arc<RoleModel>>>>,
 }
 
+#[derive(Debug, Default)]
+struct Kept {
+    connections: HashMap<ConnectionId, Arc<Published>>,
+    slugs: HashMap<String, ConnectionId>,
+}
+
+impl Kept {
+    fn insert(&mut self, published: Arc<Published>) {
+        let connection = &published.connection;
+        self.slugs.insert(connection.slug.to_string(), connection.id);
+        self.connections.insert(connection.id, published);
+    }
+}
+
 impl PublishedCache {
+    /// What was last read of the connection of this slug: no more than a guess, which whoever follows it has to check.
+    #[must_use]
+    pub fn recall(&self, slug: &str) -> Option<Arc<Published>> {
+        let kept = self.connections.read().unwrap_or_else(PoisonError::into_inner);
+        let published = kept.connections.get(kept.slugs.get(slug)?)?;
+        // It may have got another one.
+        (published.connection.slug.as_str() == slug).then(|| published.clone())
+    }
+
     /// `None` when the connection does not exist. Not for a transaction that has published something itself: what it reads is kept
     /// for others, also when it is rolled back.
     pub async fn read(&self, tx: &mut Tx, tenant: TenantId, connection: ConnectionId) -> Result<Option<Arc<Published>>, DbError> {
@@ -93,7 +116,7 @@ impl PublishedCache {
         versions: VersionsAhead,
     ) -> Result<Option<Arc<Published>>, DbError> {
         let Some(versions) = versions.fetch(tx).await? else { return Ok(None) };
-        let kept = self.connections.read().unwrap_or_else(PoisonError::into_inner).get(&connection).cloned();
+        let kept = self.connections.read().unwrap_or_else(PoisonError::into_inner).connections.get(&connection).cloned();
         if let Some(kept) = kept
             && kept.connection.version == versions.connection
             && kept.mapping.version == versions.mapping
@@ -108,7 +131,7 @@ impl PublishedCache {
         // The row's version is the one that counts, whatever the document says of itself.
         let mapping = Mapping { version: versions.mapping, ..mapping.unwrap_or_else(nothing) };
         let published = Arc::new(Published { connection: row.connection, mapping, model });
-        self.connections.write().unwrap_or_else(PoisonError::into_inner).insert(connection, published.clone());
+        self.connections.write().unwrap_or_else(PoisonError::into_inner).insert(published.clone());
         Ok(Some(published))
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Statements are per set, not per person; what one person costs does not depend on the size of a group or of the directory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use serde_json::json;
 
@@ -41,12 +44,21 @@ use crate::{
 pub(super) struct Person {
     pub account: AccountRow,
     pub identity: IdentityRow,
+    /// What they hold; [`reconcile`] takes it.
+    pub held: Vec<Assignment>,
     /// Made in this transaction: there is nothing to load.
     pub is_new: bool,
     /// Before this transaction the connection had said nothing of them.
     pub first_sight: bool,
     /// Whether sign-in was possible when the transaction began.
     pub status_before: SignInStatus,
+}
+
+impl Person {
+    /// Before [`reconcile`] took what they hold.
+    pub(super) fn is_owner(&self, model: &RoleModel) -> bool {
+        invariant::is_owner(model, &self.held)
+    }
 }
 
 /// What came of it, in the order of the people.
@@ -68,22 +80,21 @@ pub(super) async fn reconcile(
     record: &mut Record,
 ) -> Result<Vec<Outcome>, DbError> {
     let tenant = published.tenant();
-    let known: Vec<AccountId> = people.iter().filter(|person| !person.is_new).map(|person| person.account.account.id).collect();
     let in_groups: Vec<AccountId> = people
         .iter()
         .filter(|person| !person.is_new && person.identity.scim_state == ScimState::Live)
         .map(|person| person.account.account.id)
         .collect();
     let mut groups = db::group::groups_of(tx, tenant, published.connection.id, &in_groups).await?;
-    let mut held = db::assignment::held(tx, tenant, &known).await?;
     let mut changes: Vec<Change> = people
-        .iter()
+        .iter_mut()
         .map(|person| {
             let id = person.account.account.id;
             let groups = groups.remove(&id).unwrap_or_default();
             let desired = desire(published, person, groups.clone(), occasion);
             let by_scim = is_kept_out(person, &desired).then(|| desire_by_scim(published, person, groups, occasion)).flatten();
-            Change::new(published, person, held.remove(&id).unwrap_or_default(), desired, by_scim)
+            let held = mem::take(&mut person.held);
+            Change::new(published, person, held, desired, by_scim)
         })
         .collect();
     let mut effects = Effects::on_new(people.iter().filter(|person| person.is_new).map(|person| person.account.account.id));
@@ -162,7 +173,7 @@ async fn settle_owners(
     let mut held = db::assignment::held(tx, model.tenant, &ids).await?;
     for at in &matters {
         let current = held.remove(&people[*at].account.account.id).unwrap_or_default();
-        let desired = std::mem::take(&mut changes[*at].desired);
+        let desired = mem::take(&mut changes[*at].desired);
         let by_scim = changes[*at].by_scim.take();
         changes[*at] = Change::new(published, &people[*at], current, desired, by_scim);
     }
@@ -171,7 +182,7 @@ async fn settle_owners(
     for at in matters {
         let (person, change) = (&people[at], &mut changes[at]);
         let account = (person.account.account.id, person.account.has_local_credential);
-        let plan = std::mem::take(&mut change.plan);
+        let plan = mem::take(&mut change.plan);
         change.plan = owners.settle(tx, model, account, change.usable, plan, &change.current, effects).await?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::{
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
     remap::write_homes,
-    user::{OWNER_CLAIMED, end_sessions, is_owner, lock_person, settle_profile},
+    user::{OWNER_CLAIMED, end_sessions, lock_person, settle_profile},
 };
 use crate::{
     db::{
@@ -135,7 +135,7 @@ pub async fn sign_in(
                 // The same for the value that found the SCIM resource.
                 return Err(ProvisionError::Again);
             }
-            if person.identity.renamed && is_owner(tx, published, id).await? {
+            if person.identity.renamed && person.is_owner(&published.model) {
                 return refuse_and_tell(tx, published, occasion, id, Refused::OwnerRenamed).await;
             }
         }

@@ -27,7 +27,6 @@ use crate::{
         identity::{Identity, Protocol},
         name::fold,
     },
-    policy::invariant,
     scim::{error::ScimError, resource::User},
 };
 
@@ -248,13 +247,15 @@ pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[Accou
     }
     let locked = db::account::lock_ahead(tx, published.tenant(), ids).await?;
     published.check_current(tx).await?;
+    let held = db::assignment::held_ahead(tx, published.tenant(), ids).await?;
     let mut identities = db::identity::identities_at(tx, published.tenant(), published.connection.id, ids).await?;
-    let accounts = locked.fetch(tx).await?;
+    let (accounts, mut held) = (locked.fetch(tx).await?, held.fetch(tx).await?);
     let person = |(id, account): (AccountId, AccountRow)| {
         let status_before = account.account.status;
         let identity = identities.remove(&id)?;
         let first_sight = identity.scim.is_none() && identity.saml.is_none();
-        Some(Person { account, identity, is_new: false, first_sight, status_before })
+        let held = held.remove(&id).unwrap_or_default();
+        Some(Person { account, identity, held, is_new: false, first_sight, status_before })
     };
     Ok(accounts.into_iter().filter_map(person).collect())
 }
@@ -292,9 +293,7 @@ async fn find_taken_over(tx: &mut Tx, published: &Published, keys: &ScimKeys) ->
     }
     // MAPPING.md: owners are never adopted by a machine.
     match &taken_over {
-        Some((person, _)) if is_owner(tx, published, person.identity.account).await? => {
-            Err(ProvisionError::OwnersAccount(person.identity.account))
-        }
+        Some((person, _)) if person.is_owner(&published.model) => Err(ProvisionError::OwnersAccount(person.identity.account)),
         _ => Ok(taken_over),
     }
 }
@@ -310,12 +309,6 @@ fn returning(people: &[Person], external_id: &str, keys: &ScimKeys, is_shared: b
         return Some(first.0);
     }
     std::iter::once(first).chain(same).find(|(_, known)| fold(&known.user_name) == fold(&keys.user_name)).map(|(account, _)| account)
-}
-
-/// Whether the account, which the caller has locked, holds an owner assignment.
-pub(super) async fn is_owner(tx: &mut Tx, published: &Published, account: AccountId) -> Result<bool, DbError> {
-    let held = db::assignment::held(tx, published.tenant(), &[account]).await?;
-    Ok(held.get(&account).is_some_and(|held| invariant::is_owner(&published.model, held)))
 }
 
 /// Tells of [`ProvisionError::OwnersAccount`], once the transaction that it refused is dropped.

@@ -175,7 +175,8 @@ fn decode(form_value: &str) -> Result<String, Refusal> {
     if form_value.len() > MAX_FORM_VALUE {
         return Err(refuse("too_long", "the SAMLResponse is longer than 256 KiB"));
     }
-    let compact: String = form_value.chars().filter(|c| !matches!(c, '\r' | '\n' | ' ')).collect();
+    let mut compact = form_value.as_bytes().to_vec();
+    compact.retain(|byte| !matches!(byte, b'\r' | b'\n' | b' '));
     let bytes = STANDARD.decode(compact).map_err(|_| refuse("base64", "the SAMLResponse is not base64"))?;
     String::from_utf8(bytes).map_err(|_| refuse("utf8", "the SAMLResponse is not UTF-8"))
 }

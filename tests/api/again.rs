@@ -22,7 +22,7 @@ use crate::common::{NOW, engines::Engine, idp, installation::Gateway};
 async fn make_impatient(db: &Db) {
     match db {
         Db::Sqlite { writer, .. } => {
-            sqlx::query("pragma busy_timeout = 50").execute(writer).await.unwrap();
+            sqlx::query("pragma busy_timeout = 50").execute(&mut *writer.acquire().await.unwrap()).await.unwrap();
         }
         Db::Postgres(pool) => {
             let mut all = Vec::new();

@@ -13,7 +13,7 @@ use rolegate::{
         plan::Metadata,
         tenant_file::TenantFile,
     },
-    app::{App, Clock, Migrations, Random},
+    app::{App, Clock, Migrations, Parts, Random},
     config::Config,
     db::{Db, PoolSize},
     dns::Dns,
@@ -55,8 +55,7 @@ impl Gateway {
 
     /// The same gateway, which asks this DNS server.
     pub fn asking(mut self, dns: Dns) -> Self {
-        self.app.dns = dns;
-        self.router = http::router(self.app.clone());
+        self.configure(|parts| parts.dns = dns);
         self
     }
 
@@ -86,8 +85,8 @@ impl Gateway {
     }
 
     /// Changes the wiring before anything is asked of it.
-    pub fn configure(&mut self, change: impl FnOnce(&mut App)) {
-        change(&mut self.app);
+    pub fn configure(&mut self, change: impl FnOnce(&mut Parts)) {
+        self.app = self.app.changed(change);
         self.router = http::router(self.app.clone());
     }
 

@@ -18,6 +18,7 @@ mod link;
 mod logout;
 mod metadata;
 mod nodes;
+mod recalled;
 mod refused;
 mod replay;
 mod requests;

@@ -367,7 +367,13 @@ async fn explain(gateway: &Gateway, sql: &str) -> String {
         Db::Sqlite { readers, .. } => {
             let query = sqlx::query(AssertSqlSafe(format!("explain query plan {sql}")));
             let query = span.into_iter().fold(places.fold(query, sqlx::query::Query::bind), sqlx::query::Query::bind::<i64>);
-            query.fetch_all(readers).await.unwrap().iter().map(|row| row.get::<String, _>("detail") + "\n").collect()
+            query
+                .fetch_all(&mut *readers.acquire().await.unwrap())
+                .await
+                .unwrap()
+                .iter()
+                .map(|row| row.get::<String, _>("detail") + "\n")
+                .collect()
         }
         Db::Postgres(pool) => {
             let query = sqlx::query(AssertSqlSafe(format!("explain {sql}")));

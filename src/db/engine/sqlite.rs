@@ -4,14 +4,16 @@
 
 use std::{collections::HashMap, mem};
 
-use futures_util::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Either, Executor as _, Sqlite, SqlitePool,
-    pool::PoolConnection,
+    AssertSqlSafe, Executor as _, SqlSafeStr as _,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{DbError, Value, sqlite_arguments};
+use super::{
+    DbError, Value,
+    file::{Connections, Held},
+    sqlite_arguments,
+};
 use crate::db::attempt;
 
 /// What an outstanding read is known by, until its rows are fetched.
@@ -21,7 +23,7 @@ pub(super) struct Ticket(u64);
 #[derive(Debug)]
 pub struct SqliteTx {
     /// `None` once it has ended.
-    connection: Option<PoolConnection<Sqlite>>,
+    connection: Option<Held>,
     is_begun: bool,
     /// A statement failed or was not awaited: PostgreSQL refuses whatever comes after that, and so does this.
     is_broken: bool,
@@ -54,7 +56,7 @@ impl Batch {
 
 impl SqliteTx {
     /// Nobody else writes from its first statement on.
-    pub(super) async fn begin(writer: &SqlitePool) -> Result<Self, DbError> {
+    pub(super) async fn begin(writer: &Connections) -> Result<Self, DbError> {
         let connection = Some(writer.acquire().await?);
         Ok(Self { connection, is_begun: false, is_broken: false, waiting: Batch::default(), tickets: 0, rows: HashMap::new() })
     }
@@ -122,28 +124,14 @@ impl SqliteTx {
         let Some(connection) = self.connection.as_mut().filter(|_| !was_broken) else {
             return (Err(DbError::misused("a statement of the transaction failed before")), 0);
         };
-        let mut results = (&mut **connection).fetch_many(sqlx::query_with(AssertSqlSafe(text), values));
-        let (mut done, mut touched) = (0, 0);
-        loop {
-            match results.try_next().await {
-                Ok(Some(Either::Left(result))) => {
-                    touched = result.rows_affected();
-                    done += 1;
-                }
-                Ok(Some(Either::Right(row))) => {
-                    if let Some(ticket) = tickets[done] {
-                        self.rows.entry(ticket).or_default().push(row);
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => return (Err(error.into()), done),
-            }
+        let (ran, outcome) = connection.run(AssertSqlSafe(text).into_sql_str(), values).await;
+        let done = ran.rows.len();
+        if let Err(error) = outcome {
+            return (Err(error.into()), done);
         }
-        for ticket in tickets.into_iter().flatten() {
-            self.rows.entry(ticket).or_default();
-        }
+        self.rows.extend(tickets.into_iter().zip(ran.rows).filter_map(|(ticket, rows)| Some((ticket?, rows))));
         self.is_broken = false;
-        (Ok(touched), done)
+        (Ok(ran.touched), done)
     }
 }
 
@@ -155,10 +143,10 @@ impl Drop for SqliteTx {
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
                 if connection.execute("rollback").await.is_err() {
-                    connection.close_on_drop();
+                    connection.discard();
                 }
             })),
-            Err(_) => drop(connection.detach()),
+            Err(_) => connection.discard(),
         }
     }
 }

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     app::App,
-    db::sign_in::{SignInLogRow, SignInOutcome, Why},
+    db::{
+        DbError,
+        sign_in::{SignInLogRow, SignInOutcome, Why},
+    },
     domain::{
         actor::{Actor, Occasion},
         connection::Connection,
@@ -31,7 +34,7 @@ use crate::{
     },
 };
 
-/// How often a response is verified again because the connection changed meanwhile.
+/// How often a response is judged because the connection changed meanwhile.
 const ATTEMPTS: u32 = 3;
 
 /// Why there is no session: a refusal, or something that is not the response's fault.
@@ -59,7 +62,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Ok(begun) => begun,
         Err(error) => return page::failed(error.into()),
     };
-    let enabled = match find_enabled(&app, &slug).await {
+    let enabled = match recall(&app, &slug).await {
         Ok(enabled) => enabled,
         Err(error) => return page::failed(error.into()),
     };
@@ -79,12 +82,8 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
             Err(problem) => return page::failed(problem),
         }
     }
-    let Some(connection) = enabled else { return page::not_found() };
-    let outcome = match form {
-        Ok(form) => sign_in(&app, &connection, &form, &parts.headers, &mut occasion).await,
-        Err(message) => Err(SignInRefusal::new("transport", message).into()),
-    };
-    match outcome {
+    let Some(mut connection) = enabled else { return page::not_found() };
+    match sign_in(&app, &mut connection, form, &parts.headers, &mut occasion).await {
         Ok(admitted) => welcome(&app, &connection, &mut occasion, &admitted),
         Err(Failure::Refused(refusal)) => refuse(&app, &connection, &mut occasion, refusal),
         Err(Failure::Broken(problem)) => page::failed(problem),
@@ -95,32 +94,61 @@ pub(super) fn full() -> Problem {
     Problem::unavailable("Too many responses are being verified; try again.")
 }
 
+/// The connection as it was when somebody last signed in through it, read where nobody has. It may be another by now: whoever is let in is
+/// let in by the one that the transaction finds, and whoever is not is refused by one that was read again.
+async fn recall(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
+    match app.published.recall(slug).filter(|published| published.connection.signs_in()) {
+        Some(published) => Ok(Some(published.connection.clone())),
+        None => find_enabled(app, slug).await,
+    }
+}
+
+/// `connection` is afterwards the one that decided.
 async fn sign_in(
     app: &App,
-    connection: &Connection,
-    form: &AcsForm,
+    connection: &mut Connection,
+    form: Result<AcsForm, String>,
     headers: &HeaderMap,
     occasion: &mut Occasion,
 ) -> Result<Admitted, Failure> {
-    let mut connection = connection.clone();
     for _ in 0..ATTEMPTS {
-        let verified = verify(app, &connection, &form.saml_response).await?;
-        match admit::admit(app, &connection, &verified, headers, occasion).await? {
-            Outcome::Admitted(mut admitted) => {
-                let asked = form.relay_state.as_deref().and_then(LocalPath::parse);
+        let refusal = match judge(app, connection, &form, headers, occasion).await {
+            Ok(Outcome::Admitted(mut admitted)) => {
+                let asked = form.ok().and_then(|form| form.relay_state.as_deref().and_then(LocalPath::parse));
                 admitted.return_to = admitted.return_to.or(asked);
                 return Ok(admitted);
             }
-            Outcome::Refused(refusal) => return Err(refusal.into()),
-            // A certificate may have been retired, or sign-in switched off, while the signature was checked.
-            Outcome::ConnectionChanged => {
-                let found = find_enabled(app, connection.slug.as_str()).await?;
-                connection =
-                    found.ok_or_else(|| SignInRefusal::new("connection", "sign-in through the connection was just switched off"))?;
-            }
+            Ok(Outcome::Refused(refusal)) => return Err(refusal.into()),
+            Ok(Outcome::ConnectionChanged) => None,
+            Err(Failure::Refused(refusal)) => Some(refusal),
+            Err(broken) => return Err(broken),
+        };
+        // A certificate may have been added or retired, or sign-in switched off, since it was read.
+        let Some(now) = find_enabled(app, connection.slug.as_str()).await? else { return Err(Problem::not_found().into()) };
+        let is_same = now.id == connection.id && now.version == connection.version;
+        *connection = now;
+        occasion.actor = Actor::Saml { connection: connection.id };
+        if let Some(refusal) = refusal.filter(|_| is_same) {
+            return Err(refusal.into());
         }
     }
     Err(Problem::unavailable("The connection is being changed; try again.").into())
+}
+
+async fn judge(
+    app: &App,
+    connection: &Connection,
+    form: &Result<AcsForm, String>,
+    headers: &HeaderMap,
+    occasion: &mut Occasion,
+) -> Result<Outcome, Failure> {
+    match form {
+        Ok(form) => {
+            let verified = verify(app, connection, &form.saml_response).await?;
+            admit::admit(app, connection, &verified, headers, occasion).await
+        }
+        Err(message) => Err(SignInRefusal::new("transport", message.as_str()).into()),
+    }
 }
 
 fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted: &Admitted) -> Response {

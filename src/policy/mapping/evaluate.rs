@@ -3,7 +3,7 @@
 //! Rules have no order: grants unite, an exclude beats grants, a refusal of sign-in beats all, an exclusive family keeps its
 //! highest rank. Nothing is looked up: the same values in give the same values out, so effects can be previewed and replayed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -60,8 +60,9 @@ pub fn document(identity: &Identity, connection: &Connection) -> Map<String, Val
 pub fn evaluate(mapping: &Mapping, identity: &Identity, sight: &Sight) -> Desired {
     let document = document(identity, sight.connection);
     let mut desired = Desired::default();
+    let conditions = Conditions::new(identity, &document, sight.now);
     for rule in &mapping.rules {
-        desired.trace.insert(rule.id, outcome(rule, identity.source, &document, sight.now));
+        desired.trace.insert(rule.id, conditions.outcome(rule));
     }
     let matched: Vec<&Rule> = mapping.rules.iter().filter(|rule| desired.trace[&rule.id] == Outcome::Matched).collect();
     desired.matched = matched.iter().any(|rule| rule.grants());
@@ -81,17 +82,39 @@ pub fn evaluate(mapping: &Mapping, identity: &Identity, sight: &Sight) -> Desire
     desired
 }
 
-fn outcome(rule: &Rule, source: Protocol, document: &Map<String, Value>, now: Timestamp) -> Outcome {
-    if !rule.enabled {
-        Outcome::Disabled
-    } else if !rule.is_valid_at(now) {
-        Outcome::OutsideValidity
-    } else if !rule.applies_to.includes(source) {
-        Outcome::OtherProtocol
-    } else if rule.when.matches(document, schema::identity()) {
-        Outcome::Matched
-    } else {
-        Outcome::NotMatched
+/// What the conditions of rules look at.
+struct Conditions<'a> {
+    document: &'a Map<String, Value>,
+    /// Their values: most rules name a group, and most people are in few of those. `None` where nothing was said of groups.
+    groups: Option<HashSet<&'a str>>,
+    source: Protocol,
+    now: Timestamp,
+}
+
+impl<'a> Conditions<'a> {
+    fn new(identity: &'a Identity, document: &'a Map<String, Value>, now: Timestamp) -> Self {
+        let groups = identity.groups.as_ref().map(|groups| groups.iter().map(|group| group.value.as_str()).collect());
+        Self { document, groups, source: identity.source, now }
+    }
+
+    fn outcome(&self, rule: &Rule) -> Outcome {
+        if !rule.enabled {
+            Outcome::Disabled
+        } else if !rule.is_valid_at(self.now) {
+            Outcome::OutsideValidity
+        } else if !rule.applies_to.includes(self.source) {
+            Outcome::OtherProtocol
+        } else if !self.lacks_groups(rule) && rule.when.matches(self.document, schema::identity()) {
+            Outcome::Matched
+        } else {
+            Outcome::NotMatched
+        }
+    }
+
+    /// Whether the rule needs another group: that is seen without going through all of them for each rule.
+    fn lacks_groups(&self, rule: &Rule) -> bool {
+        let needed = self.groups.as_ref().zip(rule.needed_groups());
+        needed.is_some_and(|(groups, needed)| !needed.iter().any(|value| groups.contains(value)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What rules and defaults give, case by case.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -448,4 +449,71 @@ fn a_mapping_is_stored_as_json_and_read_back_equal() {
     assert!(serde_json::from_value::<Mapping>(unknown).is_err());
     let broken = json!({"version": 1, "rules": [{"id": rule_id(1), "name": "x", "when": "a and", "effects": []}]});
     assert!(serde_json::from_value::<Mapping>(broken).is_err());
+}
+
+fn condition() -> impl Strategy<Value = String> {
+    let leaf = proptest::sample::select(vec![
+        r#"groups.value eq "a""#,
+        r#"groups.value eq "b""#,
+        r#"groups eq "b""#,
+        r#"GROUPS[Value eq "a"]"#,
+        r#"groups[value eq "c" or value eq "a"]"#,
+        r#"groups[value eq "a" and display eq "b"]"#,
+        r#"groups[display eq "c" and value eq "c"]"#,
+        r#"groups[display eq "a" or value eq "b"]"#,
+        r#"groups[not (value eq "a")]"#,
+        r#"groups.display eq "a""#,
+        r#"groups.value ne "a""#,
+        r#"groups.value sw "a""#,
+        r#"groups.value eq """#,
+        "groups.value eq null",
+        "groups pr",
+        r#"department eq "a""#,
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(4, 16, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left}) and ({right})")),
+            (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left}) or ({right})")),
+            inner.prop_map(|inner| format!("not ({inner})")),
+        ]
+    })
+}
+
+fn person() -> impl Strategy<Value = Identity> {
+    let text = || proptest::sample::select(vec!["", "a", "A", "b", "c"]);
+    let group = (text(), proptest::option::of(text()))
+        .prop_map(|(value, display)| GroupRef { value: value.to_owned(), display: display.map(str::to_owned) });
+    (proptest::option::of(proptest::collection::vec(group, 0..4)), any::<bool>()).prop_map(|(groups, is_there)| {
+        let attributes = if is_there { json!({ "department": "a" }) } else { json!({}) };
+        Identity { groups, ..identity(attributes, &[]) }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// What is seen without the rule's condition is what the condition would say.
+    #[test]
+    fn a_rule_is_passed_over_only_where_it_would_not_match(when in condition(), person in person()) {
+        let document = document(&person, &connection(ROOT));
+        let rule = rule(1, &when, &[grant(EDITORS, EU)]);
+        let matched = Conditions::new(&person, &document, Timestamp::from_millis(NOW)).outcome(&rule) == Outcome::Matched;
+        prop_assert_eq!(matched, rule.when.matches(&document, schema::identity()));
+    }
+}
+
+#[test]
+fn a_rule_needs_the_groups_without_which_nobody_matches() {
+    for (when, needed) in [
+        (r#"groups.value eq "a""#, Some(vec!["a"])),
+        (r#"groups[value eq "a"] and department pr"#, Some(vec!["a"])),
+        (r#"groups eq "a" or groups[value eq "b" or value eq "c"]"#, Some(vec!["a", "b", "c"])),
+        (r#"groups.value eq "a" or department pr"#, None),
+        (r#"not (groups.value eq "a")"#, None),
+        (r#"groups.display eq "a""#, None),
+        (r#"groups[display eq "a"]"#, None),
+        (r#"urn:ietf:params:scim:schemas:core:2.0:User:groups.value eq "a""#, None),
+    ] {
+        assert_eq!(rule(1, when, &[grant(EDITORS, EU)]).needed_groups(), needed, "{when}");
+    }
 }
