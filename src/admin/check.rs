@@ -148,12 +148,7 @@ async fn read(
 ) -> Result<(Facts, Arc<RoleModel>), CheckError> {
     let mut known = cache.known(tenant, accounts);
     for _ in 0..ROUNDS {
-        let facts = if accounts.len() == known.len() {
-            db::check::read_states(db, tenant, accounts, &known).await?
-        } else {
-            db::check::read_facts(db, tenant, accounts, &known).await?
-        };
-        let facts = facts.ok_or(CheckError::NotFound)?;
+        let facts = db::check::read_facts(db, tenant, accounts, &known).await?.ok_or(CheckError::NotFound)?;
         cache.keep(tenant, &facts.read);
         known.extend(facts.read.iter().map(|(account, holdings)| (*account, holdings.clone())));
         let is_current = |account: &AccountId, known: &Arc<Holdings>| {

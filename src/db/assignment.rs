@@ -22,49 +22,49 @@ struct AssignmentColumns {
 
 /// An assignment without its origins.
 #[derive(sqlx::FromRow)]
-pub(super) struct HeldColumns {
-    pub id: String,
-    pub account: String,
-    pub role: String,
-    pub organization: String,
-    pub resource_scope: String,
-    pub reach: String,
+pub(super) struct HeldColumns<Text = String> {
+    pub id: Text,
+    pub account: Text,
+    pub role: Text,
+    pub organization: Text,
+    pub resource_scope: Text,
+    pub reach: Text,
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct OriginColumns {
-    pub kind: String,
-    pub connection: String,
-    pub rule: String,
-    pub granted_by: Option<String>,
+pub(super) struct OriginColumns<Text = String> {
+    pub kind: Text,
+    pub connection: Text,
+    pub rule: Text,
+    pub granted_by: Option<Text>,
     pub may_delegate: bool,
     pub since_ms: i64,
 }
 
-impl OriginColumns {
+impl<Text: AsRef<str>> OriginColumns<Text> {
     pub(super) fn read(&self) -> Result<OriginRow, DbError> {
         Ok(OriginRow { origin: origin(self)?, since: Timestamp::from_millis(self.since_ms), may_delegate: self.may_delegate })
     }
 }
 
-impl HeldColumns {
+impl<Text: AsRef<str>> HeldColumns<Text> {
     pub(super) fn read(&self) -> Result<Assignment, DbError> {
         let holding = Holding {
-            role: column::id("assignment.role", &self.role)?,
-            organization: column::id("assignment.organization", &self.organization)?,
-            resource_scope: column::id_or_empty("assignment.resource_scope", &self.resource_scope)?,
-            reach: column::word("assignment.reach", &self.reach)?,
+            role: column::id("assignment.role", self.role.as_ref())?,
+            organization: column::id("assignment.organization", self.organization.as_ref())?,
+            resource_scope: column::id_or_empty("assignment.resource_scope", self.resource_scope.as_ref())?,
+            reach: column::word("assignment.reach", self.reach.as_ref())?,
         };
-        let (id, account) = (column::id("assignment.id", &self.id)?, column::id("assignment.account", &self.account)?);
+        let (id, account) = (column::id("assignment.id", self.id.as_ref())?, column::id("assignment.account", self.account.as_ref())?);
         Ok(Assignment { id, account, holding, origins: Vec::new() })
     }
 }
 
-fn origin(row: &OriginColumns) -> Result<Origin, DbError> {
-    let connection = || column::id("assignment_origin.connection", &row.connection);
-    let rule = || column::id("assignment_origin.rule", &row.rule);
-    let by = || column::optional_id("assignment_origin.granted_by", row.granted_by.as_deref());
-    Ok(match row.kind.as_str() {
+fn origin<Text: AsRef<str>>(row: &OriginColumns<Text>) -> Result<Origin, DbError> {
+    let connection = || column::id("assignment_origin.connection", row.connection.as_ref());
+    let rule = || column::id("assignment_origin.rule", row.rule.as_ref());
+    let by = || column::optional_id("assignment_origin.granted_by", row.granted_by.as_ref().map(AsRef::as_ref));
+    Ok(match row.kind.as_ref() {
         "manual" => Origin::Manual { by: by()? },
         "scim_rule" => Origin::ScimRule { connection: connection()?, rule: rule()? },
         "saml_rule" => Origin::SamlRule { connection: connection()?, rule: rule()? },

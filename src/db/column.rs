@@ -37,6 +37,19 @@ pub(super) fn to_word<T: Serialize>(value: T) -> String {
     }
 }
 
+pub(super) fn number(what: &'static str, text: &str) -> Result<i64, DbError> {
+    text.parse().map_err(|error| DbError::corrupt(what, &format!("{text:?}: {error}")))
+}
+
+/// `1` or `0`, for a truth value inside a text: the engines write it differently.
+pub(super) fn truth(what: &'static str, text: &str) -> Result<bool, DbError> {
+    match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        other => Err(DbError::corrupt(what, other)),
+    }
+}
+
 /// `''` stands for none where the column is part of a key.
 pub(super) fn id_or_empty<Kind>(what: &'static str, text: &str) -> Result<Option<Id<Kind>>, DbError> {
     if text.is_empty() { Ok(None) } else { id(what, text).map(Some) }

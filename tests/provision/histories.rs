@@ -401,7 +401,7 @@ async fn check(story: &Story, model: &mut Model, owners_before: &mut i64) {
 async fn check_versions(story: &Story, model: &mut Model, accounts: &[AccountId]) {
     let accounts = accounts.iter().copied().collect();
     let facts = db::check::read_facts(&story.db, story.tenant, &accounts, &BTreeMap::new()).await.unwrap().unwrap();
-    let states = db::check::read_states(&story.db, story.tenant, &accounts, &facts.read).await.unwrap().unwrap();
+    let states = db::check::read_facts(&story.db, story.tenant, &accounts, &facts.read).await.unwrap().unwrap();
     assert_eq!(states.accounts, facts.accounts);
     let givers = facts.read.values().flat_map(|holdings| holdings.givers()).collect::<BTreeSet<_>>();
     assert_eq!(states.givers.keys().copied().collect::<BTreeSet<_>>(), givers);
