@@ -1,17 +1,25 @@
 //! The permission check beside one indexed SELECT of the same driver: a tenant with 100,000 accounts of three assignments each, 2,000
-//! organizations on eight levels and 300 roles. In this process, without HTTP: what is compared is what asks the database.
+//! organizations on eight levels and 300 roles. In this process: first without HTTP, so that what is compared is what asks the database,
+//! then as an application asks, one question or a hundred in a request, but for the socket.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Method, Request, StatusCode},
+};
 use rolegate::{
     admin::{
         check::{answer, permit},
         check_cache::CheckCache,
     },
-    db::{self, Db, PoolSize},
+    app::{App, Clock, Migrations, Random},
+    config::Config,
+    db::{self, Db, PoolSize, app_token::AppTokenRow},
     domain::{
         actor::Actor,
         assignment::{Holding, Origin, Reach},
@@ -23,9 +31,13 @@ use rolegate::{
         role::{ManagedGroups, ManagedRoles, Role},
         time::Timestamp,
     },
+    http, keys,
     policy::{check::Question, preset::Preset},
     provision::PublishedCache,
 };
+use serde_json::json;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
 
 use crate::seed::{database, now};
 
@@ -38,6 +50,7 @@ const ROUNDS: usize = 3_000;
 
 struct World {
     db: Db,
+    address: String,
     tenant: TenantId,
     accounts: Vec<AccountId>,
     organizations: Vec<OrganizationId>,
@@ -45,7 +58,7 @@ struct World {
 
 pub async fn measure(engine: &str) {
     eprintln!("== {engine}: permission checks");
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
     let address = match engine {
         "sqlite" => format!("sqlite://{}", folder.path().join("check.db").display()),
         _ => database("rolegate_bench_check"),
@@ -87,6 +100,7 @@ pub async fn measure(engine: &str) {
         );
     }
     println!("{engine}: {BATCH} checks of one account {of_one:?} = {:.2} checks (at most 10)", ratio(of_one, one));
+    world.measure_requests(engine).await;
     world.db.close().await;
 }
 
@@ -146,7 +160,79 @@ impl World {
             tx.query("analyze assignment_origin").run().await.unwrap();
             tx.commit().await.unwrap();
         }
-        Self { db, tenant, accounts, organizations }
+        Self { db, address: address.to_owned(), tenant, accounts, organizations }
+    }
+
+    /// The gateway on this database, and an application's token for all of the tenant.
+    async fn serve(&self) -> (App, String, TempDir) {
+        let folder = TempDir::new().unwrap();
+        let variables =
+            [("DATABASE_URL", self.address.as_str()), ("DATA_DIR", folder.path().to_str().unwrap()), ("PUBLIC_URL", "http://127.0.0.1:9")];
+        let variables = variables.map(|(name, value)| (format!("ROLEGATE_{name}"), value.to_owned()));
+        let config = Config::resolve(None, variables, &|_| unreachable!("there is no password file")).unwrap();
+        let app = App::open_with(config, Migrations::Leave, Clock::System, Random::System).await.unwrap();
+        let token = keys::app_token(app.random.bytes());
+        let row = AppTokenRow {
+            id: IdSource::new(now(), [44; 16]).make(),
+            tenant: self.tenant,
+            organization: self.organizations[0],
+            name: "bench".to_owned(),
+            created_by: None,
+            created_at: app.now(),
+            expires_at: app.now().plus_secs(3600),
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let mut tx = app.db.begin().await.unwrap();
+        db::app_token::insert_app_token(&mut tx, &row, &keys::hash(token.expose())).await.unwrap();
+        tx.commit().await.unwrap();
+        (app, token.expose().clone(), folder)
+    }
+
+    /// As [`measure`], request by request.
+    async fn measure_requests(&self, engine: &str) {
+        let (app, token, _folder) = self.serve().await;
+        let router = http::router(app.clone());
+        let rounds = ROUNDS / 10;
+        let request = |count: usize, accounts: usize, n: usize| {
+            let questions: Vec<_> = (0..count)
+                .map(|k| {
+                    json!({
+                        "account": self.accounts[(n + k % accounts) * 7919 % ACCOUNTS], "entity": "user_management", "action": "read",
+                        "organization": self.organizations[(n + k) * 31 % ORGANIZATIONS],
+                    })
+                })
+                .collect();
+            let body = if let [question] = &questions[..] { question.to_string() } else { json!(questions).to_string() };
+            let request = Request::builder().method(Method::POST).uri("/api/v1/check");
+            let request = request.header("authorization", format!("Bearer {token}")).header("content-type", "application/json");
+            request.body(Body::from(body)).unwrap()
+        };
+        // One of each kind, the first of all fills the cache of models.
+        let kinds = [(1, 1), (BATCH, 1), (BATCH, BATCH)];
+        let (mut first, mut again) = ([Duration::ZERO; 3], [Duration::ZERO; 3]);
+        send(&router, request(1, 1, 0)).await;
+        for n in 0..rounds {
+            for (at, (count, accounts)) in kinds.into_iter().enumerate() {
+                // Of accounts that nobody asked about before.
+                let of = (1 + at) * ROUNDS + n * accounts;
+                first[at] += send(&router, request(count, accounts, of)).await;
+                again[at] += send(&router, request(count, accounts, of)).await;
+            }
+        }
+        let rounds = u32::try_from(rounds).unwrap();
+        for (words, [one, of_one, of_many]) in [("for the first time", first), ("again", again)] {
+            let ratio = |many: Duration| many.as_secs_f64() / one.as_secs_f64();
+            println!(
+                "{engine}, requests, {words}: a check {:?}; {BATCH} checks of one account {:?} = {:.2} of them, of {BATCH} accounts {:?} = {:.2} (at most 10)",
+                one / rounds,
+                of_one / rounds,
+                ratio(of_one),
+                of_many / rounds,
+                ratio(of_many)
+            );
+        }
+        app.db.close().await;
     }
 
     /// What a check cannot do without: one row by its key.
@@ -193,6 +279,17 @@ impl World {
         assert!(answers.len() == count && !bytes.is_empty());
         elapsed
     }
+}
+
+/// How long it takes until the whole answer is there.
+async fn send(router: &Router, request: Request<Body>) -> Duration {
+    let begun = Instant::now();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    let status = answer.status();
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let elapsed = begun.elapsed();
+    assert!(status == StatusCode::OK && !body.is_empty(), "{status}: {}", String::from_utf8_lossy(&body));
+    elapsed
 }
 
 fn custom(id: rolegate::domain::id::RoleId, name: &str, permissions: &[String]) -> Role {
