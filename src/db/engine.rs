@@ -140,11 +140,6 @@ fn server_pool() -> PgPoolOptions {
     })
 }
 
-/// So many bytes of the file, the most that SQLite maps, are read where the system keeps them: else each page that is not among the 2 MB of a
-/// connection costs a system call and a copy, half the time of a read in a large database. The price: a disk that cannot be read ends the
-/// process and not one request. What is written goes the usual way.
-const MAPPED: &str = "2147483648";
-
 /// How many connections are held: readers on SQLite, all on PostgreSQL.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSize(pub u32);
@@ -163,8 +158,7 @@ impl Db {
                 .statement_cache_capacity(400)
                 .busy_timeout(Duration::from_secs(10));
             make_for_owner(options.get_filename(), address);
-            let reading = options.clone().read_only(true).pragma("mmap_size", MAPPED);
-            let (writer, readers) = (Connections::new(options, 1), Connections::new(reading, size.0));
+            let (writer, readers) = (Connections::new(options.clone(), 1), Connections::new(options.read_only(true), size.0));
             // Whether the file can be opened is said now.
             drop(writer.acquire().await?);
             Ok(Self::Sqlite { writer, readers })
