@@ -43,6 +43,7 @@ impl Deref for App {
     }
 }
 
+/// What a program is made of.
 #[derive(Debug, Clone)]
 pub struct Parts {
     pub db: Db,

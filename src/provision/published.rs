@@ -79,6 +79,7 @@ pub struct PublishedCache {
 #[derive(Debug, Default)]
 struct Kept {
     connections: HashMap<ConnectionId, Arc<Published>>,
+    /// A connection keeps its slug.
     slugs: HashMap<String, ConnectionId>,
 }
 
@@ -95,9 +96,12 @@ impl PublishedCache {
     #[must_use]
     pub fn recall(&self, slug: &str) -> Option<Arc<Published>> {
         let kept = self.connections.read().unwrap_or_else(PoisonError::into_inner);
-        let published = kept.connections.get(kept.slugs.get(slug)?)?;
-        // It may have got another one.
-        (published.connection.slug.as_str() == slug).then(|| published.clone())
+        kept.connections.get(kept.slugs.get(slug)?).cloned()
+    }
+
+    /// The guess was wrong: the next one who asks reads.
+    pub fn forget(&self, slug: &str) {
+        self.connections.write().unwrap_or_else(PoisonError::into_inner).slugs.remove(slug);
     }
 
     /// `None` when the connection does not exist. Not for a transaction that has published something itself: what it reads is kept

@@ -44,7 +44,7 @@ use crate::{
 pub(super) struct Person {
     pub account: AccountRow,
     pub identity: IdentityRow,
-    /// What they hold; [`reconcile`] takes it.
+    /// What they held when they were locked.
     pub held: Vec<Assignment>,
     /// Made in this transaction: there is nothing to load.
     pub is_new: bool,
@@ -55,7 +55,6 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Before [`reconcile`] took what they hold.
     pub(super) fn is_owner(&self, model: &RoleModel) -> bool {
         invariant::is_owner(model, &self.held)
     }
@@ -87,14 +86,13 @@ pub(super) async fn reconcile(
         .collect();
     let mut groups = db::group::groups_of(tx, tenant, published.connection.id, &in_groups).await?;
     let mut changes: Vec<Change> = people
-        .iter_mut()
+        .iter()
         .map(|person| {
             let id = person.account.account.id;
             let groups = groups.remove(&id).unwrap_or_default();
             let desired = desire(published, person, groups.clone(), occasion);
             let by_scim = is_kept_out(person, &desired).then(|| desire_by_scim(published, person, groups, occasion)).flatten();
-            let held = mem::take(&mut person.held);
-            Change::new(published, person, held, desired, by_scim)
+            Change::new(published, person, person.held.clone(), desired, by_scim)
         })
         .collect();
     let mut effects = Effects::on_new(people.iter().filter(|person| person.is_new).map(|person| person.account.account.id));

@@ -4,16 +4,22 @@
 use std::{
     mem,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    Connection as _, Either, Executor as _, SqlStr, SqliteConnection,
+    Connection as _, Either, Executor as _, SqlSafeStr as _, SqlStr, SqliteConnection,
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 /// How long somebody waits until one is free.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +33,7 @@ struct Shared {
     options: SqliteConnectOptions,
     most: u32,
     turns: Arc<Semaphore>,
+    is_closed: AtomicBool,
     /// Those that nobody holds; the one that was used last is the next.
     idle: Mutex<Vec<SqliteConnection>>,
 }
@@ -35,24 +42,30 @@ impl Shared {
     fn idle(&self) -> impl DerefMut<Target = Vec<SqliteConnection>> + '_ {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn check_open(&self) -> Result<(), sqlx::Error> {
+        if self.is_closed.load(Ordering::Acquire) { Err(sqlx::Error::PoolClosed) } else { Ok(()) }
+    }
 }
 
 impl Connections {
     pub(super) fn new(options: SqliteConnectOptions, most: u32) -> Self {
         let turns = Arc::new(Semaphore::new(most as usize));
-        Self(Arc::new(Shared { options, most, turns, idle: Mutex::default() }))
+        Self(Arc::new(Shared { options, most, turns, is_closed: AtomicBool::new(false), idle: Mutex::default() }))
     }
 
-    /// Waits until one is free, in the order in which it was asked.
-    pub async fn acquire(&self) -> Result<Held, sqlx::Error> {
+    /// Waits until one is free, in the order in which it was asked. Who asks the driver past [`Borrowed::run`] must not leave in the middle.
+    pub async fn acquire(&self) -> Result<Borrowed, sqlx::Error> {
+        self.0.check_open()?;
         let turn = tokio::time::timeout(PATIENCE, self.0.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        self.0.check_open()?;
         let idle = self.0.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
             None => SqliteConnection::connect_with(&self.0.options).await?,
         };
-        Ok(Held { connection: Some(connection), is_busy: false, of: self.0.clone(), _turn: turn })
+        Ok(Borrowed { connection: Some(connection), is_busy: false, of: self.0.clone(), turn: Some(turn) })
     }
 
     /// One statement on one of them: its rows, and how many it touched.
@@ -65,11 +78,10 @@ impl Connections {
         outcome.map(|()| (ran.rows.pop().unwrap_or_default(), ran.touched))
     }
 
-    /// Waits for those that are held.
+    /// Lends none from now on, and waits for those that were lent.
     pub async fn close(&self) {
-        let all = self.0.turns.acquire_many(self.0.most).await;
-        self.0.turns.close();
-        drop(all);
+        self.0.is_closed.store(true, Ordering::Release);
+        let _all = self.0.turns.acquire_many(self.0.most).await;
         let idle = mem::take(&mut *self.0.idle());
         for connection in idle {
             // What was committed is in the file, whatever the last words are.
@@ -78,15 +90,16 @@ impl Connections {
     }
 }
 
-/// A connection in one's own hands; dropped, it is given back. One that was left in the middle of a statement goes on with it until that
-/// has an end: the next would wait for it, and it is given up.
+/// A connection in one's own hands; dropped, it is given back. One that was left in the middle of a statement goes on with it: it is
+/// closed, and until then counts among those that there are.
 #[derive(Debug)]
-pub struct Held {
-    /// `None` once it was given up.
+pub struct Borrowed {
+    /// `None` once it was given back.
     connection: Option<SqliteConnection>,
+    /// A statement has begun and not ended, as far as [`Borrowed::run`] and [`Borrowed::undo`] know.
     is_busy: bool,
     of: Arc<Shared>,
-    _turn: OwnedSemaphorePermit,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// What came of statements that follow one another in one text.
@@ -98,7 +111,7 @@ pub(super) struct Ran {
     pub touched: u64,
 }
 
-impl Held {
+impl Borrowed {
     /// Stops at the first one that is refused.
     pub(super) async fn run(&mut self, sql: SqlStr, values: SqliteArguments) -> (Ran, Result<(), sqlx::Error>) {
         let (mut ran, mut rows) = (Ran::default(), Vec::new());
@@ -121,28 +134,136 @@ impl Held {
     }
 
     /// Nobody gets it again: another one is opened in its place.
-    pub(super) fn discard(mut self) {
-        self.connection = None;
+    fn discard(mut self) {
+        self.is_busy = true;
+    }
+
+    /// Ends the transaction that was begun on it, before anybody else gets it. It is closed, which undoes it too, where that fails, or no
+    /// runtime is left to do it.
+    pub(super) fn undo(mut self) {
+        self.is_busy = true;
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let (_, outcome) = self.run("rollback".into_sql_str(), SqliteArguments::default()).await;
+                if outcome.is_err() {
+                    self.discard();
+                }
+            });
+        }
     }
 }
 
-impl Deref for Held {
+impl Deref for Borrowed {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        self.connection.as_ref().expect("only who discards it takes it away")
+        self.connection.as_ref().expect("it is taken away when this is dropped")
     }
 }
 
-impl DerefMut for Held {
+impl DerefMut for Borrowed {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        self.connection.as_mut().expect("only who discards it takes it away")
+        self.connection.as_mut().expect("it is taken away when this is dropped")
     }
 }
 
-impl Drop for Held {
+impl Drop for Borrowed {
     fn drop(&mut self) {
-        let connection = self.connection.take().filter(|_| !self.is_busy);
-        self.of.idle().extend(connection);
+        let Some(connection) = self.connection.take() else { return };
+        if !self.is_busy {
+            self.of.idle().push(connection);
+        } else if let Ok(runtime) = Handle::try_current() {
+            let turn = self.turn.take();
+            runtime.spawn(async move {
+                let _ = connection.close().await;
+                drop(turn);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::db::{Db, PoolSize};
+
+    /// Half a second of work and more, without a row before its end.
+    const LONG: &str = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 3000000) select count(*) from n";
+
+    fn connections(folder: &TempDir) -> Connections {
+        let options = SqliteConnectOptions::new().filename(folder.path().join("x.db")).create_if_missing(true);
+        Connections::new(options, 1)
+    }
+
+    #[tokio::test]
+    async fn one_that_was_left_in_the_middle_counts_until_it_has_ended() {
+        let folder = TempDir::new().unwrap();
+        let connections = connections(&folder);
+        let left = tokio::time::timeout(Duration::from_millis(20), connections.run(LONG.into_sql_str(), SqliteArguments::default())).await;
+        assert!(left.is_err(), "it takes longer");
+        tokio::task::yield_now().await;
+        assert_eq!(connections.0.turns.available_permits(), 0);
+        assert!(connections.0.idle().is_empty(), "nobody waits behind it");
+        let (rows, _) = connections.run("select 1".into_sql_str(), SqliteArguments::default()).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((connections.0.turns.available_permits(), connections.0.idle().len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_refused_statement_costs_no_connection() {
+        let folder = TempDir::new().unwrap();
+        let connections = connections(&folder);
+        let (rows, _) = connections.run("create temp table here (a)".into_sql_str(), SqliteArguments::default()).await.unwrap();
+        assert!(rows.is_empty());
+        assert!(connections.run("select nothing from nowhere".into_sql_str(), SqliteArguments::default()).await.is_err());
+        // A temporary table is its connection's own.
+        connections.run("select a from here".into_sql_str(), SqliteArguments::default()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn closing_lends_none_and_waits_for_what_was_lent() {
+        let folder = TempDir::new().unwrap();
+        let connections = connections(&folder);
+        let lent = connections.acquire().await.unwrap();
+        let (waiting, closing) = (connections.clone(), connections.clone());
+        let waiting = tokio::spawn(async move { waiting.acquire().await.map(drop) });
+        tokio::task::yield_now().await;
+        let closing = tokio::spawn(async move { closing.close().await });
+        tokio::task::yield_now().await;
+        assert!(matches!(connections.acquire().await, Err(sqlx::Error::PoolClosed)), "at once");
+        assert!(!closing.is_finished());
+        drop(lent);
+        closing.await.unwrap();
+        assert!(matches!(waiting.await.unwrap(), Err(sqlx::Error::PoolClosed)), "who waited already");
+        assert!(connections.0.idle().is_empty());
+    }
+
+    #[test]
+    fn what_a_runtime_leaves_behind_when_it_ends_is_undone() {
+        let folder = TempDir::new().unwrap();
+        let first = tokio::runtime::Runtime::new().unwrap();
+        let address = format!("sqlite://{}", folder.path().join("x.db").display());
+        let (db, tx) = first.block_on(async {
+            let db = Db::open(&address, PoolSize(1)).await.unwrap();
+            db.query("create table t (a integer)").run().await.unwrap();
+            let mut tx = db.begin().await.unwrap();
+            tx.query("insert into t values (1)").run().await.unwrap();
+            (db, tx)
+        });
+        first.spawn(async move {
+            let _tx = tx;
+            std::future::pending::<()>().await;
+        });
+        drop(first);
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            assert_eq!(db.query("insert into t values (2)").run().await.unwrap(), 1);
+            let mut tx = db.begin().await.unwrap();
+            tx.query("insert into t values (3)").run().await.unwrap();
+            tx.commit().await.unwrap();
+            let rows: Vec<(i64,)> = db.query("select a from t order by a").all().await.unwrap();
+            assert_eq!(rows, [(2,), (3,)]);
+        });
     }
 }

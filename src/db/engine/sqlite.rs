@@ -5,13 +5,13 @@
 use std::{collections::HashMap, mem};
 
 use sqlx::{
-    AssertSqlSafe, Executor as _, SqlSafeStr as _,
+    AssertSqlSafe, SqlSafeStr as _,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
 use super::{
     DbError, Value,
-    file::{Connections, Held},
+    file::{Borrowed, Connections},
     sqlite_arguments,
 };
 use crate::db::attempt;
@@ -23,7 +23,7 @@ pub(super) struct Ticket(u64);
 #[derive(Debug)]
 pub struct SqliteTx {
     /// `None` once it has ended.
-    connection: Option<Held>,
+    connection: Option<Borrowed>,
     is_begun: bool,
     /// A statement failed or was not awaited: PostgreSQL refuses whatever comes after that, and so does this.
     is_broken: bool,
@@ -135,18 +135,11 @@ impl SqliteTx {
     }
 }
 
-/// What was begun and not committed is undone before anybody else gets the connection. Where no runtime is left to do that, the connection
-/// is closed, which undoes it too.
+/// What was begun and not committed is undone before anybody else gets the connection.
 impl Drop for SqliteTx {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take().filter(|_| self.is_begun) else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                if connection.execute("rollback").await.is_err() {
-                    connection.discard();
-                }
-            })),
-            Err(_) => connection.discard(),
+        if let Some(connection) = self.connection.take().filter(|_| self.is_begun) {
+            connection.undo();
         }
     }
 }

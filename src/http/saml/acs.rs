@@ -66,7 +66,8 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Ok(enabled) => enabled,
         Err(error) => return page::failed(error.into()),
     };
-    let Some(asked) = begun.as_ref().map(|(connection, _)| connection).or(enabled.as_ref()) else { return page::not_found() };
+    let asked = begun.as_ref().map(|(connection, _)| connection).or(enabled.as_ref().map(|enabled| &enabled.connection));
+    let Some(asked) = asked else { return page::not_found() };
     let Ok(mut held) = app.intake.enter(asked.id, Stranger::of(&parts, &app.config.trusted_proxies)) else { return page::failed(full()) };
     let form = match form::read(&parts.headers, body, &mut held).await {
         Ok(form) => Ok(form),
@@ -82,10 +83,10 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
             Err(problem) => return page::failed(problem),
         }
     }
-    let Some(mut connection) = enabled else { return page::not_found() };
-    match sign_in(&app, &mut connection, form, &parts.headers, &mut occasion).await {
-        Ok(admitted) => welcome(&app, &connection, &mut occasion, &admitted),
-        Err(Failure::Refused(refusal)) => refuse(&app, &connection, &mut occasion, refusal),
+    let Some(mut enabled) = enabled else { return page::not_found() };
+    match sign_in(&app, &mut enabled, form, &parts.headers, &mut occasion).await {
+        Ok(admitted) => welcome(&app, &enabled.connection, &mut occasion, &admitted),
+        Err(Failure::Refused(refusal)) => refuse(&app, &enabled.connection, &mut occasion, refusal),
         Err(Failure::Broken(problem)) => page::failed(problem),
     }
 }
@@ -94,25 +95,31 @@ pub(super) fn full() -> Problem {
     Problem::unavailable("Too many responses are being verified; try again.")
 }
 
-/// The connection as it was when somebody last signed in through it, read where nobody has. It may be another by now: whoever is let in is
-/// let in by the one that the transaction finds, and whoever is not is refused by one that was read again.
-async fn recall(app: &App, slug: &str) -> Result<Option<Connection>, DbError> {
-    match app.published.recall(slug).filter(|published| published.connection.signs_in()) {
-        Some(published) => Ok(Some(published.connection.clone())),
-        None => find_enabled(app, slug).await,
-    }
+/// What the response is judged by.
+struct Enabled {
+    connection: Connection,
+    /// It is as this node last saw it, and may be another by now: whoever is let in is let in by the one that the transaction finds, and
+    /// nobody is refused by this one.
+    is_recalled: bool,
 }
 
-/// `connection` is afterwards the one that decided.
+async fn recall(app: &App, slug: &str) -> Result<Option<Enabled>, DbError> {
+    if let Some(published) = app.published.recall(slug).filter(|published| published.connection.signs_in()) {
+        return Ok(Some(Enabled { connection: published.connection.clone(), is_recalled: true }));
+    }
+    Ok(find_enabled(app, slug).await?.map(|connection| Enabled { connection, is_recalled: false }))
+}
+
+/// `enabled` is afterwards the one that decided.
 async fn sign_in(
     app: &App,
-    connection: &mut Connection,
+    enabled: &mut Enabled,
     form: Result<AcsForm, String>,
     headers: &HeaderMap,
     occasion: &mut Occasion,
 ) -> Result<Admitted, Failure> {
     for _ in 0..ATTEMPTS {
-        let refusal = match judge(app, connection, &form, headers, occasion).await {
+        let refusal = match judge(app, &enabled.connection, &form, headers, occasion).await {
             Ok(Outcome::Admitted(mut admitted)) => {
                 let asked = form.ok().and_then(|form| form.relay_state.as_deref().and_then(LocalPath::parse));
                 admitted.return_to = admitted.return_to.or(asked);
@@ -120,14 +127,16 @@ async fn sign_in(
             }
             Ok(Outcome::Refused(refusal)) => return Err(refusal.into()),
             Ok(Outcome::ConnectionChanged) => None,
-            Err(Failure::Refused(refusal)) => Some(refusal),
-            Err(broken) => return Err(broken),
+            Err(Failure::Refused(refusal)) if enabled.is_recalled => Some(refusal),
+            Err(failure) => return Err(failure),
         };
         // A certificate may have been added or retired, or sign-in switched off, since it was read.
-        let Some(now) = find_enabled(app, connection.slug.as_str()).await? else { return Err(Problem::not_found().into()) };
-        let is_same = now.id == connection.id && now.version == connection.version;
-        *connection = now;
-        occasion.actor = Actor::Saml { connection: connection.id };
+        let now = find_enabled(app, enabled.connection.slug.as_str()).await?;
+        let is_same = now.as_ref().is_some_and(|now| now.version == enabled.connection.version);
+        if !is_same {
+            app.published.forget(enabled.connection.slug.as_str());
+        }
+        *enabled = Enabled { connection: now.ok_or_else(Problem::not_found)?, is_recalled: false };
         if let Some(refusal) = refusal.filter(|_| is_same) {
             return Err(refusal.into());
         }
