@@ -262,7 +262,7 @@ grant = [{ role = "Organization Context Manager", organization = "acme" }]
 
     #[test]
     fn the_manual_shows_a_file_that_is_read_and_names_what_rules_may_name() {
-        let manual = include_str!("../../README.md");
+        let manual = include_str!("../../docs/tenant-file.md");
         let shown = manual.split("```toml\n").find(|block| block.starts_with("[tenant]")).and_then(|block| block.split("```").next());
         let file = parse(shown.unwrap()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(i64::try_from(file.owners.len()), Ok(file.tenant.settings.min_owners), "its owners are as many as it takes");
