@@ -1,6 +1,10 @@
 //! The page on refusals names every code that a refusal can have, and none that no refusal has.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// What makes refusals, with the code as the first text behind it.
 const MAKERS: [&str; 7] = ["refuse(", "refused(", "Refusal::new(", "early(", "expired(", "encrypted(", "check_not_before("];
@@ -67,16 +71,25 @@ fn the_reader_of_the_sources_finds_what_is_there() {
     assert_eq!(codes_of(source).into_iter().collect::<Vec<_>>(), ["one", "three", "two"]);
 }
 
-/// Every place in the documentation that points to another page points to one that is there.
+/// Markdown files of the directory and of the directories below it.
+fn pages(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { pages(&path) } else { vec![path] });
+    found.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// Every link from one page of the documentation to another names a file that exists.
 #[test]
 fn links_between_pages_lead_somewhere() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    for entry in fs::read_dir(&docs).unwrap() {
-        let path = entry.unwrap().path();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages: Vec<PathBuf> = pages(&root.join("docs")).into_iter().chain([root.join("README.md")]).collect();
+    assert!(pages.len() > 15, "found {} pages", pages.len());
+    for path in pages {
         let page = fs::read_to_string(&path).unwrap();
+        let directory = path.parent().unwrap();
         for target in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|target| !target.contains("://")) {
             let file = target.split('#').next().unwrap();
-            assert!(file.is_empty() || docs.join(file).exists(), "{}: {target}", path.display());
+            assert!(file.is_empty() || directory.join(file).exists(), "{}: {target}", path.display());
         }
     }
 }
