@@ -28,6 +28,8 @@ check: ## format and lints: the quick look before a commit
 	@cargo fmt --check
 	@echo "== lints"
 	@cargo clippy --locked --quiet --all-targets -- -D warnings
+	@echo "== language"
+	@scripts/language.sh
 
 # Lints and documentation share one set of checked dependencies, the tests one of built ones: no flag here may split them.
 test: ## everything: format, lints, documentation, and the tests on SQLite and PostgreSQL with real identity providers
