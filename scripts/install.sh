@@ -48,6 +48,7 @@ fi
 if [[ $mode == test ]]; then
     need postgresql any '/usr/lib/postgresql/*/bin/initdb'
     need xmlsec1 command -v xmlsec1
+    need perl perl -Mopen -MFile::Basename -e 1
     need python3 command -v python3
     need python3-venv python3 -c 'import venv, ensurepip'
     need nodejs command -v node
