@@ -6,7 +6,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    db::{self, Db, DbError, app_token::AppTokenRow, audit::Entry},
+    db::{
+        self, Db, DbError,
+        acting::{self, Writes},
+        app_token::AppTokenRow,
+        audit::Entry,
+    },
     domain::{
         account::SignInStatus,
         actor::Occasion,
@@ -58,7 +63,7 @@ pub async fn create(
         revoked_at: None,
         last_used_at: None,
     };
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     // It may have been deleted meanwhile.
     db::organization::lock_organization(&mut tx, tenant, grant.at()).await?.ok_or(AppTokenError::NotFound)?;
     db::app_token::insert_app_token(&mut tx, &row, &keys::hash(secret.expose())).await?;
@@ -139,7 +144,7 @@ pub async fn revoke(
     tenant: TenantId,
     id: AppTokenId,
 ) -> Result<(), AppTokenError> {
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     let row = db::app_token::find_app_token(&mut tx, tenant, id).await?;
     let row = row.filter(|row| row.organization == grant.at()).ok_or(AppTokenError::NotFound)?;
     if db::app_token::revoke_app_token(&mut tx, tenant, id, occasion.now).await? {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Ahead, Db, DbError, SET_LIMIT, Tx, column};
+use super::{Ahead, DbError, SET_LIMIT, Target, Tx, column};
 use crate::domain::{
     account::{Account, SignInStatus},
     id::{AccountId, ConnectionId, OrganizationId, TenantId},
@@ -169,8 +169,9 @@ pub async fn lock_ahead(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -
     Ok(Locked(locked))
 }
 
-pub async fn find_account(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<AccountRow>, DbError> {
-    let row: Option<AccountColumns> = db
+pub async fn find_account(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<Option<AccountRow>, DbError> {
+    let mut source = source.into();
+    let row: Option<AccountColumns> = source
         .query(
             "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, standing, has_local_credential, from_file
              from account where tenant = $1 and id = $2",

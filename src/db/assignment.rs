@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Db, DbError, SET_LIMIT, Tx, column,
-    engine::{Ahead, Query},
+    DbError, SET_LIMIT, Tx, column,
+    engine::{Ahead, Query, Target},
 };
 use crate::domain::{
     assignment::{Assignment, Holding, Origin, OriginRow},
@@ -132,8 +132,9 @@ pub async fn held_ahead(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -
 }
 
 /// What one account holds now.
-pub async fn list_held(db: &Db, tenant: TenantId, account: AccountId) -> Result<Vec<Assignment>, DbError> {
-    let rows = bind_accounts(db.query_set(LIST, 1), tenant, &[account]).all().await?;
+pub async fn list_held(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<Vec<Assignment>, DbError> {
+    let mut source = source.into();
+    let rows = bind_accounts(source.query_set(LIST, 1), tenant, &[account]).all().await?;
     Ok(assemble(rows)?.remove(&account).unwrap_or_default())
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{mapping::Sight, preset::Preset};
 use crate::domain::{
     account::AccountKind,
-    actor::{AccountActor, Actor},
+    actor::{AccountActor, Actor, RightsSeen},
     assignment::{Assignment, Holding, Origin, OriginRow, Reach},
     connection::{Audience, Authority, Connection, SamlSettings, ScimSettings},
     id::{AccountId, AssignmentId, ConnectionId, Id, OrganizationId, RoleId, RuleId, ScopeId, SessionId, TenantId},
@@ -138,6 +138,7 @@ pub fn person(assignments: Vec<Assignment>) -> Actor {
         assignments,
         only: None,
         at_sign_in: None,
+        seen: RightsSeen::default(),
     })
 }
 
