@@ -15,7 +15,7 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        assignment::Assignment,
+        assignment::{Assignment, live},
         id::{AccountId, AppTokenId, TenantId},
         model::RoleModel,
         name::Title,
@@ -80,7 +80,7 @@ pub async fn is_backed(db: &Db, model: &RoleModel, token: &AppTokenRow) -> Resul
     if row.is_none_or(|row| row.account.status != SignInStatus::Active) {
         return Ok(false);
     }
-    let held = db::assignment::list_held(db, model.tenant, maker).await?;
+    let held = live(db::assignment::list_held(db, model.tenant, maker).await?);
     Ok(is_open_below::<ManageAppTokens>(&held, model, token.organization))
 }
 

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::{AccountActor, Actor, Occasion, RightsSeen},
+        assignment::live,
         connection::Audience,
         id::{AccountId, ConnectionId, SessionId, TenantId, kind},
         identity::NameIdentifier,
@@ -207,7 +208,7 @@ pub async fn sign_in_by_link(
     let model = db::model::load_model(&mut tx, tenant).await?;
     let admitted = may_sign_in && {
         let held = db::assignment::held(&mut tx, tenant, &[account]).await?.remove(&account).unwrap_or_default();
-        enters_console(&model, &held)
+        enters_console(&model, &live(held))
     };
     let session = occasion.ids.make::<kind::Session>();
     let surface = Audience::Admin;

@@ -111,7 +111,7 @@ pub fn in_scope(role: RoleId, at: u128, scope: u128) -> Holding {
 pub fn stored(pairs: impl IntoIterator<Item = (Holding, Origin)>) -> Vec<Assignment> {
     let mut current: Vec<Assignment> = Vec::new();
     for (holding, origin) in pairs {
-        let row = OriginRow { origin, since: Timestamp::from_millis(NOW), may_delegate: false };
+        let row = OriginRow { origin, since: Timestamp::from_millis(NOW), may_delegate: false, dormant: false };
         if let Some(known) = current.iter_mut().find(|assignment| assignment.holding == holding) {
             known.origins.push(row);
         } else {

@@ -131,6 +131,12 @@ pub fn is_owner(model: &RoleModel, current: &[Assignment]) -> bool {
     current.iter().any(|assignment| is_owner_assignment(model, &assignment.holding))
 }
 
+/// Whether the account can act as an owner: an owner assignment of it is live.
+#[must_use]
+pub fn is_acting_owner(model: &RoleModel, current: &[Assignment]) -> bool {
+    current.iter().any(|assignment| assignment.is_live() && is_owner_assignment(model, &assignment.holding))
+}
+
 /// Whether the actor is one of the accounts and no owner: what others decide of whom somebody is, nobody decides of themselves.
 #[must_use]
 pub fn is_own_matter(model: &RoleModel, actor: &Actor, accounts: &[AccountId]) -> bool {

@@ -23,7 +23,7 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        assignment::Assignment,
+        assignment::{Assignment, live},
         connection::{Audience, Connection, Jit, MissingGroups},
         id::AccountId,
         identity::Identity,
@@ -263,7 +263,7 @@ async fn finds_entry(tx: &mut Tx, published: &Published, account: AccountId, hol
         Some(held) => held,
         None => db::assignment::held(tx, published.tenant(), &[account]).await?.remove(&account).unwrap_or_default(),
     };
-    Ok(enters_console(&published.model, &held))
+    Ok(enters_console(&published.model, &live(held)))
 }
 
 fn lacks_groups(published: &Published, claim: &Claim) -> bool {

@@ -255,7 +255,8 @@ pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[Accou
         let identity = identities.remove(&id)?;
         let first_sight = identity.scim.is_none() && identity.saml.is_none();
         let held = held.remove(&id).unwrap_or_default();
-        Some(Person { account, identity, held, is_new: false, first_sight, status_before })
+        let live_before = identity.is_live();
+        Some(Person { account, identity, held, is_new: false, first_sight, status_before, live_before })
     };
     Ok(accounts.into_iter().filter_map(person).collect())
 }

@@ -20,6 +20,7 @@ use crate::{
     db::{self, Db, DbError, acting::Rights, session::SessionRow},
     domain::{
         actor::{AccountActor, Actor},
+        assignment::live,
         id::{ApiTokenId, OrganizationId, TenantId},
         model::{RoleChangeEffect, RoleModel},
         secret::Secret,
@@ -97,7 +98,7 @@ impl SessionCaller {
         if session.last_seen_at.plus_secs(MARK_EVERY_SECS) <= now {
             db::session::mark_seen(&app.db, tenant, session.id, now).await?;
         }
-        let assignments = db::assignment::list_held(&app.db, tenant, account).await?;
+        let assignments = live(db::assignment::list_held(&app.db, tenant, account).await?);
         let at_sign_in = match &session.rights {
             Some(held) if model.settings.role_change_effect == RoleChangeEffect::NextLogin => {
                 app.session_rights.read(&app.db, &model, account, held, &assignments).await?
