@@ -249,6 +249,41 @@ fn what_decides_does_not_wait() {
     assert!(wrong.is_empty(), "`async` has no place in {wrong:?}");
 }
 
+/// Transactions that nobody's rights decide: of sign-ins, jobs and the operator of the host. Each file with how many it begins.
+const WITHOUT_ACTOR: &[(&str, usize)] = &[
+    ("admin/apply.rs", 2),
+    ("admin/archive.rs", 1),
+    ("admin/audit_trail.rs", 1),
+    ("admin/logout.rs", 2),
+    ("admin/metadata.rs", 2),
+    ("admin/provisioning_log.rs", 2),
+    ("admin/recover.rs", 1),
+    ("admin/rewrap.rs", 3),
+    ("admin/session.rs", 2),
+    ("admin/sign_in_log.rs", 1),
+    ("admin/test_sign_in.rs", 3),
+    ("http/oauth.rs", 1),
+    ("http/saml/admit.rs", 1),
+    ("http/saml/login.rs", 1),
+    ("http/saml/test.rs", 1),
+    ("provision/user.rs", 1),
+];
+
+/// Whoever writes for a person or a SCIM client begins with `db::acting::begin`, which confirms their rights.
+#[test]
+fn who_acts_is_confirmed_where_a_transaction_begins() {
+    let begun = |source: &Source| {
+        // Tests stand at the end of a file.
+        let code = source.code.split("#[cfg(test)]").next().unwrap_or_default();
+        code.matches("db.begin()").count() + code.matches("db().begin()").count()
+    };
+    let acting = sources().into_iter().filter(|source| ["admin", "http", "provision"].contains(&source.layer.as_str()));
+    let found: Vec<(String, usize)> =
+        acting.map(|source| (source.place.clone(), begun(&source))).filter(|(_, number)| *number > 0).collect();
+    let allowed: Vec<(String, usize)> = WITHOUT_ACTOR.iter().map(|(place, number)| ((*place).to_owned(), *number)).collect();
+    assert_eq!(found, allowed, "begin with `db::acting::begin`, or say here why nobody acts");
+}
+
 #[test]
 fn the_reader_of_sources_is_not_fooled() {
     let code = bare(

@@ -4,8 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::holder::{HolderError, authorize_over};
 use crate::{
-    db::{self, Db, DbError, api_token::ApiTokenRow, audit::Entry},
+    db::{
+        self, Db, DbError, Tx,
+        acting::{self, Writes},
+        api_token::ApiTokenRow,
+        audit::Entry,
+    },
     domain::{
         actor::{AccountActor, Occasion},
         capability::Capability,
@@ -32,6 +38,8 @@ pub enum ApiTokenError {
     NotFound,
     #[error("{} is not yours to give to a token: your roles do not open it anywhere", action::name(*.0))]
     NotHeld(Capability),
+    #[error(transparent)]
+    Holder(#[from] HolderError),
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -79,7 +87,7 @@ pub async fn create(
         revoked_at: None,
         last_used_at: None,
     };
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, model.tenant, occasion, Writes::Accounts(&[])).await?;
     db::api_token::insert_api_token(&mut tx, model.tenant, &row, &keys::hash(secret.expose())).await?;
     let detail = json!({ "account": row.account, "expires_at": row.expires_at.to_string(), "only": row.only });
     record(&mut tx, model.tenant, occasion, "api_token.created", row.id, detail).await?;
@@ -104,19 +112,21 @@ pub async fn revoke_own(
     account: &AccountActor,
     id: ApiTokenId,
 ) -> Result<(), ApiTokenError> {
-    revoke(db, occasion, tenant, account.account, id).await
+    let tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[account.account])).await?;
+    revoke(tx, occasion, tenant, account.account, id).await
 }
 
-/// Somebody else's; the right was asked for over that account.
+/// Somebody else's.
 pub async fn revoke_of(
-    _grant: &Grant<RevokeTokens>,
     db: &Db,
     occasion: &mut Occasion,
-    tenant: TenantId,
+    model: &RoleModel,
     account: AccountId,
     id: ApiTokenId,
 ) -> Result<(), ApiTokenError> {
-    revoke(db, occasion, tenant, account, id).await
+    let mut tx = acting::begin(db, model.tenant, occasion, Writes::Accounts(&[account])).await?;
+    authorize_over::<RevokeTokens>(&mut tx, &occasion.actor, model, account).await?;
+    revoke(tx, occasion, model.tenant, account, id).await
 }
 
 /// Whose it is; `None` when there is no such token.
@@ -124,8 +134,7 @@ pub async fn find_holder(db: &Db, tenant: TenantId, id: ApiTokenId) -> Result<Op
     Ok(db::api_token::find_api_token(db, tenant, id).await?.map(|row| row.account))
 }
 
-async fn revoke(db: &Db, occasion: &mut Occasion, tenant: TenantId, account: AccountId, id: ApiTokenId) -> Result<(), ApiTokenError> {
-    let mut tx = db.begin().await?;
+async fn revoke(mut tx: Tx, occasion: &mut Occasion, tenant: TenantId, account: AccountId, id: ApiTokenId) -> Result<(), ApiTokenError> {
     let row = db::api_token::find_api_token(&mut tx, tenant, id).await?;
     if row.is_none_or(|row| row.account != account) {
         return Err(ApiTokenError::NotFound);
@@ -138,7 +147,7 @@ async fn revoke(db: &Db, occasion: &mut Occasion, tenant: TenantId, account: Acc
 }
 
 async fn record(
-    tx: &mut db::Tx,
+    tx: &mut Tx,
     tenant: TenantId,
     occasion: &mut Occasion,
     action: &'static str,

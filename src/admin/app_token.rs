@@ -6,11 +6,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    db::{self, Db, DbError, app_token::AppTokenRow, audit::Entry},
+    db::{
+        self, Db, DbError,
+        acting::{self, Writes},
+        app_token::AppTokenRow,
+        audit::Entry,
+    },
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        assignment::Assignment,
+        assignment::{Assignment, live},
         id::{AccountId, AppTokenId, TenantId},
         model::RoleModel,
         name::Title,
@@ -58,7 +63,7 @@ pub async fn create(
         revoked_at: None,
         last_used_at: None,
     };
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     // It may have been deleted meanwhile.
     db::organization::lock_organization(&mut tx, tenant, grant.at()).await?.ok_or(AppTokenError::NotFound)?;
     db::app_token::insert_app_token(&mut tx, &row, &keys::hash(secret.expose())).await?;
@@ -75,7 +80,7 @@ pub async fn is_backed(db: &Db, model: &RoleModel, token: &AppTokenRow) -> Resul
     if row.is_none_or(|row| row.account.status != SignInStatus::Active) {
         return Ok(false);
     }
-    let held = db::assignment::list_held(db, model.tenant, maker).await?;
+    let held = live(db::assignment::list_held(db, model.tenant, maker).await?);
     Ok(is_open_below::<ManageAppTokens>(&held, model, token.organization))
 }
 
@@ -139,7 +144,7 @@ pub async fn revoke(
     tenant: TenantId,
     id: AppTokenId,
 ) -> Result<(), AppTokenError> {
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     let row = db::app_token::find_app_token(&mut tx, tenant, id).await?;
     let row = row.filter(|row| row.organization == grant.at()).ok_or(AppTokenError::NotFound)?;
     if db::app_token::revoke_app_token(&mut tx, tenant, id, occasion.now).await? {

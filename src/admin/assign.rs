@@ -1,8 +1,14 @@
 //! Granting and withdrawing by people: one, or up to a thousand at a time, with a preview that is the same work, not committed.
 
 use crate::{
-    db::Db,
-    domain::{actor::Occasion, id::TenantId},
+    db::{
+        Db,
+        acting::{self, Writes},
+    },
+    domain::{
+        actor::Occasion,
+        id::{AccountId, TenantId},
+    },
     provision::{
         ProvisionError, PublishedCache,
         assign::{self, Outcome, Request},
@@ -51,7 +57,8 @@ pub async fn change(
     requests: &[Request],
     mode: Mode,
 ) -> Result<Done, ProvisionError> {
-    let mut tx = db.begin().await?;
+    let accounts: Vec<AccountId> = requests.iter().map(|request| request.account).collect();
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&accounts)).await?;
     let model = current_model(&mut tx, cache, tenant).await?;
     let decided = assign::decide(&mut tx, &model, occasion, requests).await?;
     let keeps = match mode {

@@ -3,7 +3,12 @@
 use serde_json::json;
 
 use crate::{
-    db::{self, Db, DbError, attention::Attention, audit::Entry},
+    db::{
+        self, Db, DbError,
+        acting::{self, Writes},
+        attention::Attention,
+        audit::Entry,
+    },
     domain::{
         actor::Occasion,
         id::{EventId, TenantId},
@@ -36,7 +41,7 @@ pub async fn list(
 
 /// Says, as the operator of the host, that it was looked at. What happens again is raised again.
 pub async fn resolve(db: &Db, tenant: TenantId, occasion: &mut Occasion, id: EventId) -> Result<(), AttentionError> {
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     if !db::attention::resolve(&mut tx, tenant, id, occasion.now).await? {
         return Err(AttentionError::NotFound(id));
     }

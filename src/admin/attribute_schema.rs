@@ -3,7 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::{
-    db::{self, Db, DbError, Tx, audit::Entry, custom_schema::CustomSchema},
+    db::{
+        self, Db, DbError, Tx,
+        acting::{self, Writes},
+        audit::Entry,
+        custom_schema::CustomSchema,
+    },
     domain::{actor::Occasion, id::TenantId, model::RoleModel},
     policy::{
         access::Grant,
@@ -50,7 +55,7 @@ pub async fn put(
 ) -> Result<CustomSchema, SchemaError> {
     check(grant.at() == model.organizations.root())?;
     let definition = read(document)?;
-    let mut tx = begin(db, model.tenant, precondition).await?;
+    let mut tx = begin(db, occasion, model.tenant, precondition).await?;
     db::custom_schema::put_custom_schema(&mut tx, model.tenant, document, false, occasion.now).await?;
     let entry = entry("attribute_schema.changed", model.tenant, detail(&definition));
     db::audit::tell(&mut tx, model.tenant, occasion, &[entry]).await?;
@@ -82,7 +87,7 @@ pub async fn delete(
     precondition: Precondition,
 ) -> Result<(), SchemaError> {
     check(grant.at() == model.organizations.root())?;
-    let mut tx = begin(db, model.tenant, precondition).await?;
+    let mut tx = begin(db, occasion, model.tenant, precondition).await?;
     if !db::custom_schema::delete_custom_schema(&mut tx, model.tenant).await? {
         return Err(SchemaError::NotFound);
     }
@@ -92,8 +97,8 @@ pub async fn delete(
 }
 
 /// Whoever names a version waits for those who change it, and sees what they left.
-async fn begin(db: &Db, tenant: TenantId, precondition: Precondition) -> Result<Tx, SchemaError> {
-    let mut tx = db.begin().await?;
+async fn begin(db: &Db, occasion: &Occasion, tenant: TenantId, precondition: Precondition) -> Result<Tx, SchemaError> {
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     if precondition != Precondition::None {
         // There is no version 0: a schema that is not there is none that was read.
         let version = db::custom_schema::lock_version(&mut tx, tenant).await?;

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     db::{
         self, Db, DbError, Tx,
+        acting::{self, Writes},
         audit::Entry,
         certificate::{CertificateState, IdpCertificateRow},
     },
@@ -114,7 +115,7 @@ pub async fn add(
     precondition: &Precondition,
     certificate: &Certificate,
 ) -> Result<(IdpCertificateRow, bool, i64), RotationError> {
-    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
+    let (mut tx, version) = begin(grant, db, occasion, connection, precondition).await?;
     let (row, added) = trust(&mut tx, occasion, connection, certificate, grant.actor().account_id()).await?;
     if !added {
         return Ok((row, false, version - 1));
@@ -164,7 +165,7 @@ pub async fn retire(
     id: CertificateId,
     confirmed: bool,
 ) -> Result<(IdpCertificateRow, i64), RotationError> {
-    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
+    let (mut tx, version) = begin(grant, db, occasion, connection, precondition).await?;
     let known = db::certificate::list_certificates(&mut tx, connection.tenant, connection.id).await?;
     let row = known.iter().find(|row| row.id == id).ok_or(RotationError::NotFound)?.clone();
     if !is_trusted(&row) {
@@ -192,13 +193,14 @@ pub async fn retire(
 async fn begin(
     grant: &Grant<RotateCertificates>,
     db: &Db,
+    occasion: &Occasion,
     connection: &Connection,
     precondition: &Precondition,
 ) -> Result<(Tx, i64), RotationError> {
     if grant.at() != connection.organization {
         return Err(RotationError::NotFound);
     }
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     let version = db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await?;
     let version = version.ok_or(RotationError::NotFound)?;
     if precondition.admits(version - 1) { Ok((tx, version)) } else { Err(RotationError::Stale) }

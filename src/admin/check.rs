@@ -215,6 +215,7 @@ impl Naming<'_> {
             rule: row.origin.rule().map(|id| self.rules.get(&id).cloned().unwrap_or_else(|| id.to_string())),
             by: row.origin.granted_by().map(|id| id.to_string()),
             since: row.since.to_string(),
+            dormant: row.dormant,
         });
         Named {
             id: held.id.to_string(),

@@ -4,7 +4,11 @@ use serde_json::json;
 
 use super::organization::{Store, tell};
 use crate::{
-    db::{self, DbError, connection_use::UsedConnection},
+    db::{
+        self, DbError,
+        acting::{self, Writes},
+        connection_use::UsedConnection,
+    },
     domain::{actor::Occasion, connection::Connection, id::OrganizationId},
     policy::{
         access::Grant,
@@ -57,7 +61,7 @@ pub async fn enable(
     if connection.organization == grant.at() {
         return Err(UseError::Own);
     }
-    let mut tx = begin(store, grant.at(), precondition).await?;
+    let mut tx = begin(store, occasion, grant.at(), precondition).await?;
     let by = occasion.actor.account_id();
     if db::connection_use::insert_use(&mut tx, store.tenant, grant.at(), connection.id, by, occasion.now).await? {
         record(tx, store, occasion, grant.at(), "organization.connection_enabled", connection).await?;
@@ -78,7 +82,7 @@ pub async fn disable(
     if connection.organization == grant.at() {
         return Err(UseError::Own);
     }
-    let mut tx = begin(store, grant.at(), precondition).await?;
+    let mut tx = begin(store, occasion, grant.at(), precondition).await?;
     if !db::connection_use::delete_use(&mut tx, store.tenant, grant.at(), connection.id).await? {
         return Err(UseError::NotFound);
     }
@@ -86,8 +90,8 @@ pub async fn disable(
 }
 
 /// With the organization locked.
-async fn begin(store: Store<'_>, at: OrganizationId, precondition: &Precondition) -> Result<db::Tx, UseError> {
-    let mut tx = store.db.begin().await?;
+async fn begin(store: Store<'_>, occasion: &Occasion, at: OrganizationId, precondition: &Precondition) -> Result<db::Tx, UseError> {
+    let mut tx = acting::begin(store.db, store.tenant, occasion, Writes::Accounts(&[])).await?;
     let version = db::organization::lock_organization(&mut tx, store.tenant, at).await?.ok_or(UseError::NotFound)?;
     if precondition.admits(version) { Ok(tx) } else { Err(UseError::Stale) }
 }

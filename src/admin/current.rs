@@ -44,6 +44,7 @@ pub struct Current {
 pub async fn load(tx: &mut Tx, slug: &Slug, now: Timestamp) -> Result<Option<Current>, DbError> {
     let Some(tenant) = db::tenant::find_tenant_by_slug(&mut *tx, slug.as_str()).await? else { return Ok(None) };
     let id = tenant.id;
+    db::acting::lock_model(tx, id, db::acting::Writes::Model).await?;
     db::organization::lock_tree(tx, id).await?;
     // Another file may have been applied while this one waited.
     let Some(tenant) = db::tenant::find_tenant(&mut *tx, id).await? else { return Ok(None) };

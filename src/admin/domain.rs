@@ -5,7 +5,11 @@ use serde_json::json;
 
 use super::organization::{Store, tell};
 use crate::{
-    db::{self, DbError, Tx, domain::DomainRow},
+    db::{
+        self, DbError, Tx,
+        acting::{self, Writes},
+        domain::DomainRow,
+    },
     domain::{
         actor::{Actor, Occasion},
         domain_name::DomainName,
@@ -61,7 +65,7 @@ pub async fn claim(
     domain: &DomainName,
     token: [u8; 16],
 ) -> Result<(DomainRow, bool), DomainError> {
-    let mut tx = store.db.begin().await?;
+    let mut tx = acting::begin(store.db, store.tenant, occasion, Writes::Accounts(&[])).await?;
     db::organization::lock_organization(&mut tx, store.tenant, grant.at()).await?.ok_or(DomainError::NotFound)?;
     let known = db::domain::list_domains(&mut tx, store.tenant, grant.at()).await?;
     if let Some(row) = known.iter().find(|row| row.domain == domain.as_str()) {
@@ -98,7 +102,7 @@ pub async fn verify(
     domain: &DomainName,
     texts: Vec<String>,
 ) -> Result<DomainRow, DomainError> {
-    let mut tx = store.db.begin().await?;
+    let mut tx = acting::begin(store.db, store.tenant, occasion, Writes::Accounts(&[])).await?;
     db::organization::lock_organization(&mut tx, store.tenant, grant.at()).await?.ok_or(DomainError::NotFound)?;
     let row = db::domain::find_domain(&mut tx, store.tenant, grant.at(), domain.as_str()).await?.ok_or(DomainError::NotFound)?;
     if row.verified_at.is_some() {
@@ -140,7 +144,7 @@ pub async fn remove(
     occasion: &mut Occasion,
     domain: &DomainName,
 ) -> Result<(), DomainError> {
-    let mut tx = store.db.begin().await?;
+    let mut tx = acting::begin(store.db, store.tenant, occasion, Writes::Accounts(&[])).await?;
     if !db::domain::delete_domain(&mut tx, store.tenant, grant.at(), domain.as_str()).await? {
         return Err(DomainError::NotFound);
     }

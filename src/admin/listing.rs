@@ -66,6 +66,10 @@ pub struct Origin {
     #[schema(nullable = false)]
     pub by: Option<String>,
     pub since: String,
+    /// The identity provider has blocked the account: this origin gives nothing until it lets the account in again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub dormant: bool,
 }
 
 /// Accounts a page holds.
@@ -147,6 +151,7 @@ fn assemble(accounts: Vec<ListedAccount>, origins: Vec<ListedOrigin>, rules: &Ha
             rule: (!row.rule.is_empty()).then(|| rules.get(&row.rule).cloned().unwrap_or(row.rule)),
             by: row.granted_by,
             since: Timestamp::from_millis(row.since_ms).to_string(),
+            dormant: row.dormant,
         };
         let assignments = held.entry(row.account).or_default();
         match assignments.last_mut() {
@@ -227,6 +232,7 @@ mod tests {
             rule: "3".into(),
             granted_by: None,
             since_ms: 1_767_225_600_000,
+            dormant: true,
         };
         let account = ListedAccount {
             id: "1".into(),
@@ -236,7 +242,7 @@ mod tests {
             status: "blocked".into(),
             connection: Some("acme-okta".into()),
         };
-        let second = ListedOrigin { kind: "manual".into(), connection: None, rule: String::new(), ..origin.clone() };
+        let second = ListedOrigin { kind: "manual".into(), connection: None, rule: String::new(), dormant: false, ..origin.clone() };
         let rows = assemble(vec![account], vec![origin, second], &HashMap::from([("3".to_owned(), "platform team".to_owned())]));
         let expected = json!([{
             "account": { "id": "1", "user_name": "ann", "email": null, "display_name": null, "active": false, "connection": "acme-okta" },
@@ -245,7 +251,7 @@ mod tests {
                 "organization": "acme",
                 "reach": "subtree",
                 "origins": [
-                    { "kind": "saml_rule", "connection": "acme-okta", "rule": "platform team", "since": "2026-01-01T00:00:00Z" },
+                    { "kind": "saml_rule", "connection": "acme-okta", "rule": "platform team", "since": "2026-01-01T00:00:00Z", "dormant": true },
                     { "kind": "manual", "since": "2026-01-01T00:00:00Z" },
                 ],
             }],

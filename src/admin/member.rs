@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::organization::Store;
 use crate::{
-    db::{self, DbError, Tx, membership::MemberRow},
+    db::{
+        self, DbError, Tx,
+        acting::{self, Writes},
+        membership::MemberRow,
+    },
     domain::{
         actor::{Actor, Occasion},
         assignment::Assignment,
@@ -63,7 +67,7 @@ pub async fn put(
     precondition: &Precondition,
     standing: Standing,
 ) -> Result<(MemberRow, i64), MemberError> {
-    let Opened { mut tx, model, person } = begin(store, &occasion.actor, organization, account, precondition).await?;
+    let Opened { mut tx, model, person } = begin(store, occasion, organization, account, precondition).await?;
     let home = match standing.home {
         Some(true) => Some(organization),
         Some(false) if person.home == Some(organization) => None,
@@ -86,7 +90,7 @@ pub async fn remove(
     account: AccountId,
     precondition: &Precondition,
 ) -> Result<i64, MemberError> {
-    let Opened { mut tx, model, .. } = begin(store, &occasion.actor, organization, account, precondition).await?;
+    let Opened { mut tx, model, .. } = begin(store, occasion, organization, account, precondition).await?;
     let member = db::membership::find_member(&mut tx, store.tenant, organization, account).await?.ok_or(MemberError::NotFound)?;
     if member.home {
         return Err(MemberError::IsHome);
@@ -135,13 +139,13 @@ impl Person {
 /// With the account locked, by somebody who sees it and has the right over it at the organization.
 async fn begin(
     store: Store<'_>,
-    actor: &Actor,
+    occasion: &Occasion,
     organization: OrganizationId,
     account: AccountId,
     precondition: &Precondition,
 ) -> Result<Opened, MemberError> {
-    let tenant = store.tenant;
-    let mut tx = store.db.begin().await?;
+    let (tenant, actor) = (store.tenant, &occasion.actor);
+    let mut tx = acting::begin(store.db, tenant, occasion, Writes::Accounts(&[account])).await?;
     let row = db::account::lock_accounts(&mut tx, tenant, &[account]).await?.remove(&account).ok_or(MemberError::NotFound)?;
     let model = current_model(&mut tx, store.published, tenant).await?;
     let seen = places::<ReadAccounts>(actor, &model).map_err(|_| MemberError::NotFound)?;

@@ -10,6 +10,7 @@ use super::certificate::{self, Named, TooMany, TrustError};
 use crate::{
     db::{
         self, Db, DbError, Tx,
+        acting::{self, Writes},
         audit::Entry,
         certificate::{CertificateState, IdpCertificateRow},
         idp_metadata::{self, MetadataRow, ProposalRow, ProposalState, What},
@@ -151,7 +152,7 @@ pub async fn import(
         return Err(MetadataError::AutoTrustWithoutUrl);
     }
     let by = grant.actor().account_id();
-    let (mut tx, mut connection) = begin(grant.at(), db, connection, precondition).await?;
+    let (mut tx, mut connection) = begin(grant.at(), db, occasion, connection, precondition).await?;
     let mut changes = Changes::default();
     let known = connection.saml.idp_entity_id.clone();
     let named = &document.metadata.entity_id;
@@ -198,7 +199,7 @@ pub async fn refresh(db: &Db, occasion: &mut Occasion, row: &MetadataRow, docume
         return note_unchanged(db, occasion, row, document).await;
     }
     let found = db::connection::find_connection(db, row.tenant, row.connection).await?.ok_or(MetadataError::NotFound)?;
-    let (mut tx, mut connection) = begin(found.connection.organization, db, &found.connection, &Precondition::None).await?;
+    let (mut tx, mut connection) = begin(found.connection.organization, db, occasion, &found.connection, &Precondition::None).await?;
     let now = idp_metadata::find_metadata(&mut tx, row.tenant, row.connection).await?;
     // An owner may have named another address while this one was read.
     let Some(now) = now.filter(|now| now.url == row.url) else { return Err(MetadataError::Meanwhile) };
@@ -329,7 +330,7 @@ pub async fn decide(
     id: EventId,
     accepted: bool,
 ) -> Result<(ProposalRow, i64), MetadataError> {
-    let (mut tx, mut connection) = begin(grant.at(), db, connection, precondition).await?;
+    let (mut tx, mut connection) = begin(grant.at(), db, occasion, connection, precondition).await?;
     let mut version = connection.version;
     let open = idp_metadata::list_open_proposals(&mut tx, connection.tenant, connection.id).await?;
     let proposal = open.iter().find(|row| row.id == id).ok_or(MetadataError::NotFound)?.clone();
@@ -362,13 +363,14 @@ pub async fn decide(
 async fn begin(
     at: OrganizationId,
     db: &Db,
+    occasion: &Occasion,
     connection: &Connection,
     precondition: &Precondition,
 ) -> Result<(Tx, Connection), MetadataError> {
     if at != connection.organization {
         return Err(MetadataError::NotFound);
     }
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     let version = db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await?;
     // The one before is the one that was read.
     if !precondition.admits(version.ok_or(MetadataError::NotFound)? - 1) {

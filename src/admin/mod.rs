@@ -21,6 +21,7 @@ pub mod discovery;
 pub mod domain;
 pub mod event_feed;
 pub mod history;
+pub mod holder;
 pub mod listing;
 pub mod logout;
 pub mod member;

@@ -3,7 +3,11 @@
 use serde_json::Value;
 
 use crate::{
-    db::{self, Db, DbError, Tx, audit::Entry},
+    db::{
+        self, Db, DbError, Tx,
+        acting::{self, Writes},
+        audit::Entry,
+    },
     domain::{actor::Occasion, id::TenantId, model::RoleModel},
 };
 
@@ -17,8 +21,8 @@ pub struct ModelChange {
 }
 
 impl ModelChange {
-    pub async fn begin(db: &Db, tenant: TenantId) -> Result<Self, DbError> {
-        let mut tx = db.begin().await?;
+    pub async fn begin(db: &Db, tenant: TenantId, occasion: &Occasion) -> Result<Self, DbError> {
+        let mut tx = acting::begin(db, tenant, occasion, Writes::Model).await?;
         db::tenant::raise_model_version(&mut tx, tenant).await?;
         let model = db::model::load_model(&mut tx, tenant).await?;
         Ok(Self { tx, model, entries: Vec::new() })

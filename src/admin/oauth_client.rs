@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     db::{
         self, Db, DbError, Tx,
+        acting::{self, Writes},
         audit::Entry,
         oauth::{ClientRow, NewSecret, SecretRow},
     },
@@ -71,7 +72,7 @@ pub async fn create(
 ) -> Result<Made, OauthClientError> {
     check(grant, connection)?;
     let id: OauthClientId = occasion.ids.make();
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     db::oauth::insert_client(&mut tx, connection.tenant, connection.id, id, name, occasion.now).await?;
     record(&mut tx, occasion, connection, "oauth_client.created", id, None).await?;
     let made = give_secret(&mut tx, occasion, connection, id, random).await?;
@@ -89,7 +90,7 @@ pub async fn add_secret(
     random: [u8; 32],
 ) -> Result<Made, OauthClientError> {
     check(grant, connection)?;
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     let known = db::oauth::list_clients(&mut tx, connection.tenant, connection.id).await?;
     if !known.iter().any(|row| row.id == client) {
         return Err(OauthClientError::NotFound);
@@ -109,7 +110,7 @@ pub async fn revoke_secret(
     secret: OauthSecretId,
 ) -> Result<(), OauthClientError> {
     check(grant, connection)?;
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     let known = db::oauth::list_secrets(&mut tx, connection.tenant, connection.id).await?;
     if !known.iter().any(|row| row.id == secret && row.client == client) {
         return Err(OauthClientError::NotFound);
@@ -129,7 +130,7 @@ pub async fn revoke(
     client: OauthClientId,
 ) -> Result<(), OauthClientError> {
     check(grant, connection)?;
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     let known = db::oauth::list_clients(&mut tx, connection.tenant, connection.id).await?;
     if !known.iter().any(|row| row.id == client) {
         return Err(OauthClientError::NotFound);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     db::{
         self, Db, DbError, Tx,
+        acting::{self, Writes},
         audit::Entry,
         organization::{Contents, VersionedOrganization},
     },
@@ -70,7 +71,7 @@ pub async fn create(
     slug: Slug,
     name: Title,
 ) -> Result<VersionedOrganization, OrganizationError> {
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     if !model.settings.self_service_org_registration {
         return Err(OrganizationError::RegistrationOff);
     }
@@ -107,7 +108,7 @@ pub async fn update(
     precondition: Precondition,
     changed: Changed,
 ) -> Result<VersionedOrganization, OrganizationError> {
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     let id = grant.at();
     let before = db::organization::find_organization(&mut tx, store.tenant, id).await?.ok_or(OrganizationError::NotFound)?;
     if !precondition.admits(before.version) {
@@ -158,7 +159,7 @@ pub async fn delete(
     occasion: &mut Occasion,
     precondition: Precondition,
 ) -> Result<(), OrganizationError> {
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     let id = grant.at();
     if id == model.organizations.root() {
         return Err(OrganizationError::RootStays);
@@ -196,8 +197,8 @@ fn named(contents: &Contents) -> Vec<String> {
 }
 
 /// With the tree locked and the role model that holds under the lock.
-pub(super) async fn begin(store: Store<'_>) -> Result<(Tx, Arc<RoleModel>), OrganizationError> {
-    let mut tx = store.db.begin().await?;
+pub(super) async fn begin(store: Store<'_>, occasion: &Occasion) -> Result<(Tx, Arc<RoleModel>), OrganizationError> {
+    let mut tx = acting::begin(store.db, store.tenant, occasion, Writes::Model).await?;
     db::organization::lock_tree(&mut tx, store.tenant).await?;
     let version = db::tenant::find_model_version(&mut tx, store.tenant).await?.ok_or(OrganizationError::NotFound)?;
     let model = store.published.model(&mut tx, store.tenant, version).await?;

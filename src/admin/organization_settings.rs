@@ -97,7 +97,7 @@ pub async fn update(
     if places.into_iter().flatten().any(|at| at != id) {
         return Err(OrganizationError::NotFound.into());
     }
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     let version = db::organization::lock_organization(&mut tx, store.tenant, id).await?.ok_or(OrganizationError::NotFound)?;
     if !precondition.admits(version) {
         return Err(OrganizationError::Stale.into());

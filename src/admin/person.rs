@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     db::{
         self, Db, DbError, Tx,
+        acting::{self, Writes},
         filter::Condition,
         people::{Asked, Lacking, PersonRow},
     },
@@ -160,7 +161,7 @@ impl Desk<'_> {
 
     /// Locks the account and asks for the right to do `A` to it, at its home, else at the root. Whom one does not see, there is not.
     async fn open<A: Action>(&self, occasion: &Occasion, id: AccountId, precondition: Precondition) -> Result<Opened<A>, PersonError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = acting::begin(self.db, self.tenant, occasion, Writes::Accounts(&[id])).await?;
         db::account::lock_accounts(&mut tx, self.tenant, &[id]).await?;
         let model = current_model(&mut tx, self.cache, self.tenant).await?;
         let seen = places::<ReadAccounts>(&occasion.actor, &model).or_else(|_| places::<A>(&occasion.actor, &model))?;

@@ -78,7 +78,7 @@ pub async fn upgrade<'p>(
     planned: Option<&str>,
 ) -> Result<Upgraded, UpgradeError> {
     debug_assert_eq!(grant.actor(), &occasion.actor);
-    let mut change = ModelChange::begin(db, tenant).await?;
+    let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let row = db::tenant::find_tenant(&mut change.tx, tenant).await?.ok_or_else(|| DbError::corrupt("a tenant", "it is not there"))?;
     let preset = newest(&row.preset).ok_or_else(|| UpgradeError::UnknownPreset(row.preset.clone()))?;
     let mut upgraded = Upgraded {

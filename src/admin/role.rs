@@ -94,7 +94,7 @@ pub async fn create(
     tenant: TenantId,
     draft: &Draft,
 ) -> Result<Shown, RoleError> {
-    let mut change = ModelChange::begin(db, tenant).await?;
+    let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let role = role_change::create(&change.model, draft, occasion.ids.make())?;
     may_auto_assign(grant.actor(), &change.model, None, &role)?;
     insert(&mut change, occasion, &role).await?;
@@ -112,7 +112,7 @@ pub async fn clone(
     id: RoleId,
     name: Option<&str>,
 ) -> Result<(Shown, Vec<String>), RoleError> {
-    let mut change = ModelChange::begin(db, tenant).await?;
+    let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let original = change.model.role(id).ok_or(RoleError::NotFound)?.clone();
     let role_change::Clone { role, dropped } = role_change::clone(&change.model, &original, name, occasion.ids.make())?;
     insert(&mut change, occasion, &role).await?;
@@ -138,7 +138,7 @@ pub async fn edit(
     precondition: Precondition,
     draft: &Draft,
 ) -> Result<Shown, RoleError> {
-    let mut change = ModelChange::begin(db, tenant).await?;
+    let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let row = locked(&mut change, id, precondition).await?;
     let role = role_change::edit(&change.model, &row.role, draft)?;
     role_change::may_widen(grant.actor(), &change.model, &row.role, &role)?;
@@ -168,7 +168,7 @@ pub async fn delete(
     id: RoleId,
     precondition: Precondition,
 ) -> Result<(), RoleError> {
-    let mut change = ModelChange::begin(db, tenant).await?;
+    let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let row = locked(&mut change, id, precondition).await?;
     role_change::may_edit(&row.role)?;
     remove(&mut change, &row.role).await?;

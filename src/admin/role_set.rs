@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::{
-    db::{self, Db, DbError, Tx, audit::Entry, role_set::RoleSetRow},
+    db::{
+        self, Db, DbError, Tx,
+        acting::{self, Writes},
+        audit::Entry,
+        role_set::RoleSetRow,
+    },
     domain::{
         actor::Occasion,
         id::{RoleId, RoleSetId, TenantId},
@@ -48,7 +53,7 @@ pub async fn create(
     if roles.is_empty() || roles.len() > MOST {
         return Err(RoleSetError::Size);
     }
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, model.tenant, occasion, Writes::Model).await?;
     // Of two that make the last one the second waits; and no role of it goes meanwhile.
     db::tenant::raise_model_version(&mut tx, model.tenant).await?;
     let known: BTreeSet<RoleId> = db::role::list_roles(&mut tx, model.tenant).await?.into_iter().map(|row| row.role.id).collect();
@@ -79,7 +84,7 @@ pub async fn delete(
     id: RoleSetId,
 ) -> Result<(), RoleSetError> {
     let row = find(db, tenant, id).await?;
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     if !db::role_set::delete_role_set(&mut tx, tenant, id).await? {
         return Err(RoleSetError::NotFound);
     }

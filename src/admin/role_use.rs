@@ -152,7 +152,7 @@ pub async fn replace(
     planned: Option<&str>,
 ) -> Result<Replacement, RoleError> {
     debug_assert_eq!(grant.actor(), &occasion.actor);
-    let mut change = ModelChange::begin(db, tenant).await?;
+    let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let row = locked(&mut change, id, Precondition::None).await?;
     role_change::may_edit(&row.role)?;
     if id == by || change.model.role(by).is_none() {

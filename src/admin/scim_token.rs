@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::{
-    db::{self, Db, DbError, Tx, audit::Entry},
+    db::{
+        self, Db, DbError, Tx,
+        acting::{self, Writes},
+        audit::Entry,
+    },
     domain::{actor::Occasion, connection::Connection, id::TokenId, secret::Secret, time::Timestamp},
     keys,
     policy::{access::Grant, action::ManageScimTokens},
@@ -39,7 +43,7 @@ pub async fn create(
     let (id, token): (TokenId, _) = (occasion.ids.make(), keys::scim_token(random));
     let expires_at = occasion.now.plus_secs(ttl_secs);
     let hash = keys::hash(token.expose());
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     db::token::insert_token(&mut tx, connection.tenant, connection.id, id, &hash, occasion.now, expires_at).await?;
     let detail = json!({ "connection": connection.slug, "expires_at": expires_at.to_string() });
     tell(tx, occasion, connection, "scim_token.created", id, detail).await?;
@@ -55,7 +59,7 @@ pub async fn revoke(
     id: TokenId,
 ) -> Result<(), ScimTokenError> {
     check(grant, connection)?;
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     if !db::token::revoke_token(&mut tx, connection.tenant, connection.id, id, occasion.now).await? {
         return Err(ScimTokenError::NotFound);
     }

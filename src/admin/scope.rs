@@ -70,7 +70,7 @@ pub async fn create(
     kind: &str,
     name: Title,
 ) -> Result<(ResourceScope, i64), ScopeError> {
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     lock(&mut tx, store.tenant, grant.at(), precondition).await?;
     let kinds = &model.settings.scope_kinds;
     if !kinds.iter().any(|known| known.key == kind) {
@@ -93,7 +93,7 @@ pub async fn rename(
     id: ScopeId,
     name: Title,
 ) -> Result<(ResourceScope, i64), ScopeError> {
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     let scope = find(&model, grant.at(), id)?;
     let version = lock(&mut tx, store.tenant, grant.at(), precondition).await?;
     if scope.name == name {
@@ -116,7 +116,7 @@ pub async fn delete(
     precondition: &Precondition,
     id: ScopeId,
 ) -> Result<i64, ScopeError> {
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     let scope = find(&model, grant.at(), id)?;
     lock(&mut tx, store.tenant, grant.at(), precondition).await?;
     match db::organization::count_held_in_scope(&mut tx, store.tenant, id).await? {

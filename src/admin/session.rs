@@ -4,21 +4,27 @@
 //! The database keeps hashes only. The token against forged requests is made from the session's own secret, so that it can be handed
 //! out again and is stored nowhere.
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
 
-use super::session_rights;
+use super::{
+    holder::{HolderError, authorize_over},
+    session_rights,
+};
 use crate::{
-    db::{self, Db, DbError, Tx, account::AccountRow, audit::Entry, session::SessionRow},
+    db::{
+        self, Db, DbError, Tx,
+        acting::{self, Writes},
+        audit::Entry,
+        session::SessionRow,
+    },
     domain::{
         account::SignInStatus,
-        actor::{AccountActor, Actor, Occasion},
-        assignment::Assignment,
+        actor::{AccountActor, Actor, Occasion, RightsSeen},
+        assignment::live,
         connection::Audience,
-        id::{AccountId, ConnectionId, GroupId, SessionId, TenantId, kind},
+        id::{AccountId, ConnectionId, SessionId, TenantId, kind},
         identity::NameIdentifier,
-        model::Settings,
+        model::{RoleModel, Settings},
         secret::Secret,
         time::Timestamp,
     },
@@ -89,9 +95,10 @@ pub fn lasts(session: &SessionRow, settings: &Settings, now: Timestamp) -> bool 
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// Also where the right was given for another place than the account's.
     #[error("there is no such session")]
     NotFound,
+    #[error(transparent)]
+    Holder(#[from] HolderError),
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -102,59 +109,44 @@ pub async fn list(db: &Db, tenant: TenantId, account: AccountId, settings: &Sett
     Ok(rows.into_iter().filter(|session| lasts(session, settings, now)).collect())
 }
 
-/// An account as far as it decides who may end its sessions.
-#[derive(Debug, Clone)]
-pub struct Holder {
-    pub row: AccountRow,
-    pub assignments: Vec<Assignment>,
-    pub groups: BTreeSet<GroupId>,
-}
-
-/// `None` when the tenant has no such account.
-pub async fn find_holder(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<Holder>, DbError> {
-    let Some(row) = db::account::find_account(db, tenant, account).await? else { return Ok(None) };
-    let assignments = db::assignment::list_held(db, tenant, account).await?;
-    let groups = db::group::list_group_ids(db, tenant, account).await?;
-    Ok(Some(Holder { row, assignments, groups }))
-}
-
 /// As [`list`], of somebody else.
 pub async fn list_of(
     _grant: &Grant<RevokeSessions>,
     db: &Db,
     tenant: TenantId,
-    holder: &Holder,
+    account: AccountId,
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Vec<SessionRow>, DbError> {
-    list(db, tenant, holder.row.account.id, settings, now).await
+    list(db, tenant, account, settings, now).await
 }
 
 /// Ends one of one's own.
 pub async fn revoke_own(db: &Db, occasion: &mut Occasion, tenant: TenantId, account: AccountId, id: SessionId) -> Result<(), SessionError> {
-    revoke_some(db, occasion, tenant, account, Some(id)).await.map(drop)
+    let tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[account])).await?;
+    revoke_some(tx, occasion, tenant, account, Some(id)).await.map(drop)
 }
 
 /// Ends one of somebody else's, or all of them; how many it were.
 pub async fn revoke_of(
-    _grant: &Grant<RevokeSessions>,
     db: &Db,
     occasion: &mut Occasion,
-    tenant: TenantId,
-    holder: &Holder,
+    model: &RoleModel,
+    account: AccountId,
     id: Option<SessionId>,
 ) -> Result<u64, SessionError> {
-    revoke_some(db, occasion, tenant, holder.row.account.id, id).await
+    let mut tx = acting::begin(db, model.tenant, occasion, Writes::Accounts(&[account])).await?;
+    authorize_over::<RevokeSessions>(&mut tx, &occasion.actor, model, account).await?;
+    revoke_some(tx, occasion, model.tenant, account, id).await
 }
 
 async fn revoke_some(
-    db: &Db,
+    mut tx: Tx,
     occasion: &mut Occasion,
     tenant: TenantId,
     account: AccountId,
     id: Option<SessionId>,
 ) -> Result<u64, SessionError> {
-    let mut tx = db.begin().await?;
     let ended = match id {
         Some(id) if db::session::end_session_of_account(&mut tx, tenant, account, id).await? => 1,
         Some(_) => return Err(SessionError::NotFound),
@@ -216,7 +208,7 @@ pub async fn sign_in_by_link(
     let model = db::model::load_model(&mut tx, tenant).await?;
     let admitted = may_sign_in && {
         let held = db::assignment::held(&mut tx, tenant, &[account]).await?.remove(&account).unwrap_or_default();
-        enters_console(&model, &held)
+        enters_console(&model, &live(held))
     };
     let session = occasion.ids.make::<kind::Session>();
     let surface = Audience::Admin;
@@ -228,6 +220,7 @@ pub async fn sign_in_by_link(
         assignments: Vec::new(),
         only: None,
         at_sign_in: None,
+        seen: RightsSeen::default(),
     });
     let mut expires_at = occasion.now.plus_secs(LOCAL_TTL_SECS);
     let action = if admitted { "sign_in.by_link" } else { "sign_in.link_refused" };

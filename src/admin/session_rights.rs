@@ -9,7 +9,7 @@ use crate::{
     db::{self, Db, DbError, Tx, role_version},
     domain::{
         actor::AtSignIn,
-        assignment::Assignment,
+        assignment::{Assignment, live},
         id::{AccountId, TenantId},
         model::{RoleChangeEffect, RoleModel, Settings},
         time::Timestamp,
@@ -29,7 +29,7 @@ pub async fn keep(
     if settings.role_change_effect == RoleChangeEffect::Immediate {
         return Ok(None);
     }
-    let held = db::assignment::held(tx, tenant, &[account]).await?.remove(&account).unwrap_or_default();
+    let held = live(db::assignment::held(tx, tenant, &[account]).await?.remove(&account).unwrap_or_default());
     let roles = db::role::list_roles(&mut *tx, tenant).await?;
     let versions: BTreeMap<_, _> = roles
         .iter()

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     db::{
         self, Db, DbError, Tx,
+        acting::{self, Writes},
         audit::Entry,
         sp_key::{SpKeyRow, SpKeyState},
     },
@@ -101,7 +102,7 @@ pub async fn add(
     let id = occasion.ids.make::<kind::SpKey>();
     let place = KeyPlace { tenant: connection.tenant, connection: connection.id, id };
     let sealed = sealing.keys.seal_private_key(place, sealing.nonce, pair);
-    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
+    let (mut tx, version) = begin(grant, db, occasion, connection, precondition).await?;
     let check = db::installation::lock_key_check(&mut tx).await?;
     if !check.is_some_and(|check| sealing.keys.gives(&check)) {
         return Err(SpKeyError::OtherMasterKey);
@@ -155,7 +156,7 @@ pub async fn activate(
     id: SpKeyId,
     confirmed: bool,
 ) -> Result<(SpKeyRow, i64), SpKeyError> {
-    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
+    let (mut tx, version) = begin(grant, db, occasion, connection, precondition).await?;
     let known = db::sp_key::list_sp_keys(&mut tx, connection.tenant, connection.id).await?;
     let row = find(&known, id)?;
     match row.state {
@@ -190,7 +191,7 @@ pub async fn retire(
     id: SpKeyId,
     confirmed: bool,
 ) -> Result<(SpKeyRow, i64), SpKeyError> {
-    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
+    let (mut tx, version) = begin(grant, db, occasion, connection, precondition).await?;
     let known = db::sp_key::list_sp_keys(&mut tx, connection.tenant, connection.id).await?;
     let row = find(&known, id)?;
     match row.state {
@@ -215,7 +216,7 @@ pub async fn remove(
     id: SpKeyId,
     confirmed: bool,
 ) -> Result<i64, SpKeyError> {
-    let (mut tx, version) = begin(grant, db, connection, precondition).await?;
+    let (mut tx, version) = begin(grant, db, occasion, connection, precondition).await?;
     let known = db::sp_key::list_sp_keys(&mut tx, connection.tenant, connection.id).await?;
     let row = find(&known, id)?;
     if row.state != SpKeyState::Retired {
@@ -232,11 +233,17 @@ pub async fn remove(
 }
 
 /// Raising the version first makes every other rotation of this connection wait, and tells every node. With the version as it is raised.
-async fn begin(grant: &Grant<ManageKeys>, db: &Db, connection: &Connection, precondition: &Precondition) -> Result<(Tx, i64), SpKeyError> {
+async fn begin(
+    grant: &Grant<ManageKeys>,
+    db: &Db,
+    occasion: &Occasion,
+    connection: &Connection,
+    precondition: &Precondition,
+) -> Result<(Tx, i64), SpKeyError> {
     if grant.at() != connection.organization {
         return Err(SpKeyError::NotFound);
     }
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     let version = db::connection::raise_connection_version(&mut tx, connection.tenant, connection.id).await?;
     let version = version.ok_or(SpKeyError::NotFound)?;
     if precondition.admits(version - 1) { Ok((tx, version)) } else { Err(SpKeyError::Stale) }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     db::{
         self, Db, DbError,
+        acting::{self, Writes},
         audit::Entry,
         test_sign_in::{self, TestRow, TestState},
     },
@@ -52,7 +53,7 @@ pub async fn start(
         request: None,
         result: None,
     };
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, connection.tenant, occasion, Writes::Accounts(&[])).await?;
     test_sign_in::insert_test(&mut tx, &row, &keys::hash(secret.expose())).await?;
     let entry = Entry {
         action: "test_sign_in.started",

@@ -5,6 +5,11 @@ use super::listing::Origin;
 /// Half a sentence, such as `by the rule "platform team" of acme-okta, matched over SCIM`.
 #[must_use]
 pub fn of(origin: &Origin) -> String {
+    let cause = cause(origin);
+    if origin.dormant { format!("{cause} (dormant: the identity provider has blocked the account)") } else { cause }
+}
+
+fn cause(origin: &Origin) -> String {
     let connection = origin.connection.as_deref().unwrap_or("a connection that is gone");
     let rule = origin.rule.as_deref().unwrap_or("a rule that is gone");
     match origin.kind.as_str() {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Ahead, Db, DbError, SET_LIMIT, Tx, column};
+use super::{
+    Ahead, DbError, SET_LIMIT, Target, Tx, column,
+    identity::{dormant, identity_of_origin},
+};
 use crate::domain::{
     account::{Account, SignInStatus},
     id::{AccountId, ConnectionId, OrganizationId, TenantId},
@@ -169,8 +172,9 @@ pub async fn lock_ahead(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -
     Ok(Locked(locked))
 }
 
-pub async fn find_account(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<AccountRow>, DbError> {
-    let row: Option<AccountColumns> = db
+pub async fn find_account(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<Option<AccountRow>, DbError> {
+    let mut source = source.into();
+    let row: Option<AccountColumns> = source
         .query(
             "select id, user_name, email, display_name, kind, home_organization, profile_connection, status, standing, has_local_credential, from_file
              from account where tenant = $1 and id = $2",
@@ -318,24 +322,27 @@ pub async fn delete_account(tx: &mut Tx, tenant: TenantId, account: AccountId) -
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerRow {
     pub account: AccountId,
-    /// Active, and with a way to sign in: of their own, or by an enabled connection.
+    /// Active, with a way to sign in (of their own, or by an enabled connection), and the role is not dormant.
     pub usable: bool,
     pub has_local_credential: bool,
 }
 
 pub async fn list_owners(tx: &mut Tx, tenant: TenantId, root: OrganizationId) -> Result<Vec<OwnerRow>, DbError> {
-    let rows: Vec<(String,)> = tx
-        .query(
-            "select distinct s.account
-             from assignment s join role r on r.tenant = s.tenant and r.id = s.role and r.owner_class
-             where s.tenant = $1 and s.organization = $2 and s.resource_scope = '' order by s.account",
-        )
-        .bind(tenant.to_string())
-        .bind(root.to_string())
-        .all()
-        .await?;
-    let ids = rows.iter().map(|(id,)| column::id("account.id", id)).collect::<Result<Vec<_>, _>>()?;
-    Ok(as_owners(tx, tenant, &ids).await?.into_values().collect())
+    let sql = concat!(
+        "select s.account, max(case when ",
+        dormant!(),
+        " then cast(0 as bigint) else cast(1 as bigint) end) as live
+        from assignment s join role r on r.tenant = s.tenant and r.id = s.role and r.owner_class
+        join assignment_origin o on o.tenant = s.tenant and o.assignment = s.id",
+        identity_of_origin!(),
+        "where s.tenant = $1 and s.organization = $2 and s.resource_scope = '' group by s.account order by s.account"
+    );
+    let rows: Vec<(String, i64)> = tx.query(sql).bind(tenant.to_string()).bind(root.to_string()).all().await?;
+    let live = rows.iter().map(|(id, live)| Ok::<(AccountId, bool), DbError>((column::id("account.id", id)?, *live == 1)));
+    let live = live.collect::<Result<BTreeMap<_, _>, _>>()?;
+    let owners = as_owners(tx, tenant, &live.keys().copied().collect::<Vec<_>>()).await?.into_values();
+    // Whose role is dormant cannot use it, although another identity lets them in.
+    Ok(owners.map(|owner| OwnerRow { usable: owner.usable && live.get(&owner.account) == Some(&true), ..owner }).collect())
 }
 
 /// These accounts as owners, which they may not be yet: whether they could come in.

@@ -109,6 +109,9 @@ pub async fn find_api_token(source: impl Into<Target<'_>>, tenant: TenantId, id:
 
 /// False when it is not there, or revoked already.
 pub async fn revoke_api_token(tx: &mut Tx, tenant: TenantId, id: ApiTokenId, now: Timestamp) -> Result<bool, DbError> {
+    // Requests in flight share the row: they commit before it is revoked, or find that it was.
+    let sql = "select id from api_token where tenant = $1 and id = $2";
+    tx.lock(sql).bind(tenant.to_string()).bind(id.to_string()).optional::<(String,)>().await?;
     let sql = "update api_token set revoked_at_ms = $3 where tenant = $1 and id = $2 and revoked_at_ms is null";
     Ok(tx.query(sql).bind(tenant.to_string()).bind(id.to_string()).bind(now.millis()).run().await? == 1)
 }

@@ -92,12 +92,19 @@ pub async fn find_app_token(source: impl Into<Target<'_>>, tenant: TenantId, id:
     source.into().query(sql).bind(tenant.to_string()).bind(id.to_string()).optional::<Row>().await?.map(Row::read).transpose()
 }
 
-/// What those who made the tenant's tokens hold now, without its origins: nothing where they may not sign in.
+/// The live assignments of those who made the tenant's tokens, without origins: none of accounts that may not sign in.
 pub async fn list_held_by_makers(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<Assignment>, DbError> {
-    let sql = "select a.id, a.account, a.role, a.organization, a.resource_scope, a.reach
+    let sql = concat!(
+        "select a.id, a.account, a.role, a.organization, a.resource_scope, a.reach
         from assignment a join account c on c.tenant = a.tenant and c.id = a.account
         where a.tenant = $1 and c.status = 'active'
-            and a.account in (select created_by from app_token where tenant = $1 and created_by is not null)";
+            and a.account in (select created_by from app_token where tenant = $1 and created_by is not null)
+            and exists (select 1 from assignment_origin o",
+        identity_of_origin!(),
+        "where o.tenant = a.tenant and o.assignment = a.id and not ",
+        dormant!(),
+        ")"
+    );
     source.into().query(sql).bind(tenant.to_string()).all::<HeldColumns>().await?.iter().map(HeldColumns::read).collect()
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Db, DbError, SET_LIMIT, Tx, column,
-    engine::{Ahead, Query},
+    DbError, SET_LIMIT, Tx, column,
+    engine::{Ahead, Query, Target},
+    identity::{dormant, identity_of_origin},
 };
 use crate::domain::{
     assignment::{Assignment, Holding, Origin, OriginRow},
@@ -39,11 +40,13 @@ pub(super) struct OriginColumns<Text = String> {
     pub granted_by: Option<Text>,
     pub may_delegate: bool,
     pub since_ms: i64,
+    pub dormant: bool,
 }
 
 impl<Text: AsRef<str>> OriginColumns<Text> {
     pub(super) fn read(&self) -> Result<OriginRow, DbError> {
-        Ok(OriginRow { origin: origin(self)?, since: Timestamp::from_millis(self.since_ms), may_delegate: self.may_delegate })
+        let since = Timestamp::from_millis(self.since_ms);
+        Ok(OriginRow { origin: origin(self)?, since, may_delegate: self.may_delegate, dormant: self.dormant })
     }
 }
 
@@ -96,9 +99,14 @@ fn assemble(rows: Vec<AssignmentColumns>) -> Result<BTreeMap<AccountId, Vec<Assi
     Ok(found)
 }
 
-const LIST: &str = "select a.id, a.account, a.role, a.organization, a.resource_scope, a.reach, o.kind, o.connection, o.rule, o.granted_by, o.may_delegate, o.since_ms
-     from assignment_origin o join assignment a on a.tenant = o.tenant and a.id = o.assignment
-     where o.tenant = $1 and o.account in ({$2}) order by a.account, a.id, o.kind, o.connection, o.rule";
+const LIST: &str = concat!(
+    "select a.id, a.account, a.role, a.organization, a.resource_scope, a.reach, o.kind, o.connection, o.rule, o.granted_by, o.may_delegate, o.since_ms, ",
+    dormant!(),
+    " as dormant
+     from assignment_origin o join assignment a on a.tenant = o.tenant and a.id = o.assignment",
+    identity_of_origin!(),
+    "where o.tenant = $1 and o.account in ({$2}) order by a.account, a.id, o.kind, o.connection, o.rule"
+);
 
 fn bind_accounts<'t>(query: Query<'t>, tenant: TenantId, accounts: &[AccountId]) -> Query<'t> {
     accounts.iter().fold(query.bind(tenant.to_string()), |query, account| query.bind(account.to_string()))
@@ -132,8 +140,9 @@ pub async fn held_ahead(tx: &mut Tx, tenant: TenantId, accounts: &[AccountId]) -
 }
 
 /// What one account holds now.
-pub async fn list_held(db: &Db, tenant: TenantId, account: AccountId) -> Result<Vec<Assignment>, DbError> {
-    let rows = bind_accounts(db.query_set(LIST, 1), tenant, &[account]).all().await?;
+pub async fn list_held(source: impl Into<Target<'_>>, tenant: TenantId, account: AccountId) -> Result<Vec<Assignment>, DbError> {
+    let mut source = source.into();
+    let rows = bind_accounts(source.query_set(LIST, 1), tenant, &[account]).all().await?;
     Ok(assemble(rows)?.remove(&account).unwrap_or_default())
 }
 

@@ -3,6 +3,7 @@
 use super::{
     Db, DbError, column,
     engine::Target,
+    identity::{dormant, identity_of_origin},
     statement::{Statement, text},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub struct ListedOrigin {
     pub granted_by: Option<AccountId>,
     pub may_delegate: bool,
     pub since: Timestamp,
+    /// Its identity is blocked.
+    pub dormant: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -64,6 +67,7 @@ struct OriginColumns {
     granted_by: Option<String>,
     may_delegate: bool,
     since_ms: i64,
+    dormant: bool,
 }
 
 impl Row {
@@ -93,6 +97,7 @@ impl OriginColumns {
             granted_by: column::optional_id("assignment_origin.granted_by", self.granted_by.as_deref())?,
             may_delegate: self.may_delegate,
             since: Timestamp::from_millis(self.since_ms),
+            dormant: self.dormant,
         };
         Ok((column::id("assignment_origin.assignment", &self.assignment)?, origin))
     }
@@ -157,9 +162,14 @@ async fn with_origins(source: Target<'_>, tenant: TenantId, mut rows: Vec<Listed
         return Ok(rows);
     }
     let mut statement = Statement::new(
-        "select o.assignment, o.kind, connection.slug, o.rule, o.granted_by, o.may_delegate, o.since_ms
-         from assignment_origin o left join connection on connection.tenant = o.tenant and connection.id = o.connection
-         where o.tenant = ? and o.assignment in ",
+        concat!(
+            "select o.assignment, o.kind, connection.slug, o.rule, o.granted_by, o.may_delegate, o.since_ms, ",
+            dormant!(),
+            " as dormant
+         from assignment_origin o left join connection on connection.tenant = o.tenant and connection.id = o.connection",
+            identity_of_origin!(),
+            "where o.tenant = ? and o.assignment in "
+        ),
         [text(&tenant)],
     );
     statement.push_set(rows.iter().map(|row| row.id.to_string()));

@@ -14,6 +14,7 @@ use super::{
     assignment::{HeldColumns, OriginColumns},
     column,
     engine::Query,
+    identity::{dormant, identity_of_origin},
 };
 use crate::domain::{
     account::SignInStatus,
@@ -92,7 +93,7 @@ impl Row {
     fn origins(&self) -> Result<BTreeMap<AssignmentId, Vec<OriginRow>>, DbError> {
         let mut origins: BTreeMap<_, Vec<OriginRow>> = BTreeMap::new();
         for row in rows("assignment_origin", self.origins.as_deref()) {
-            let [assignment, kind, connection, rule, granted_by, may_delegate, since_ms] = row?;
+            let [assignment, kind, connection, rule, granted_by, may_delegate, since_ms, dormant] = row?;
             let origin = OriginColumns {
                 kind,
                 connection,
@@ -100,6 +101,7 @@ impl Row {
                 granted_by: (granted_by != NOBODY).then_some(granted_by),
                 may_delegate: column::truth("assignment_origin.may_delegate", may_delegate)?,
                 since_ms: column::number("assignment_origin.since_ms", since_ms)?,
+                dormant: column::truth("whether an origin is dormant", dormant)?,
             };
             origins.entry(column::id("assignment_origin.assignment", assignment)?).or_default().push(origin.read()?);
         }
@@ -155,12 +157,16 @@ pub async fn read_facts(
     accounts: &BTreeSet<AccountId>,
     known: &BTreeMap<AccountId, Arc<Holdings>>,
 ) -> Result<Option<Facts>, DbError> {
-    let sql = "with given (word) as (values {($2)}),
+    let sql = concat!(
+        "with given (word) as (values {($2)}),
         asked (kind, id) as (select substr(word, 1, 1), substr(word, 2) from given),
         origin as (
-            select o.assignment, o.kind, o.connection, o.rule, o.granted_by, o.may_delegate, o.since_ms
-            from asked cross join assignment_origin o
-            where asked.kind = 'u' and o.tenant = $1 and o.account = asked.id
+            select o.assignment, o.kind, o.connection, o.rule, o.granted_by, o.may_delegate, o.since_ms, ",
+        dormant!(),
+        " as dormant
+            from asked cross join assignment_origin o",
+        identity_of_origin!(),
+        "where asked.kind = 'u' and o.tenant = $1 and o.account = asked.id
         )
         select t.model_version,
             (select string_agg(concat_ws(' ', a.id, a.status, coalesce(h.version, 0)), ',')
@@ -171,13 +177,14 @@ pub async fn read_facts(
                 from asked cross join assignment s
                 where asked.kind = 'u' and s.tenant = $1 and s.account = asked.id) as held,
             (select string_agg(concat_ws(' ', assignment, kind, connection, rule, coalesce(granted_by, '-'),
-                    case when may_delegate then 1 else 0 end, since_ms), ',')
+                    case when may_delegate then 1 else 0 end, since_ms, case when dormant then 1 else 0 end), ',')
                 from origin) as origins,
             (select string_agg(concat_ws(' ', c.id, c.slug, c.mapping_version), ',')
                 from (select id from asked where kind = 'g' union select connection from origin) g cross join connection c
                 where c.tenant = $1 and c.id = g.id) as givers
         from tenant t
-        where t.id = $1";
+        where t.id = $1"
+    );
     let givers: BTreeSet<ConnectionId> = known.values().flat_map(|holdings| holdings.givers()).collect();
     let kind = |account| if known.contains_key(account) { 'k' } else { 'u' };
     let words = accounts.iter().map(|account| format!("{}{account}", kind(account))).chain(givers.iter().map(|giver| format!("g{giver}")));

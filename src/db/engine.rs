@@ -58,6 +58,12 @@ pub enum DbError {
     /// Another transaction was in the way; the same work may succeed when it is done again.
     #[error("the database asks to try again")]
     Transient(#[source] sqlx::Error),
+    /// The bearer of a SCIM client was revoked, or has expired, after the request was let in.
+    #[error("the token was revoked or has expired")]
+    Revoked,
+    /// What the actor may do was read before somebody changed it: the same work is decided again by the rights of now.
+    #[error("the rights of the actor changed after they were read")]
+    RightsChanged,
     /// Somebody else has the name already. The transaction can only be given up.
     #[error("a name that must be unique is taken")]
     Taken(#[source] sqlx::Error),
@@ -85,7 +91,7 @@ impl DbError {
 
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient(_))
+        matches!(self, Self::Transient(_) | Self::RightsChanged)
     }
 }
 
@@ -296,6 +302,15 @@ impl Tx {
         let sql = match self {
             Self::Sqlite(..) => sql.into_sql_str(),
             Self::Postgres(..) => AssertSqlSafe(format!("{sql} for update")).into_sql_str(),
+        };
+        Query::new(Target::Tx(self), sql)
+    }
+
+    /// A `select` whose rows nobody deletes, or locks by [`Tx::lock`], until the end. Others may share them, and update what is no key.
+    pub fn share(&mut self, sql: &'static str) -> Query<'_> {
+        let sql = match self {
+            Self::Sqlite(..) => sql.into_sql_str(),
+            Self::Postgres(..) => AssertSqlSafe(format!("{sql} for key share")).into_sql_str(),
         };
         Query::new(Target::Tx(self), sql)
     }

@@ -23,6 +23,21 @@ pub enum ScimState {
     Deleted,
 }
 
+/// The condition on an origin whose identity is `i`, by a left join: the identity exists and lets nobody sign in. It is the opposite of
+/// [`IdentityRow::is_live`].
+macro_rules! dormant {
+    () => {
+        "(i.account is not null and not (i.active and i.scim_state <> 'deleted'))"
+    };
+}
+/// The join of an origin `o` to its identity.
+macro_rules! identity_of_origin {
+    () => {
+        " left join identity i on i.tenant = o.tenant and i.connection = o.connection and i.account = o.account "
+    };
+}
+pub(super) use {dormant, identity_of_origin};
+
 /// Rows of so many columns in one statement: below SQLite's 32,766 placeholders.
 const IDENTITY_LIMIT: usize = 1_500;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     column,
     engine::{DbError, SET_LIMIT, Target},
+    identity::{dormant, identity_of_origin},
 };
 use crate::domain::{
     id::{AccountId, ConnectionId, OrganizationId, RoleId, TenantId},
@@ -39,6 +40,8 @@ pub struct ListedOrigin {
     pub rule: String,
     pub granted_by: Option<String>,
     pub since_ms: i64,
+    /// Its identity is blocked.
+    pub dormant: bool,
 }
 
 /// A page in the order of ids, after `after`.
@@ -92,16 +95,21 @@ pub async fn list_origins(source: impl Into<Target<'_>>, tenant: TenantId, accou
         return Ok(Vec::new());
     }
     assert!(accounts.len() <= SET_LIMIT, "a page is smaller than a set");
-    let sql = "select a.account, a.id as assignment, role.name as role, organization.slug as organization, scope.name as resource_scope,
-            a.reach, o.kind, connection.slug as connection, o.rule, o.granted_by, o.since_ms
+    let sql = concat!(
+        "select a.account, a.id as assignment, role.name as role, organization.slug as organization, scope.name as resource_scope,
+            a.reach, o.kind, connection.slug as connection, o.rule, o.granted_by, o.since_ms, ",
+        dormant!(),
+        " as dormant
         from assignment_origin o
         join assignment a on a.tenant = o.tenant and a.id = o.assignment
         join role on role.tenant = a.tenant and role.id = a.role
         join organization on organization.tenant = a.tenant and organization.id = a.organization
         left join resource_scope scope on scope.tenant = a.tenant and scope.id = a.resource_scope
-        left join connection on connection.tenant = o.tenant and connection.id = o.connection
-        where o.tenant = $1 and o.account in ({$2})
-        order by a.account, a.id, o.since_ms, o.kind, o.connection, o.rule";
+        left join connection on connection.tenant = o.tenant and connection.id = o.connection",
+        identity_of_origin!(),
+        "where o.tenant = $1 and o.account in ({$2})
+        order by a.account, a.id, o.since_ms, o.kind, o.connection, o.rule"
+    );
     let mut source = source.into();
     let query = source.query_set(sql, accounts.len()).bind(tenant.to_string());
     accounts.iter().fold(query, |query, account| query.bind((*account).to_owned())).all().await

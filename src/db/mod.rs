@@ -1,6 +1,7 @@
 //! The only layer with SQL. One file per family of tables; functions take a [`Tx`] where they write, a [`Db`] where they read.
 
 pub mod account;
+pub mod acting;
 pub mod activity;
 pub mod anchor;
 pub mod api_token;

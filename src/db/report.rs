@@ -6,6 +6,7 @@
 
 use super::{
     Db, DbError, column,
+    identity::{dormant, identity_of_origin},
     statement::{Statement, text},
 };
 use crate::{
@@ -55,7 +56,7 @@ pub struct Held {
     /// The kind of origin, as the store calls it.
     pub origin: String,
     pub accounts: i64,
-    /// Those of them that may sign in.
+    /// Those of them that may sign in, and for whom the reason is not dormant.
     pub active: i64,
 }
 
@@ -84,14 +85,20 @@ pub async fn list_held(
 ) -> Result<Vec<Held>, DbError> {
     // SQLite keeps the order of a cross join. Left to itself it begins with every origin that the tenant has, whatever is asked for.
     let mut statement = Statement::new(
-        "select a.organization, organization.slug, a.role, role.name, o.kind, count(distinct a.account) as accounts,
-             count(distinct case when account.status = 'active' then a.account end) as active
+        concat!(
+            "select a.organization, organization.slug, a.role, role.name, o.kind, count(distinct a.account) as accounts,
+             count(distinct case when account.status = 'active' and not ",
+            dormant!(),
+            " then a.account end) as active
          from assignment a
-         cross join assignment_origin o
+         cross join assignment_origin o",
+            identity_of_origin!(),
+            "
          join account on account.tenant = a.tenant and account.id = a.account
          join role on role.tenant = a.tenant and role.id = a.role
          join organization on organization.tenant = a.tenant and organization.id = a.organization
-         where a.tenant = ? and o.tenant = a.tenant and o.assignment = a.id",
+         where a.tenant = ? and o.tenant = a.tenant and o.assignment = a.id"
+        ),
         [text(&tenant)],
     );
     if let Places::Only(places) = places {

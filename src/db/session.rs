@@ -77,6 +77,17 @@ impl Row {
     }
 }
 
+/// The condition on a session `s` and its connection `c`. A session that began while its connection was switched off may have missed its
+/// end: it is dead, because an older version of the connection let it in. Where the version is not known, the session is live if it began
+/// a minute after that moment: clocks differ, and the end takes its time.
+macro_rules! live {
+    () => {
+        "(s.connection is null or s.connection_version > c.closed_version
+            or (s.connection_version = 0 and s.created_at_ms > c.closed_at_ms + 60000))"
+    };
+}
+pub(super) use live;
+
 /// `hash` is of the cookie's value, which is stored nowhere.
 pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Result<(), DbError> {
     let sql = "insert into session (tenant, id, hash, csrf_hash, account, connection, session_index, created_at_ms, expires_at_ms,
@@ -103,15 +114,15 @@ pub async fn insert_session(tx: &mut Tx, session: &SessionRow, hash: &str) -> Re
     Ok(())
 }
 
-/// The session that is alive now; the cookie says neither tenant nor account. One that was begun at the moment in which its connection,
-/// or sign-in through it, was switched off may have missed its end, and counts for nothing: it was judged by an older version. Where the
-/// version is not known, it counts when it began after that moment, and a minute more: clocks differ, and the end takes its time.
+/// The session that is alive now; the cookie says neither tenant nor account.
 pub async fn find_session(source: impl Into<Target<'_>>, hash: &str, now: Timestamp) -> Result<Option<SessionRow>, DbError> {
-    let sql = "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
+    let sql = concat!(
+        "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
             s.created_at_ms, s.expires_at_ms, s.last_seen_at_ms, s.csrf_hash
         from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
-        where s.hash = $1 and s.expires_at_ms > $2 and (s.connection is null or s.connection_version > c.closed_version
-            or (s.connection_version = 0 and s.created_at_ms > c.closed_at_ms + 60000))";
+        where s.hash = $1 and s.expires_at_ms > $2 and ",
+        live!()
+    );
     source.into().query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?.map(Row::read).transpose()
 }
 
@@ -128,12 +139,14 @@ pub async fn list_sessions(
     account: AccountId,
     now: Timestamp,
 ) -> Result<Vec<SessionRow>, DbError> {
-    let sql = "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
+    let sql = concat!(
+        "select s.id, s.tenant, s.account, s.connection, s.connection_version, s.surface, s.session_index, s.name_id, s.rights,
             s.created_at_ms, s.expires_at_ms, s.last_seen_at_ms, s.csrf_hash
         from session s left join connection c on c.tenant = s.tenant and c.id = s.connection
-        where s.tenant = $1 and s.account = $2 and s.expires_at_ms > $3 and (s.connection is null or s.connection_version > c.closed_version
-            or (s.connection_version = 0 and s.created_at_ms > c.closed_at_ms + 60000))
-        order by s.id desc limit 1000";
+        where s.tenant = $1 and s.account = $2 and s.expires_at_ms > $3 and ",
+        live!(),
+        " order by s.id desc limit 1000"
+    );
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis());
     query.all().await?.into_iter().map(Row::read).collect()

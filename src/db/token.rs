@@ -103,6 +103,10 @@ pub async fn list_tokens(source: impl Into<Target<'_>>, tenant: TenantId, connec
 
 /// False when it is not there, or revoked already.
 pub async fn revoke_token(tx: &mut Tx, tenant: TenantId, connection: ConnectionId, id: TokenId, now: Timestamp) -> Result<bool, DbError> {
+    // Requests in flight share the row: they commit before it is revoked, or find that it was.
+    let sql = "select id from scim_token where tenant = $1 and connection = $2 and id = $3";
+    let query = tx.lock(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string());
+    query.optional::<(String,)>().await?;
     let sql = "update scim_token set revoked_at_ms = $4 where tenant = $1 and connection = $2 and id = $3 and revoked_at_ms is null";
     let query = tx.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string()).bind(now.millis());
     Ok(query.run().await? == 1)

@@ -7,7 +7,7 @@ use super::{
     assignment::Assignment,
     capability::Capability,
     connection::Audience,
-    id::{AccountId, AppTokenId, ConnectionId, IdSource, OrganizationId, SessionId, TokenId},
+    id::{AccountId, ApiTokenId, AppTokenId, ConnectionId, IdSource, OrganizationId, SessionId, TokenId},
     model::RoleModel,
     time::Timestamp,
 };
@@ -63,6 +63,20 @@ pub struct AccountActor {
     pub only: Option<BTreeSet<Capability>>,
     /// Where changes of roles wait for the next sign-in and something has changed since this one: what it may do besides is of no use.
     pub at_sign_in: Option<AtSignIn>,
+    /// The state in which these rights were read. A transaction that writes confirms it first.
+    pub seen: RightsSeen,
+}
+
+/// What decides the rights of a session, as versions. While all of it is the same, the rights are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RightsSeen {
+    /// Of roles, organizations and settings.
+    pub model_version: i64,
+    /// Of the account's assignments.
+    pub held_version: i64,
+    pub home: Option<OrganizationId>,
+    /// The token that the request came with; `None` for the session itself.
+    pub api_token: Option<ApiTokenId>,
 }
 
 /// What a session could do when it began: the assignments of then, and today's model with the roles as they were.

@@ -145,6 +145,8 @@ pub struct OriginRow {
     pub origin: Origin,
     pub since: Timestamp,
     pub may_delegate: bool,
+    /// The identity that the origin comes from is blocked: the origin gives nothing until the identity may sign in again.
+    pub dormant: bool,
 }
 
 /// An assignment with its origins, at least one (invariant 2).
@@ -154,4 +156,22 @@ pub struct Assignment {
     pub account: AccountId,
     pub holding: Holding,
     pub origins: Vec<OriginRow>,
+}
+
+impl Assignment {
+    /// Whether the assignment gives its role: at least one origin is not dormant.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.origins.iter().any(|row| !row.dormant)
+    }
+}
+
+/// What an account can use of its assignments: those with a live origin, by their live origins alone.
+#[must_use]
+pub fn live(held: Vec<Assignment>) -> Vec<Assignment> {
+    let awake = |mut assignment: Assignment| {
+        assignment.origins.retain(|row| !row.dormant);
+        (!assignment.origins.is_empty()).then_some(assignment)
+    };
+    held.into_iter().filter_map(awake).collect()
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::{caller::ScimCaller, meter::Meter};
 use crate::{
     app::App,
-    db::Tx,
+    db::{
+        Tx,
+        acting::{self, Writes},
+    },
     domain::{
         actor::{Actor, Occasion},
         id::{ConnectionId, TenantId},
@@ -65,7 +68,7 @@ pub async fn commit<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Re
 
 async fn attempt_once<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Result<C::Outcome, ProvisionError> {
     let mut occasion = app.occasion(author.actor.clone(), author.correlation);
-    let mut tx = app.db.begin().await?;
+    let mut tx = acting::begin(&app.db, author.tenant, &occasion, Writes::Accounts(&[])).await?;
     let published = app.published.read(&mut tx, author.tenant, author.connection).await?.ok_or(ProvisionError::NotFound)?;
     let outcome = change.make(&mut tx, &published, &mut occasion).await?;
     tx.commit().await?;

@@ -199,6 +199,9 @@ fn shown(ids: &[String]) -> String {
 
 impl From<DbError> for ScimFailure {
     fn from(error: DbError) -> Self {
+        if matches!(error, DbError::Revoked) {
+            return Self::unauthenticated();
+        }
         let kind = log(&error);
         Self::new(kind, public_detail(kind))
     }
@@ -404,6 +407,10 @@ fn log(error: &DbError) -> Kind {
     match error {
         DbError::Transient(_) | DbError::Unreachable(_) => {
             tracing::warn!(error = chain(error), "the database was not there for a request");
+            Kind::Unavailable
+        }
+        DbError::RightsChanged | DbError::Revoked => {
+            tracing::info!(%error, "a request was refused inside its transaction");
             Kind::Unavailable
         }
         DbError::Address { .. }

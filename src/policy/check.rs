@@ -66,6 +66,8 @@ pub enum Why {
     WrongScope { entity: String, kind: String, named: String },
     #[error("the account is {}: its assignments are dormant", .status.as_str())]
     InactiveAccount { status: SignInStatus },
+    #[error("dormant: every identity provider that gives the role has blocked the account")]
+    Dormant,
     #[error("no assignment of the account reaches the organization")]
     NoAssignment,
     #[error("assignments reach the organization, and none of their roles names {entity}:{action}")]
@@ -99,6 +101,7 @@ impl Why {
             Self::ScopeRequired { .. } => "scope_required",
             Self::WrongScope { .. } => "wrong_scope",
             Self::InactiveAccount { .. } => "inactive_account",
+            Self::Dormant => "dormant",
             Self::NoAssignment => "no_assignment",
             Self::NotNamed { .. } => "not_named",
             Self::Gate { .. } => "gate",
@@ -159,7 +162,11 @@ fn shown(text: &str) -> String {
 
 fn explain<'a>(model: &RoleModel, assignments: &'a [Assignment], question: &Question) -> Decision<'a> {
     let (entity, action) = (question.entity, question.action);
-    let acting = assignments.iter().filter(|held| acts_at(model, held, question.organization, question.resource_scope));
+    let here = || assignments.iter().filter(move |held| acts_at(model, held, question.organization, question.resource_scope));
+    if let Some(dormant) = here().find(|held| !held.is_live() && judge(model, held, entity, action) == Verdict::Allowed) {
+        return Decision::Denied { why: Why::Dormant, nearest: Some(dormant) };
+    }
+    let acting = here().filter(|held| held.is_live());
     let judged = acting.map(|held| (judge(model, held, entity, action), held)).max_by_key(|(verdict, _)| *verdict);
     let Some((verdict, nearest)) = judged else { return Decision::Denied { why: Why::NoAssignment, nearest: None } };
     let why = match verdict {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{mapping::Sight, preset::Preset};
 use crate::domain::{
     account::AccountKind,
-    actor::{AccountActor, Actor},
+    actor::{AccountActor, Actor, RightsSeen},
     assignment::{Assignment, Holding, Origin, OriginRow, Reach},
     connection::{Audience, Authority, Connection, SamlSettings, ScimSettings},
     id::{AccountId, AssignmentId, ConnectionId, Id, OrganizationId, RoleId, RuleId, ScopeId, SessionId, TenantId},
@@ -111,7 +111,7 @@ pub fn in_scope(role: RoleId, at: u128, scope: u128) -> Holding {
 pub fn stored(pairs: impl IntoIterator<Item = (Holding, Origin)>) -> Vec<Assignment> {
     let mut current: Vec<Assignment> = Vec::new();
     for (holding, origin) in pairs {
-        let row = OriginRow { origin, since: Timestamp::from_millis(NOW), may_delegate: false };
+        let row = OriginRow { origin, since: Timestamp::from_millis(NOW), may_delegate: false, dormant: false };
         if let Some(known) = current.iter_mut().find(|assignment| assignment.holding == holding) {
             known.origins.push(row);
         } else {
@@ -138,6 +138,7 @@ pub fn person(assignments: Vec<Assignment>) -> Actor {
         assignments,
         only: None,
         at_sign_in: None,
+        seen: RightsSeen::default(),
     })
 }
 

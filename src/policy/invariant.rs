@@ -9,7 +9,7 @@ use crate::domain::{
     actor::Actor,
     assignment::{Assignment, Holding, Origin},
     catalogue::{Catalogue, Permission},
-    id::{AccountId, OrganizationId},
+    id::{AccountId, ConnectionId, OrganizationId},
     model::{RoleModel, Settings},
     role::Role,
 };
@@ -129,6 +129,21 @@ pub fn is_owner_assignment(model: &RoleModel, holding: &Holding) -> bool {
 #[must_use]
 pub fn is_owner(model: &RoleModel, current: &[Assignment]) -> bool {
     current.iter().any(|assignment| is_owner_assignment(model, &assignment.holding))
+}
+
+/// Whether the account can act as an owner: an owner assignment of it is live.
+#[must_use]
+pub fn is_acting_owner(model: &RoleModel, current: &[Assignment]) -> bool {
+    current.iter().any(|assignment| assignment.is_live() && is_owner_assignment(model, &assignment.holding))
+}
+
+/// Whether the account holds what this connection did not give it: grants of people, the right to pass a role on, roles of another connection.
+/// A connection that gives the account another name must not hand these to another person.
+#[must_use]
+pub fn holds_beyond(connection: ConnectionId, current: &[Assignment]) -> bool {
+    // Every member of the organization gets what comes by joining it.
+    let elsewhere = |origin: &Origin| *origin != Origin::AutoJoin && origin.connection() != Some(connection);
+    current.iter().flat_map(|held| &held.origins).any(|row| row.may_delegate || elsewhere(&row.origin))
 }
 
 /// Whether the actor is one of the accounts and no owner: what others decide of whom somebody is, nobody decides of themselves.

@@ -102,7 +102,7 @@ pub fn holds<'a>(
     if scope.is_none() && known.scope_kind != "organization" {
         return None;
     }
-    let mut acting = assignments.iter().filter(|assignment| acts_at(model, assignment, at, scope));
+    let mut acting = assignments.iter().filter(|assignment| assignment.is_live() && acts_at(model, assignment, at, scope));
     acting.find(|assignment| judge(model, assignment, entity, action) == Verdict::Allowed)
 }
 

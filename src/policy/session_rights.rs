@@ -75,7 +75,8 @@ impl Held {
     /// As an assignment of the account again. Why it was there is not kept: decisions ask only whether it could be passed on.
     #[must_use]
     pub fn assignment(&self, account: AccountId) -> Assignment {
-        let origin = OriginRow { origin: Origin::Manual { by: None }, since: Timestamp::from_millis(0), may_delegate: self.may_delegate };
+        let (origin, since) = (Origin::Manual { by: None }, Timestamp::from_millis(0));
+        let origin = OriginRow { origin, since, may_delegate: self.may_delegate, dormant: false };
         Assignment { id: self.assignment, account, holding: self.holding(), origins: vec![origin] }
     }
 }

@@ -324,7 +324,7 @@ impl Desk<'_> {
             self.brought = Some(account);
         }
         let origin = Origin::Manual { by: occasion.actor.account_id() };
-        let row = OriginRow { origin, since: occasion.now, may_delegate };
+        let row = OriginRow { origin, since: occasion.now, may_delegate, dormant: false };
         let brings_owner = self.brought == Some(account);
         let Some(subject) = self.people.get_mut(&account) else { return Err(AssignRefusal::UnknownAccount) };
         let at = known.unwrap_or_else(|| {
@@ -357,7 +357,7 @@ impl Desk<'_> {
         if invariant::is_owner_assignment(self.model, &holding) && !stays {
             let mut left = subject.live();
             left.retain(|held| held.id != id);
-            self.check_floor(account, invariant::is_owner(self.model, &left))?;
+            self.check_floor(account, invariant::is_owner(self.model, &left), invariant::is_acting_owner(self.model, &left))?;
         }
         if let Some(subject) = self.people.get_mut(&account) {
             subject.held[at].origins = kept;
@@ -367,12 +367,16 @@ impl Desk<'_> {
     }
 
     /// Invariant 4, for one who loses an owner assignment.
-    fn check_floor(&mut self, account: AccountId, stays_owner: bool) -> Result<(), AssignRefusal> {
-        if stays_owner {
+    fn check_floor(&mut self, account: AccountId, stays_owner: bool, stays_usable: bool) -> Result<(), AssignRefusal> {
+        if stays_usable {
             return Ok(());
         }
         may_leave(&self.owners, account, self.model.settings.min_owners)?;
-        self.owners.retain(|owner| owner.account != account);
+        self.owners.retain(|owner| stays_owner || owner.account != account);
+        // What is left of the role is dormant.
+        for owner in self.owners.iter_mut().filter(|owner| owner.account == account) {
+            owner.usable = false;
+        }
         Ok(())
     }
 }

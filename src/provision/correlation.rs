@@ -36,20 +36,22 @@ pub(super) async fn check_correlated(
     if taken { Err(ProvisionError::Taken(by.as_str())) } else { Ok(()) }
 }
 
-/// MAPPING.md: a SCIM change of the correlated attribute releases the old subject.
-pub(super) fn release_subject(person: &mut Person, published: &Published, before: &ScimKeys, after: &ScimKeys, record: &mut Record) {
-    let connection = &published.connection;
-    if correlation_key(connection, before) == correlation_key(connection, after) {
-        return;
-    }
+/// Whether the correlated SCIM attribute is another one.
+pub(super) fn is_renamed(connection: &Connection, before: &ScimKeys, after: &ScimKeys) -> bool {
+    correlation_key(connection, before) != correlation_key(connection, after)
+}
+
+/// Releases the subject of somebody who was renamed: the next sign-in by the new name links another one. Whether there was a subject.
+pub(super) fn release_subject(person: &mut Person, published: &Published, record: &mut Record) -> bool {
     person.identity.renamed = true;
     if person.identity.subject.take().is_none() {
-        return;
+        return false;
     }
     if let Some(facts) = &mut person.identity.saml {
         facts.correlation_key = None;
     }
-    record.note("identity.subject_released", "account", &person.identity.account, json!({ "connection": connection.id }));
+    record.note("identity.subject_released", "account", &person.identity.account, json!({ "connection": published.connection.id }));
+    true
 }
 
 /// Under what a resource is found.

@@ -71,7 +71,7 @@ pub enum ProvisionError {
 impl From<DbError> for ProvisionError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Transient(_) => Self::Again,
+            error if error.is_transient() => Self::Again,
             error => Self::Db(error),
         }
     }

@@ -118,5 +118,6 @@ pub(super) fn stranger(published: &Published, occasion: &mut Occasion) -> Person
         is_new: true,
         first_sight: true,
         status_before: SignInStatus::Blocked,
+        live_before: true,
     }
 }

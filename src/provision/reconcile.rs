@@ -27,7 +27,7 @@ use crate::{
         actor::Occasion,
         assignment::{Assignment, Holding, Origin, OriginRow},
         connection::Authority,
-        id::{AccountId, AssignmentId, TenantId},
+        id::{AccountId, AssignmentId, ConnectionId, TenantId},
         identity::{GroupRef, Identity, Protocol},
         model::RoleModel,
     },
@@ -52,6 +52,8 @@ pub(super) struct Person {
     pub first_sight: bool,
     /// Whether sign-in was possible when the transaction began.
     pub status_before: SignInStatus,
+    /// Whether the identity let its person sign in when the transaction began.
+    pub live_before: bool,
 }
 
 impl Person {
@@ -102,6 +104,7 @@ pub(super) async fn reconcile(
     let mut notes = BTreeSet::new();
     for (person, change) in people.iter_mut().zip(changes) {
         let home = person.account.account.home_organization;
+        note_dormancy(person, &change, &published.model, &mut effects, record);
         let mut outcome = settle_account(person, &change.desired);
         let account = &person.account.account;
         moved.extend(account.home_organization.filter(|now| home != Some(*now)).map(|now| Joining::of(account, now)));
@@ -140,14 +143,68 @@ impl Change {
             let kept = by_scim.as_ref().map(|alone| (alone, diff::diff(&current, alone, &published.mapping, published.connection.id)));
             withhold(published, person, &mut desired, &mut plan, kept);
         }
-        let usable =
-            Usable { before: person.status_before == SignInStatus::Active, after: person.account.account.status == SignInStatus::Active };
+        let dormancy = Dormancy::of(person, &current);
+        // Where every owner assignment goes, the last one is retained, and what is retained is live.
+        let can_use = |held: &BTreeSet<(Holding, Origin)>, dormant: &BTreeSet<ConnectionId>| {
+            let mut owns = held.iter().filter(|(holding, _)| invariant::is_owner_assignment(&published.model, holding)).peekable();
+            let gives = |origin: &Origin| origin.connection().is_none_or(|connection| !dormant.contains(&connection));
+            owns.peek().is_none() || owns.any(|(_, origin)| gives(origin))
+        };
+        let usable = Usable {
+            before: person.status_before == SignInStatus::Active && can_use(&diff::origins(&current), &dormancy.before),
+            after: person.account.account.status == SignInStatus::Active && can_use(&diff::apply(&plan, &current), &dormancy.after),
+        };
         Self { current, desired, by_scim, plan, usable }
     }
 
     fn is_owner_matter(&self, model: &RoleModel) -> bool {
         invariant::touches_owners(model, &self.plan)
             || (self.usable.before != self.usable.after && invariant::is_owner(model, &self.current))
+    }
+}
+
+/// The connections whose origins of one account are dormant.
+struct Dormancy {
+    before: BTreeSet<ConnectionId>,
+    after: BTreeSet<ConnectionId>,
+}
+
+impl Dormancy {
+    /// `current` was read before the identity changed.
+    fn of(person: &Person, current: &[Assignment]) -> Self {
+        let own = person.identity.connection;
+        let dormant = current.iter().flat_map(|held| &held.origins).filter(|row| row.dormant);
+        let elsewhere: BTreeSet<ConnectionId> = dormant.filter_map(|row| row.origin.connection()).filter(|id| *id != own).collect();
+        let with = |live: bool| elsewhere.iter().copied().chain((!live).then_some(own)).collect();
+        Self { before: with(person.live_before), after: with(person.identity.is_live()) }
+    }
+}
+
+/// Says that the roles of an identity became dormant, or that they are no longer, and has whoever keeps them read them again.
+fn note_dormancy(person: &Person, change: &Change, model: &RoleModel, effects: &mut Effects, record: &mut Record) {
+    let (connection, is_live) = (person.identity.connection, person.identity.is_live());
+    if person.is_new || person.live_before == is_live {
+        return;
+    }
+    let given = change.current.iter().filter(|held| held.origins.iter().any(|row| row.origin.connection() == Some(connection)));
+    let names = |held: &Assignment| {
+        let organization = model.organizations.find(held.holding.organization);
+        json!({
+            "role": { "id": held.holding.role, "name": model.role(held.holding.role).map(|role| role.name.as_str()) },
+            "organization": { "id": held.holding.organization, "slug": organization.map(|o| o.slug.as_str()) },
+            "resource_scope": held.holding.resource_scope,
+        })
+    };
+    let roles: Vec<_> = given.map(names).collect();
+    if roles.is_empty() {
+        return;
+    }
+    let account = person.identity.account;
+    effects.dormant.insert(account);
+    // What is withdrawn in the same transaction is told as that.
+    if person.identity.scim_state != ScimState::Deleted {
+        let action = if is_live { "identity.roles_restored" } else { "identity.roles_dormant" };
+        record.note(action, "account", &account, json!({ "connection": connection, "roles": roles }));
     }
 }
 
@@ -368,6 +425,8 @@ pub(super) struct Effects {
     alarms: Vec<(AccountId, Alarm)>,
     /// Accounts that this transaction made: nobody has seen yet what they hold.
     made: BTreeSet<AccountId>,
+    /// Accounts that hold the same, and of which something became dormant or live.
+    dormant: BTreeSet<AccountId>,
 }
 
 impl Effects {
@@ -426,7 +485,7 @@ impl Effects {
     fn changed(&self) -> BTreeSet<AccountId> {
         let gained = self.origins.iter().map(|(new, _)| new.account);
         let lost = self.removed.iter().map(|(_, account, _, _)| *account);
-        gained.chain(lost).filter(|account| !self.made.contains(account)).collect()
+        gained.chain(lost).chain(self.dormant.iter().copied()).filter(|account| !self.made.contains(account)).collect()
     }
 
     pub(super) async fn write(

@@ -12,7 +12,7 @@ use super::{
     reconcile::{AUTHN_CONTEXT, Person, desire, reconcile},
     record::Record,
     remap::write_homes,
-    user::{OWNER_CLAIMED, end_sessions, lock_person, settle_profile},
+    user::{OWNER_CLAIMED, end_sessions, end_sessions_through, lock_person, settle_profile},
 };
 use crate::{
     db::{
@@ -23,13 +23,13 @@ use crate::{
     domain::{
         account::SignInStatus,
         actor::Occasion,
-        assignment::Assignment,
+        assignment::{Assignment, live},
         connection::{Audience, Connection, Jit, MissingGroups},
         id::AccountId,
         identity::Identity,
         name::fold,
     },
-    policy::access::enters_console,
+    policy::{access::enters_console, invariant},
     scim::resource::User,
 };
 
@@ -74,6 +74,10 @@ pub enum Refused {
     LooksAlike,
     #[error("the account is an owner's, and the identity provider gave it another name: an owner has to link the subject")]
     OwnerRenamed,
+    #[error(
+        "the account holds roles that this connection did not give, and the identity provider gave it another name: an owner has to link the subject, or to revoke those roles"
+    )]
+    RenamedWithGrants,
     #[error("the response says nothing of groups, and the connection refuses that (missing_groups = \"refuse_sign_in\")")]
     GroupsMissing,
     #[error(
@@ -138,6 +142,9 @@ pub async fn sign_in(
             if person.identity.renamed && person.is_owner(&published.model) {
                 return refuse_and_tell(tx, published, occasion, id, Refused::OwnerRenamed).await;
             }
+            if person.identity.renamed && invariant::holds_beyond(connection.id, &person.held) {
+                return refuse_and_tell(tx, published, occasion, id, Refused::RenamedWithGrants).await;
+            }
         }
     }
     meet_known(tx, published, occasion, claim, key, person).await
@@ -187,7 +194,7 @@ async fn meet_known(
     };
     if matches!(refused, Some(Refused::NoRole)) {
         // Who holds nothing that opens the console keeps what they began through another connection.
-        end_sessions_through(tx, published, id, &mut record).await?;
+        end_sessions_through(tx, published, id, "sign_in_refused", &mut record).await?;
     } else if refused.is_some() {
         // MAPPING.md: a refusal commits the facts and the withdrawals they cause, and ends the sessions.
         end_sessions(tx, tenant, id, "sign_in_refused", &mut record).await?;
@@ -263,7 +270,7 @@ async fn finds_entry(tx: &mut Tx, published: &Published, account: AccountId, hol
         Some(held) => held,
         None => db::assignment::held(tx, published.tenant(), &[account]).await?.remove(&account).unwrap_or_default(),
     };
-    Ok(enters_console(&published.model, &held))
+    Ok(enters_console(&published.model, &live(held)))
 }
 
 fn lacks_groups(published: &Published, claim: &Claim) -> bool {
@@ -290,14 +297,6 @@ fn take_facts(person: &mut Person, published: &Published, claim: Claim, key: Opt
     person.identity.subject = Some(claim.subject);
     person.identity.renamed = false;
     person.identity.saml = Some(SamlFacts { attributes, groups, correlation_key: key, seen_at: occasion.now, refused });
-}
-
-async fn end_sessions_through(tx: &mut Tx, published: &Published, id: AccountId, record: &mut Record) -> Result<(), DbError> {
-    let ended = db::session::end_sessions_by_connection(tx, published.tenant(), id, published.connection.id).await?;
-    if ended > 0 {
-        record.note("sessions.ended", "account", &id, json!({ "count": ended, "reason": "sign_in_refused" }));
-    }
-    Ok(())
 }
 
 /// What the row of an identity is found by: subject, the SAML side of the correlation, and the mapping it was evaluated with.
@@ -330,6 +329,7 @@ async fn refuse_and_tell(
     let kind = match refused {
         Refused::LooksAlike => "identity.look_alike",
         Refused::OwnerRenamed => OWNER_CLAIMED,
+        Refused::RenamedWithGrants => "identity.renamed_with_grants",
         _ => "identity.subject_elsewhere",
     };
     let detail = json!({ "message": refused.to_string() });

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Precondition, ProvisionError, Published,
     affiliation::{self, Joining},
-    correlation::{check_correlated, correlation_key, keys, keys_of, release_subject, signs_in_by, take_turn},
+    correlation::{check_correlated, is_renamed, keys, keys_of, release_subject, signs_in_by, take_turn},
     group::leave_all,
     newcomer,
     reconcile::{Person, reconcile},
@@ -32,6 +32,9 @@ use crate::{
 
 /// What somebody has to look at when an identity provider reaches for an owner's account.
 pub(super) const OWNER_CLAIMED: &str = "identity.owner_claimed";
+
+/// Why sessions end whose subject is no longer the account's.
+const SUBJECT_RELEASED: &str = "subject_released";
 
 /// What came of a new resource.
 #[derive(Debug, Clone)]
@@ -104,7 +107,12 @@ async fn take_over(
     let version = before.as_ref().map_or(1, |facts| facts.version + 1);
     let mut record = Record::default();
     if let Some(before) = before {
-        release_subject(&mut person, published, &self::keys(&User { attributes: before.document }), &keys, &mut record);
+        let before = self::keys(&User { attributes: before.document });
+        // Who comes back under another userName may be another person, whatever sign-ins go by.
+        let is_renamed = is_renamed(&published.connection, &before, &keys) || fold(&before.user_name) != fold(&keys.user_name);
+        if is_renamed && release_subject(&mut person, published, &mut record) {
+            end_sessions_through(tx, published, person.identity.account, SUBJECT_RELEASED, &mut record).await?;
+        }
     }
     newcomer::take_resource(&mut person, user, version, occasion);
     record.note(
@@ -154,7 +162,7 @@ pub async fn change_user(
     }
     let tenant = published.tenant();
     let (keys_before, keys) = (keys(&before), keys(&after));
-    if correlation_key(&published.connection, &keys_before) != correlation_key(&published.connection, &keys) {
+    if is_renamed(&published.connection, &keys_before, &keys) {
         take_turn(tx, &published.connection, signs_in_by(&published.connection, &keys).as_slice()).await?;
         check_correlated(tx, published, Some(id), &keys).await?;
     }
@@ -165,7 +173,9 @@ pub async fn change_user(
         &id,
         json!({ "connection": published.connection.id, "attributes": changed_names(&before.attributes, &after.attributes) }),
     );
-    release_subject(&mut person, published, &keys_before, &keys, &mut record);
+    if is_renamed(&published.connection, &keys_before, &keys) && release_subject(&mut person, published, &mut record) {
+        end_sessions_through(tx, published, id, SUBJECT_RELEASED, &mut record).await?;
+    }
     person.identity.active = after.active();
     person.identity.scim =
         Some(ScimFacts { document: after.attributes, version: facts.version + 1, created_at: facts.created_at, changed_at: occasion.now });
@@ -255,7 +265,8 @@ pub(super) async fn lock_people(tx: &mut Tx, published: &Published, ids: &[Accou
         let identity = identities.remove(&id)?;
         let first_sight = identity.scim.is_none() && identity.saml.is_none();
         let held = held.remove(&id).unwrap_or_default();
-        Some(Person { account, identity, held, is_new: false, first_sight, status_before })
+        let live_before = identity.is_live();
+        Some(Person { account, identity, held, is_new: false, first_sight, status_before, live_before })
     };
     Ok(accounts.into_iter().filter_map(person).collect())
 }
@@ -407,6 +418,21 @@ pub(super) async fn end_sessions(
     record: &mut Record,
 ) -> Result<(), DbError> {
     let ended = db::session::end_sessions_of_account(tx, tenant, account).await?;
+    if ended > 0 {
+        record.note("sessions.ended", "account", &account, json!({ "count": ended, "reason": reason }));
+    }
+    Ok(())
+}
+
+/// The sessions that began by a sign-in through the connection.
+pub(super) async fn end_sessions_through(
+    tx: &mut Tx,
+    published: &Published,
+    account: AccountId,
+    reason: &'static str,
+    record: &mut Record,
+) -> Result<(), DbError> {
+    let ended = db::session::end_sessions_by_connection(tx, published.tenant(), account, published.connection.id).await?;
     if ended > 0 {
         record.note("sessions.ended", "account", &account, json!({ "count": ended, "reason": reason }));
     }

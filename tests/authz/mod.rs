@@ -5,6 +5,7 @@ mod keys;
 mod matrix;
 mod metadata;
 pub mod people;
+mod revoked;
 mod routes;
 mod sessions;
 pub mod things;

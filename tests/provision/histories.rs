@@ -407,6 +407,11 @@ async fn check_versions(story: &Story, model: &mut Model, accounts: &[AccountId]
     assert_eq!(states.givers.keys().copied().collect::<BTreeSet<_>>(), givers);
     assert!(states.givers.iter().all(|(id, giver)| facts.givers.get(id) == Some(giver)));
     for (account, holdings) in &facts.read {
+        for row in holdings.assignments.iter().flat_map(|held| &held.origins) {
+            let idp = IDPS.into_iter().find(|idp| row.origin.connection() == Some(idp.id()));
+            let dormant = idp.is_some_and(|idp| !model.known[&(idp, *account)].is_live());
+            assert_eq!(row.dormant, dormant, "{account}: {row:?}");
+        }
         let kept = model.kept.get(account).filter(|kept| kept.version == holdings.version);
         assert!(kept.is_none_or(|kept| kept == holdings), "{account} holds something else, and its version is the same");
     }

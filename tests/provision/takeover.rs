@@ -12,7 +12,7 @@ use rolegate::{
 use rstest::rstest;
 use serde_json::json;
 
-use super::story::{ENTRA, OKTA, Setting, SignIn, Story, person, rule};
+use super::story::{ENTRA, EU, OKTA, Setting, SignIn, Story, grants, person, rule};
 use crate::common::engines::Engine;
 
 const OWNER: &str = "Organization Owner";
@@ -105,6 +105,76 @@ async fn a_renamed_owner_is_linked_again_only_by_a_person(
     // Who is no owner may be renamed, and signs in by the new name.
     story.execute("delete from assignment where tenant = $1").await;
     assert_eq!(story.admitted(OKTA, "mallory", None).await, ada);
+}
+
+/// Roles that this connection did not give stay with the person to whom they were given.
+#[rstest]
+#[tokio::test]
+async fn who_was_renamed_takes_no_grants_with_the_account(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values("by a person", "by another connection")] granted: &str,
+) {
+    let story = Story::begin_with(engine, with(Jit::Create)).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    assert_eq!(story.admitted(OKTA, "ada", None).await, ada);
+    if granted == "by a person" {
+        story.grant(ada, "Editors", "acme-eu").await.unwrap();
+    } else {
+        let role = story.role("Editors");
+        story.publish(ENTRA, json!({ "rules": [grants(1, r#"groups.value eq "g1""#, role, EU)] })).await;
+        story.link(ENTRA, ada, "ada@entra").await;
+        assert_eq!(story.admitted(ENTRA, "ada@entra", Some(&["g1"])).await, ada);
+    }
+    story.patch(OKTA, ada, json!({ "userName": "mallory" })).await.unwrap();
+    for _ in 0..2 {
+        let refused = story.sign_in(OKTA, "mallory", None).await.unwrap();
+        assert!(matches!(refused, SignIn::Refused(Refused::RenamedWithGrants)), "{refused:?}");
+    }
+    assert_eq!(story.attention().await, ["identity.renamed_with_grants"]);
+    // What the connection gave itself is its own: it may give it to somebody else.
+    story.execute("delete from assignment where tenant = $1").await;
+    story.publish(OKTA, json!({ "default": { "roles": [story.role("Organization Member")], "apply": "always" } })).await;
+    assert_eq!(story.admitted(OKTA, "mallory", None).await, ada);
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_comes_back_under_another_name_takes_no_grants_with_the_account(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+    #[values(true, false)] correlated_by_external_id: bool,
+) {
+    let setting = if correlated_by_external_id { by_external_id() } else { with(Jit::Off) };
+    let story = Story::begin_with(engine, setting).await;
+    let ada = story.create(OKTA, json!({ "userName": "ada", "externalId": "E" })).await.unwrap();
+    story.grant(ada, "Editors", "acme-eu").await.unwrap();
+    story.delete(OKTA, ada).await.unwrap();
+    assert_eq!(story.create(OKTA, json!({ "userName": "mallory", "externalId": "E" })).await.unwrap(), ada);
+    let name = if correlated_by_external_id { "E" } else { "mallory" };
+    let refused = story.sign_in(OKTA, name, None).await.unwrap();
+    assert!(matches!(refused, SignIn::Refused(Refused::RenamedWithGrants)), "{refused:?}");
+    assert!(story.attention().await.contains(&"identity.renamed_with_grants".to_owned()));
+    // Under the same name it is the same person.
+    story.delete(OKTA, ada).await.unwrap();
+    let bob = story.create(OKTA, json!({ "userName": "bob", "externalId": "B" })).await.unwrap();
+    story.grant(bob, "Editors", "acme-eu").await.unwrap();
+    story.delete(OKTA, bob).await.unwrap();
+    assert_eq!(story.create(OKTA, json!({ "userName": "Bob", "externalId": "B" })).await.unwrap(), bob);
+    assert_eq!(story.admitted(OKTA, if correlated_by_external_id { "B" } else { "bob" }, None).await, bob);
+}
+
+#[rstest]
+#[tokio::test]
+async fn sessions_end_with_the_subject_by_which_they_began(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let story = Story::begin(engine).await;
+    let ada = story.create(OKTA, person("ada")).await.unwrap();
+    assert_eq!(story.admitted(OKTA, "ada", None).await, ada);
+    story.link(ENTRA, ada, "ada@entra").await;
+    story.session(ada, Some(OKTA)).await;
+    story.session(ada, Some(ENTRA)).await;
+    story.patch(OKTA, ada, json!({ "title": "here" })).await.unwrap();
+    assert_eq!(story.sessions().await, 2);
+    story.patch(OKTA, ada, json!({ "userName": "mallory" })).await.unwrap();
+    assert_eq!(story.sessions().await, 1, "Entra still speaks of her");
 }
 
 #[rstest]

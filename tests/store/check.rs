@@ -76,7 +76,7 @@ async fn place(db: &Db, tenant: TenantId, organization: OrganizationId, ids: &mu
 }
 
 fn because<const N: usize>(origins: [(Origin, Timestamp, bool); N]) -> Vec<OriginRow> {
-    origins.map(|(origin, since, may_delegate)| OriginRow { origin, since, may_delegate }).into()
+    origins.map(|(origin, since, may_delegate)| OriginRow { origin, since, may_delegate, dormant: false }).into()
 }
 
 fn state(status: SignInStatus, held_version: i64) -> AccountState {

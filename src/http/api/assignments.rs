@@ -458,6 +458,8 @@ pub struct ShownAssignment {
     reach: Reach,
     /// Whether the account may pass it on.
     may_delegate: bool,
+    /// Whether it gives the role: false if every origin is dormant.
+    live: bool,
     /// Every reason why it is there.
     origins: Vec<ShownOrigin>,
 }
@@ -487,6 +489,8 @@ struct ShownOrigin {
     by: Option<AccountId>,
     may_delegate: bool,
     since: Moment,
+    /// The identity provider has blocked the account: this origin gives nothing until it lets the account in again.
+    dormant: bool,
 }
 
 impl ShownAssignment {
@@ -498,6 +502,7 @@ impl ShownAssignment {
             by: origin.granted_by,
             may_delegate: origin.may_delegate,
             since: origin.since.into(),
+            dormant: origin.dormant,
         };
         Self {
             id: row.id,
@@ -507,6 +512,7 @@ impl ShownAssignment {
             resource_scope: row.resource_scope.map(|id| Named::of(&id, row.scope_name.unwrap_or_default())),
             reach: row.reach,
             may_delegate: row.origins.iter().any(|origin| origin.may_delegate),
+            live: row.origins.iter().any(|origin| !origin.dormant),
             origins: row.origins.into_iter().map(origin).collect(),
         }
     }

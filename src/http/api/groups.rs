@@ -14,7 +14,11 @@ use super::{
     precondition::{IfMatch, etag},
 };
 use crate::{
-    db::{self, Tx, local_group::ListedGroup},
+    db::{
+        self, Tx,
+        acting::{self, Writes},
+        local_group::ListedGroup,
+    },
     domain::{
         id::{AccountId, GroupId, OrganizationId},
         model::RoleModel,
@@ -162,8 +166,8 @@ fn answer(caller: &Caller, status: StatusCode, row: ListedGroup) -> Response {
     (status, [etag(row.version)], Json(ShownGroup::of(caller, row))).into_response()
 }
 
-async fn begin(caller: &Caller) -> Result<(Tx, std::sync::Arc<RoleModel>), Problem> {
-    let mut tx = caller.db().begin().await?;
+async fn begin(caller: &Caller, members: &[AccountId]) -> Result<(Tx, std::sync::Arc<RoleModel>), Problem> {
+    let mut tx = acting::begin(caller.db(), caller.tenant, &caller.occasion(), Writes::Accounts(members)).await?;
     let model = current_model(&mut tx, &caller.app.published, caller.tenant).await?;
     Ok((tx, model))
 }
@@ -198,7 +202,7 @@ async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Re
         return Err(Problem::unprocessable("tenant_mismatch", "The organization is not one of this tenant.").at("organization"));
     }
     let name = title(&sent.name)?;
-    let (mut tx, model) = begin(&caller).await?;
+    let (mut tx, model) = begin(&caller, &[]).await?;
     let id = local_group::create(&mut tx, &model, &mut caller.occasion(), sent.organization, name).await?;
     finish(&caller, tx).await?;
     written(&caller, StatusCode::CREATED, id).await
@@ -219,7 +223,7 @@ async fn rename(
     find_local(&caller, id).await?;
     let sent: GroupName = body.read()?;
     let name = title(&sent.name)?;
-    let (mut tx, model) = begin(&caller).await?;
+    let (mut tx, model) = begin(&caller, &[]).await?;
     local_group::rename(&mut tx, &model, &mut caller.occasion(), id, precondition, name).await?;
     finish(&caller, tx).await?;
     written(&caller, StatusCode::OK, id).await
@@ -231,7 +235,7 @@ async fn delete(
     IfMatch(precondition): IfMatch,
 ) -> Result<StatusCode, Problem> {
     find_local(&caller, id).await?;
-    let (mut tx, model) = begin(&caller).await?;
+    let (mut tx, model) = begin(&caller, &[]).await?;
     local_group::delete(&mut tx, &model, &mut caller.occasion(), id, precondition).await?;
     finish(&caller, tx).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -262,7 +266,8 @@ async fn change_members(
     if sent.add.len() + sent.remove.len() > MEMBERS_AT_ONCE {
         return Err(Problem::invalid("too_many", format!("One request changes up to {MEMBERS_AT_ONCE} members: split it.")));
     }
-    let (mut tx, model) = begin(&caller).await?;
+    let members: Vec<AccountId> = sent.add.iter().chain(&sent.remove).copied().collect();
+    let (mut tx, model) = begin(&caller, &members).await?;
     local_group::change_members(&mut tx, &model, &mut caller.occasion(), id, precondition, &sent.add, &sent.remove).await?;
     finish(&caller, tx).await?;
     written(&caller, StatusCode::OK, id).await

@@ -10,17 +10,20 @@ use utoipa::ToSchema;
 
 use super::{extract::Path, value::Moment};
 use crate::{
-    admin::session::{self, Holder, SessionError},
+    admin::{
+        holder::{HolderError, authorize_over},
+        session::{self, SessionError},
+    },
     db::{self, session::SessionRow},
     domain::id::{AccountId, SessionId},
     http::{
         caller::api::{Caller, ChangingCaller},
-        error::{Kind, Problem},
+        error::Problem,
         operation::Operation,
         routes::Routes,
     },
     policy::{
-        access::{Grant, Target, authorize_over_account, within_token},
+        access::within_token,
         action::{Action, RevokeSessions},
     },
 };
@@ -63,7 +66,18 @@ impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::NotFound => Self::not_found(),
+            SessionError::Holder(error) => error.into(),
             SessionError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<HolderError> for Problem {
+    fn from(error: HolderError) -> Self {
+        match error {
+            HolderError::NotFound => Self::not_found(),
+            HolderError::Denied(denied) => denied.into(),
+            HolderError::Db(error) => error.into(),
         }
     }
 }
@@ -82,39 +96,22 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<SessionId
 }
 
 async fn list_of(caller: Caller, Path(account): Path<AccountId>) -> Result<Response, Problem> {
-    let (holder, grant) = reach(&caller, account).await?;
-    let rows = session::list_of(&grant, caller.db(), caller.tenant, &holder, &caller.model.settings, caller.app.now()).await?;
+    let (holder, grant) = authorize_over(caller.db(), &caller.actor, &caller.model, account).await?;
+    let id = holder.row.account.id;
+    let rows = session::list_of(&grant, caller.db(), caller.tenant, id, &caller.model.settings, caller.app.now()).await?;
     shown(&caller, &rows).await
 }
 
 async fn revoke_of(ChangingCaller(caller): ChangingCaller, Path((account, id)): Path<(AccountId, SessionId)>) -> Result<Response, Problem> {
-    let (holder, grant) = reach(&caller, account).await?;
-    session::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &holder, Some(id)).await?;
+    session::revoke_of(caller.db(), &mut caller.occasion(), &caller.model, account, Some(id)).await?;
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn revoke_all_of(ChangingCaller(caller): ChangingCaller, Path(account): Path<AccountId>) -> Result<Response, Problem> {
-    let (holder, grant) = reach(&caller, account).await?;
-    let ended = session::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &holder, None).await?;
+    let ended = session::revoke_of(caller.db(), &mut caller.occasion(), &caller.model, account, None).await?;
     caller.committed();
     Ok(Json(EndedSessions { ended }).into_response())
-}
-
-/// The account, and the right over it: at its home organization, by a role that manages all that it holds. Who has the right nowhere
-/// learns nothing of which accounts there are.
-async fn reach(caller: &Caller, account: AccountId) -> Result<(Holder, Grant<RevokeSessions>), Problem> {
-    let root = caller.model.organizations.root();
-    let Some(holder) = session::find_holder(caller.db(), caller.tenant, account).await? else {
-        caller.authorize_at::<RevokeSessions>(root)?;
-        return Err(Problem::not_found());
-    };
-    let own_groups = db::group::list_group_ids(caller.db(), caller.tenant, caller.person()?.account).await?;
-    let home = holder.row.account.home_organization;
-    let target = Target { assignments: &holder.assignments, groups: &holder.groups };
-    let grant = authorize_over_account(&caller.actor, &caller.model, home, &target, &own_groups);
-    let grant = grant.map_err(|denied| Problem::new(Kind::Forbidden, denied.code(), format!("{denied}.")))?;
-    Ok((holder, grant))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -18,9 +18,9 @@ use super::{
 use crate::{
     admin::{
         api_token::{self, ApiTokenError, Asked, MAX_TTL_SECS, TTL_SECS},
-        session::find_holder,
+        holder::authorize_over,
     },
-    db::{self, api_token::ApiTokenRow},
+    db::api_token::ApiTokenRow,
     domain::{
         capability::Capability,
         id::{AccountId, ApiTokenId, OrganizationId},
@@ -33,7 +33,7 @@ use crate::{
         routes::Routes,
     },
     policy::{
-        access::{Grant, Target, authorize_over_account, within_token},
+        access::within_token,
         action::{Action, ReadTokens, RevokeTokens},
     },
 };
@@ -76,6 +76,7 @@ impl From<ApiTokenError> for Problem {
         match error {
             ApiTokenError::NotFound => Self::not_found(),
             ApiTokenError::NotHeld(_) => Self::unprocessable("not_held", format!("{error}.")).at("permissions"),
+            ApiTokenError::Holder(error) => error.into(),
             ApiTokenError::Db(error) => error.into(),
         }
     }
@@ -137,8 +138,8 @@ async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Resp
             (api_token::list_own(caller.db(), caller.tenant, caller.person()?).await?, caller.home)
         }
         Some(account) => {
-            let (grant, home) = over::<ReadTokens>(&caller, account).await?;
-            (api_token::list_of(&grant, caller.db(), caller.tenant, account).await?, home)
+            let (holder, grant) = authorize_over::<ReadTokens>(caller.db(), &caller.actor, &caller.model, account).await?;
+            (api_token::list_of(&grant, caller.db(), caller.tenant, account).await?, holder.row.account.home_organization)
         }
     };
     let longest_secs = longest(&caller, home);
@@ -150,8 +151,7 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenI
     let own = caller.person()?;
     match api_token::find_holder(caller.db(), caller.tenant, id).await? {
         Some(account) if account != own.account => {
-            let (grant, _) = over::<RevokeTokens>(&caller, account).await?;
-            api_token::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, account, id).await?;
+            api_token::revoke_of(caller.db(), &mut caller.occasion(), &caller.model, account, id).await?;
         }
         Some(_) | None => {
             within_token(own, RevokeTokens::CAPABILITY)?;
@@ -160,20 +160,6 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenI
     }
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// The right over somebody else's account: at its home organization, by a role that manages all that it holds. Who has the right nowhere
-/// learns nothing of which accounts there are. With the home of the account.
-async fn over<A: Action>(caller: &Caller, account: AccountId) -> Result<(Grant<A>, Option<OrganizationId>), Problem> {
-    let root = caller.model.organizations.root();
-    let Some(holder) = find_holder(caller.db(), caller.tenant, account).await? else {
-        caller.authorize_at::<A>(root)?;
-        return Err(Problem::not_found());
-    };
-    let own_groups = db::group::list_group_ids(caller.db(), caller.tenant, caller.person()?.account).await?;
-    let home = holder.row.account.home_organization;
-    let target = Target { assignments: &holder.assignments, groups: &holder.groups };
-    Ok((authorize_over_account(&caller.actor, &caller.model, home, &target, &own_groups)?, home))
 }
 
 #[derive(Serialize, ToSchema)]

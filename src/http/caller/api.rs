@@ -126,7 +126,9 @@ async fn by_bearer(secret: &str, parts: &Parts, app: &App) -> Result<Option<Call
 async fn by_api_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<Caller>, Problem> {
     let now = app.now();
     let Some((token, session)) = api_token::find_bearer(&app.db, &keys::hash(secret), now).await? else { return Ok(None) };
-    let Some(session) = SessionCaller::of(session, Secret::new(secret.to_owned()), parts, app).await? else { return Ok(None) };
+    let Some(session) = SessionCaller::of(session, Some(token.id), Secret::new(secret.to_owned()), parts, app).await? else {
+        return Ok(None);
+    };
     session.admit()?;
     let longest = session.model.organizations.in_force(session.home).api_token_ttl_secs;
     if longest.is_some_and(|secs| token.created_at.plus_secs(secs) <= now) {

@@ -17,11 +17,11 @@ use crate::{
     admin,
     app::App,
     config::PublicUrl,
-    db::{self, Db, DbError, session::SessionRow},
+    db::{self, Db, DbError, acting::Rights, session::SessionRow},
     domain::{
-        account::SignInStatus,
         actor::{AccountActor, Actor},
-        id::{OrganizationId, TenantId},
+        assignment::live,
+        id::{ApiTokenId, OrganizationId, TenantId},
         model::{RoleChangeEffect, RoleModel},
         secret::Secret,
     },
@@ -75,44 +75,43 @@ impl SessionCaller {
         let secret = Secret::new(secret.to_owned());
         let now = app.now();
         let Some(session) = db::session::find_session(&app.db, &keys::hash(secret.expose()), now).await? else { return Ok(None) };
-        Self::of(session, secret, parts, app).await
+        Self::of(session, None, secret, parts, app).await
     }
 
-    /// The holder of a session as they are now; `None` when it counts no more. `secret` is what was shown for it.
-    pub(super) async fn of(session: SessionRow, secret: Secret<String>, parts: &Parts, app: &App) -> Result<Option<Self>, DbError> {
+    /// The holder of a session as they are now; `None` if the session is no longer valid. `secret` is what was shown for it.
+    pub(super) async fn of(
+        session: SessionRow,
+        api_token: Option<ApiTokenId>,
+        secret: Secret<String>,
+        parts: &Parts,
+        app: &App,
+    ) -> Result<Option<Self>, DbError> {
         let now = app.now();
         let (tenant, account) = (session.tenant, session.account);
-        let row = db::account::find_account(&app.db, tenant, account).await?;
-        let Some(row) = row.filter(|row| row.account.status == SignInStatus::Active) else { return Ok(None) };
-        let Some(version) = db::tenant::find_model_version(&app.db, tenant).await? else { return Ok(None) };
-        let model = app.published.model(&app.db, tenant, version).await?;
+        // Before everything that it is the version of: a change in between is found when the request writes.
+        let rights = db::acting::find_rights(&app.db, tenant, account, session.id, api_token, now).await?;
+        let Some(Rights { kind, seen }) = rights else { return Ok(None) };
+        let model = app.published.model(&app.db, tenant, seen.model_version).await?;
         if !admin::session::lasts(&session, &model.settings, now) {
             return Ok(None);
         }
         if session.last_seen_at.plus_secs(MARK_EVERY_SECS) <= now {
             db::session::mark_seen(&app.db, tenant, session.id, now).await?;
         }
-        let assignments = db::assignment::list_held(&app.db, tenant, account).await?;
+        let assignments = live(db::assignment::list_held(&app.db, tenant, account).await?);
         let at_sign_in = match &session.rights {
             Some(held) if model.settings.role_change_effect == RoleChangeEffect::NextLogin => {
                 app.session_rights.read(&app.db, &model, account, held, &assignments).await?
             }
             Some(_) | None => None,
         };
-        let home = row.account.home_organization;
+        let home = seen.home;
         if model.organizations.in_force(home).session_ttl_secs.is_some_and(|ttl| session.created_at.plus_secs(ttl) <= now) {
             return Ok(None);
         }
         let address = client::address(parts, &app.config.trusted_proxies);
-        let actor = AccountActor {
-            account,
-            kind: row.account.kind,
-            session: session.id,
-            surface: session.surface,
-            assignments,
-            only: None,
-            at_sign_in,
-        };
+        let actor =
+            AccountActor { account, kind, session: session.id, surface: session.surface, assignments, only: None, at_sign_in, seen };
         let actor = Actor::Account(actor);
         Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), address, home, secret }))
     }
