@@ -64,7 +64,7 @@ pub struct GoOn<'a> {
     pub url: &'a str,
 }
 
-/// A page with its headers; nothing of it is kept by browsers or proxies.
+/// A page with the headers that tell a browser what the page may do.
 pub fn respond(status: StatusCode, page: &impl Template) -> Response {
     let text = match page.render() {
         Ok(text) => text,
@@ -73,9 +73,7 @@ pub fn respond(status: StatusCode, page: &impl Template) -> Response {
     let mut response = (status, Html(text)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
-    let fixed: [(HeaderName, &str); 4] = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    let fixed: [(HeaderName, &str); 2] = [
         (header::X_FRAME_OPTIONS, "DENY"),
         // With `no-referrer` browsers would send `Origin: null` along with our own forms.
         (header::REFERRER_POLICY, "same-origin"),

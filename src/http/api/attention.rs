@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -66,5 +66,5 @@ async fn list(caller: Caller, Query(sent): Query<PageParameters>) -> Result<Resp
     let page = Page::<EventId>::read(&caller, "attention", &sent.into(), &[])?;
     let rows = attention::list(&grant, caller.db(), &caller.model, page.after, page.ask()).await?;
     let body = page.finish(&caller, rows, |item| item.id, ShownAttention::from);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }

@@ -135,7 +135,6 @@ pub(super) async fn send(app: &App, binding: RequestBinding, request: AuthnReque
         .map_err(|_| Problem::conflict("sso_url", "The identity provider's sign-in address holds characters that no address has."))?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(header::LOCATION, location);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
