@@ -14,6 +14,7 @@ use rolegate::{
         connection::find_connection_by_slug,
         sign_in::{SignInLogRow, SignInOutcome, Why, log_sign_ins},
     },
+    domain::text::is_control_or_bidi,
     saml::issuer::IssuerKey,
 };
 use serde_json::{Value, json};
@@ -534,4 +535,42 @@ async fn applications_get_tokens_that_are_listed_and_revoked() {
     assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--ttl", "400d"])).1.contains("366 days"));
     assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--organization", "y"])).1.contains("no organization"));
     assert!(refused(&host.run(&["app-token", "revoke", "01900000-0000-7000-8000-000000000001"])).1.contains("no token"));
+}
+
+/// Names as a release before could store them.
+#[tokio::test]
+async fn no_control_or_bidirectional_character_reaches_the_terminal() {
+    let name = "ada\u{1b}[2J\u{202e}nimda\n\u{9b}31m";
+    let shown = r"ada\u{1b}[2J\u{202e}nimda\n\u{9b}31m";
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let sql = "update account set user_name = $1, email = $1, user_name_key = $1, email_key = $1";
+    assert_eq!(tx.query(sql).bind(name.to_owned()).run().await.unwrap(), 1);
+    let sql = "update role set name = $1, name_key = $1 where name = 'Organization Member'";
+    assert_eq!(tx.query(sql).bind(name.to_owned()).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let commands: [&[&str]; 6] = [
+        &["accounts"],
+        &["assignments"],
+        &["why", "--account", name, "--role", name, "--at", "2026-03-03T12:00:00Z"],
+        &["why", "--account", "bob\u{202e}", "--role", "x", "--at", "2026-03-03T12:00:00Z"],
+        &["token", "create", "--connection", "bob\u{202e}"],
+        &["plan", "acme.toml\u{202e}"],
+    ];
+    for command in commands {
+        let output = host.run(command);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.chars().any(|c| is_control_or_bidi(c) && c != '\n'), "{command:?}: {said:?}");
+        assert!(said.contains(r"\u{202e}"), "{command:?}: {said}");
+    }
+    let listed = String::from_utf8(host.run(&["accounts"]).stdout).unwrap();
+    assert_eq!(listed.lines().next().unwrap(), format!("{shown}  local"));
+    let output = host.run(&["accounts", "--json"]).stdout;
+    let text = String::from_utf8(output).unwrap();
+    assert!(!text.chars().any(|c| is_control_or_bidi(c) && c != '\n'), "{text:?}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json[0]["account"]["user_name"], name, "a program reads the name as it is");
 }
