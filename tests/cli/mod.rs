@@ -492,6 +492,39 @@ fn metadata_that_a_file_names_is_not_fetched_from_an_inner_network_unless_that_i
     assert!(meant.status.success() && words.contains("+ certificate of acme-okta"), "{words}{}", String::from_utf8_lossy(&meant.stderr));
 }
 
+#[tokio::test]
+async fn browsers_are_not_sent_to_an_identity_provider_over_plain_http() {
+    let host = Host::new();
+    let write = |address: &str| {
+        fs::write(host.0.path().join("idp.xml"), metadata_xml(ENTITY_ID, address, &[&KEY])).unwrap();
+        fs::write(host.0.path().join("saml.toml"), format!("{FILE}[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\n"))
+            .unwrap();
+    };
+    write("http://idp.example/sso");
+    for command in ["plan", "apply"] {
+        let (status, why) = refused(&host.run(&[command, "saml.toml"]));
+        assert!(status == 1 && why.contains("saml.toml, line 17: ") && why.contains("\"http://idp.example/sso\" is plain http"), "{why}");
+    }
+    write("http://127.0.0.1:9/sso");
+    assert!(host.run(&["apply", "saml.toml"]).status.success());
+    let (_, why) = refused(&host.run(&["metadata", "import", "--connection", "acme-okta", "plain.xml"]));
+    assert!(why.contains("plain.xml"), "{why}");
+    fs::write(host.0.path().join("plain.xml"), metadata_xml(ENTITY_ID, "http://idp.example/sso", &[&KEY])).unwrap();
+    let (_, why) = refused(&host.run(&["metadata", "import", "--connection", "acme-okta", "plain.xml"]));
+    assert!(why.contains("is plain http"), "{why}");
+    // As a release before stored it: sign-ins go on, and the operator is told.
+    let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let sql = "update connection set saml = replace(saml, 'http://127.0.0.1:9/sso', 'http://idp.example/sso')";
+    assert_eq!(tx.query(sql).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let told = String::from_utf8(host.run(&["check"]).stdout).unwrap();
+    assert!(
+        told.contains("WARNING  ") && told.contains("acme-okta: browsers are sent to http://idp.example/sso over plain http"),
+        "{told}"
+    );
+}
+
 #[test]
 fn why_somebody_held_a_role_is_said_for_any_time() {
     let host = Host::new();
