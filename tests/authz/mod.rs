@@ -3,6 +3,7 @@
 mod answer_headers;
 mod certificates;
 mod keys;
+mod lookalike;
 mod matrix;
 mod metadata;
 pub mod people;
