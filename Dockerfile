@@ -1,6 +1,10 @@
 # The gateway, built and run on the Debian that its tests run on, as a user without rights. How to use it: docs/containers.md.
 
-FROM rust:1.95-bookworm AS build
+# To pin an image by its digest, pass the argument: docs/containers.md.
+ARG BUILD_IMAGE=rust:1.95-bookworm
+ARG RUN_IMAGE=debian:bookworm-slim
+
+FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY scripts/install.sh scripts/
 RUN scripts/install.sh build && rm -rf /var/lib/apt/lists/*
@@ -16,7 +20,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     touch src/lib.rs src/main.rs && cargo build --release --locked && install -D target/release/rolegate /out/rolegate
 
-FROM debian:bookworm-slim
+FROM ${RUN_IMAGE}
 # curl is for the health check.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl libssl3 libxml2 libxmlsec1 libxmlsec1-openssl libxslt1.1 \

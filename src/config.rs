@@ -12,9 +12,9 @@ use std::{
 };
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
-use url::{Host, Url};
+use url::Url;
 
-use crate::domain::secret::Secret;
+use crate::domain::{network::is_protected, secret::Secret};
 
 pub use crate::domain::network::{Network, NetworkError};
 
@@ -93,13 +93,10 @@ impl PublicUrl {
     /// In words, when the address is none that identity providers may be given.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("{text:?} is not an address: {error}"))?;
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => return Err(format!("{text:?} names no host")),
-        };
-        if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        if url.host().is_none() {
+            return Err(format!("{text:?} names no host"));
+        }
+        if !is_protected(&url) {
             return Err(format!(
                 "{text:?} is not https; plain http is for loopback hosts only: set public_url to the https address of the gateway"
             ));

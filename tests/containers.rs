@@ -3,10 +3,18 @@
 
 use std::{
     fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Component, Path, PathBuf},
+    process::Command,
 };
 
-use rolegate::config::Config;
+use rolegate::{
+    config::Config,
+    db::{Db, PoolSize},
+};
+use url::Url;
+
+use crate::common::engines;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -110,4 +118,56 @@ fn the_settings_of_the_containers_are_settings_and_fit_their_network() {
     // Whom the proxy on the host asks as: the gateway of the network by which the port is published.
     let gateway = compose.lines().find_map(|line| line.trim().strip_prefix("gateway: ")).unwrap().parse().unwrap();
     assert!(config.trusted_proxies.iter().any(|network| network.contains(gateway)), "{:?}", config.trusted_proxies);
+}
+
+/// The value of a line `name: value` of the compose file.
+fn compose_value(name: &str) -> String {
+    let compose = read("docker-compose.yml");
+    let found = compose.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": ").map(str::to_owned));
+    found.unwrap_or_else(|| panic!("docker-compose.yml has no {name}"))
+}
+
+#[test]
+fn the_compose_file_gives_the_gateway_a_role_of_its_own() {
+    let gateway = Url::parse(&compose_value("ROLEGATE_DATABASE_URL")).unwrap();
+    assert_ne!(gateway.username(), compose_value("POSTGRES_USER"), "the image makes POSTGRES_USER a superuser");
+    assert_ne!(compose_value("GATEWAY_PASSWORD_FILE"), compose_value("POSTGRES_PASSWORD_FILE"));
+    assert_eq!(compose_value("ROLEGATE_DATABASE_PASSWORD_FILE"), compose_value("GATEWAY_PASSWORD_FILE"));
+    let script = "scripts/container-database.sh";
+    assert!(read("docker-compose.yml").contains(&format!("./{script}:/docker-entrypoint-initdb.d/")));
+    assert!(read(script).contains(&format!("${{GATEWAY_DATABASE:-{}}}", gateway.username())));
+    assert_eq!(gateway.path(), format!("/{}", gateway.username()), "role and database have one name");
+    // The image sources a script that is not executable, with its own shell options.
+    assert_eq!(fs::metadata(root().join(script)).unwrap().permissions().mode() & 0o111, 0o111);
+}
+
+#[tokio::test]
+async fn the_gateway_runs_as_the_role_of_the_script_without_rights_to_the_server() {
+    let name = format!("rolegate_container_{}", std::process::id());
+    let secrets = tempfile::TempDir::new().unwrap();
+    let file = secrets.path().join("database_password");
+    fs::write(&file, "it's \\ \"quoted\" $(id)\n").unwrap();
+    let server = engines::server();
+    let output = Command::new(root().join("scripts/container-database.sh"))
+        .envs([("GATEWAY_DATABASE", name.as_str()), ("POSTGRES_USER", server.username())])
+        .envs([("PGHOST", server.host_str().unwrap().to_owned()), ("PGPORT", server.port().unwrap_or(5432).to_string())])
+        .env("PGPASSWORD", server.password().unwrap_or_default())
+        .env("GATEWAY_PASSWORD_FILE", &file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let mut address = server.clone();
+    address.set_username(&name).unwrap();
+    address.set_password(Some("it's \\ \"quoted\" $(id)")).unwrap();
+    address.set_path(&name);
+    let db = Db::open(address.as_str(), PoolSize(1)).await.unwrap();
+    db.migrate().await.unwrap();
+    let sql = "select count(*) from pg_roles where rolname = current_user
+        and not (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls)";
+    assert_eq!(db.query(sql).optional::<(i64,)>().await.unwrap(), Some((1,)));
+    assert!(db.query("copy tenant to program 'true'").run().await.is_err(), "a superuser runs programs on the server");
+    db.close().await;
+    engines::run(&format!("drop database {name} with (force)")).await;
+    engines::run(&format!("drop role {name}")).await;
 }

@@ -11,6 +11,7 @@ use crate::{
     db::{
         Db, DbError,
         listing::{self, ListedAccount, ListedOrigin},
+        people::look_like_owners,
     },
     domain::{
         account::SignInStatus,
@@ -26,6 +27,14 @@ use crate::{
 pub struct Row {
     pub account: Account,
     pub assignments: Vec<Assignment>,
+    /// A directory names the account like an owner, and it is none.
+    #[serde(skip_serializing_if = "is_false")]
+    pub looks_like_owner: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -111,18 +120,30 @@ impl AccountFilter {
 /// A page of accounts after one; the next page begins after the last row's account, and a page of fewer than [`PAGE`] is the last.
 pub async fn list_accounts(db: &Db, tenant: TenantId, after: Option<AccountId>) -> Result<Vec<Row>, DbError> {
     let accounts = listing::list_accounts(db, tenant, after, PAGE).await?;
-    with_assignments(db, tenant, accounts).await
+    marked(db, tenant, with_assignments(db, tenant, accounts).await?).await
 }
 
 /// Every account of exactly this user name, e-mail address or id.
 pub async fn find_accounts(db: &Db, tenant: TenantId, name: &str) -> Result<Vec<Row>, DbError> {
     let accounts = listing::find_accounts(db, tenant, name).await?;
-    with_assignments(db, tenant, accounts).await
+    marked(db, tenant, with_assignments(db, tenant, accounts).await?).await
 }
 
-/// One account by its id.
+/// One account by its id, for its holder: it does not say whom it looks like.
 pub async fn find_account(db: &Db, tenant: TenantId, account: AccountId) -> Result<Option<Row>, DbError> {
-    Ok(find_accounts(db, tenant, &account.to_string()).await?.into_iter().find(|row| row.account.id == account.to_string()))
+    let accounts = listing::find_accounts(db, tenant, &account.to_string()).await?;
+    let rows = with_assignments(db, tenant, accounts).await?;
+    Ok(rows.into_iter().find(|row| row.account.id == account.to_string()))
+}
+
+/// Marks those who look like an owner.
+async fn marked(db: &Db, tenant: TenantId, mut rows: Vec<Row>) -> Result<Vec<Row>, DbError> {
+    let ids: Vec<_> = rows.iter().filter_map(|row| AccountId::parse(&row.account.id).ok()).collect();
+    let alike = look_like_owners(db, tenant, &ids).await?;
+    for row in &mut rows {
+        row.looks_like_owner = AccountId::parse(&row.account.id).is_ok_and(|id| alike.contains(&id));
+    }
+    Ok(rows)
 }
 
 async fn with_assignments(db: &Db, tenant: TenantId, accounts: Vec<ListedAccount>) -> Result<Vec<Row>, DbError> {
@@ -172,6 +193,7 @@ fn assemble(accounts: Vec<ListedAccount>, origins: Vec<ListedOrigin>, rules: &Ha
             display_name: account.display_name,
             connection: account.connection,
         },
+        looks_like_owner: false,
     };
     accounts.into_iter().map(&mut row).collect()
 }
@@ -196,7 +218,7 @@ mod tests {
             resource_scope: None,
             origins: Vec::new(),
         };
-        Row { account, assignments: vec![held] }
+        Row { account, assignments: vec![held], looks_like_owner: false }
     }
 
     #[test]

@@ -345,6 +345,10 @@ pub async fn decide(
             certificate::trust(&mut tx, occasion, &connection, &certificate, by).await?;
         }
         What::SsoUrl | What::SsoPostUrl | What::SloRedirectUrl | What::SloPostUrl | What::SignedRequests if accepted => {
+            if proposal.what != What::SignedRequests {
+                // An older release may have proposed an address that is refused now.
+                saml::check_address("the proposal", &proposal.value)?;
+            }
             take_over(&mut connection.saml, proposal.what, &proposal.value);
             version = write_connection(&mut tx, &connection, occasion.now).await?;
         }

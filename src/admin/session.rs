@@ -54,10 +54,12 @@ pub struct SignedIn {
     pub name_id: Option<NameIdentifier>,
     /// At the latest; what the tenant allows may be less.
     pub expires_at: Timestamp,
+    /// Hashes of the session cookies that the browser had before.
+    pub former_sessions: Vec<String>,
 }
 
-/// Opens a session in the transaction of the sign-in, by what the tenant sets now; `secret` is what the browser will show. Until when it
-/// lasts at most.
+/// Opens a session in the transaction of the sign-in, by what the tenant sets now; `secret` is what the browser will show. Ends the
+/// sessions that the browser had, and the oldest of an account that would have too many. Returns until when the session lasts at most.
 pub async fn open(
     tx: &mut Tx,
     settings: &Settings,
@@ -67,6 +69,12 @@ pub async fn open(
 ) -> Result<Timestamp, DbError> {
     let rights = session_rights::keep(tx, settings, signed_in.tenant, signed_in.account, occasion.now).await?;
     let expires_at = signed_in.expires_at.min(occasion.now.plus_secs(settings.session_ttl_secs));
+    end_former(tx, occasion, signed_in.tenant, &signed_in.former_sessions).await?;
+    let (tenant, account) = (signed_in.tenant, signed_in.account);
+    let surplus = db::session::end_oldest_sessions(tx, tenant, account, settings.max_sessions - 1, occasion.now).await?;
+    if surplus > 0 {
+        record_end(tx, occasion, tenant, account, surplus, "too_many").await?;
+    }
     let session = SessionRow {
         id: signed_in.id,
         tenant: signed_in.tenant,
@@ -84,6 +92,20 @@ pub async fn open(
     };
     db::session::insert_session(tx, &session, &keys::hash(secret.expose())).await?;
     Ok(expires_at)
+}
+
+/// Ends the sessions of these cookies, whoever's they are. Another tenant's audit trail does not name who signed in here.
+async fn end_former(tx: &mut Tx, occasion: &mut Occasion, tenant: TenantId, hashes: &[String]) -> Result<(), DbError> {
+    for hash in hashes {
+        let Some((of, account)) = db::session::end_session_of_cookie(tx, hash, occasion.now).await? else { continue };
+        let foreign = (of != tenant).then(|| std::mem::replace(&mut occasion.actor, Actor::System));
+        let recorded = record_end(tx, occasion, of, account, 1, "replaced").await;
+        if let Some(actor) = foreign {
+            occasion.actor = actor;
+        }
+        recorded?;
+    }
+    Ok(())
 }
 
 /// Whether it still lasts by what the tenant sets today; that it has not ended by its own time was asked before.
@@ -190,13 +212,14 @@ pub async fn sign_out(db: &Db, occasion: &mut Occasion, tenant: TenantId, sessio
     Ok(ended)
 }
 
-/// Uses up a link and opens a session for its account; `None` when the link is unknown, used or expired, or its account may not sign in
+/// Uses up a link and opens a session for its account in the place of the browser's former session; `None` when the link is unknown, used or expired, or its account may not sign in
 /// without an identity provider or holds no role with which to. A link is used up in either case.
 pub async fn sign_in_by_link(
     db: &Db,
     occasion: &mut Occasion,
     link: &Secret<String>,
     secret: &Secret<String>,
+    former_session: Option<String>,
 ) -> Result<Option<Timestamp>, DbError> {
     let mut tx = db.begin().await?;
     let Some((tenant, account)) = db::session::consume_link(&mut tx, &keys::hash(link.expose()), occasion.now).await? else {
@@ -227,8 +250,17 @@ pub async fn sign_in_by_link(
     let entry = Entry { action, target_kind: "account", target_id: account.to_string(), detail: json!({}) };
     db::audit::append(&mut tx, tenant, occasion, &[entry]).await?;
     if admitted {
-        let signed_in =
-            SignedIn { id: session, tenant, account, connection: None, surface, session_index: None, name_id: None, expires_at };
+        let signed_in = SignedIn {
+            id: session,
+            tenant,
+            account,
+            connection: None,
+            surface,
+            session_index: None,
+            name_id: None,
+            expires_at,
+            former_sessions: former_session.into_iter().collect(),
+        };
         expires_at = open(&mut tx, &model.settings, occasion, signed_in, secret).await?;
     }
     tx.commit().await?;

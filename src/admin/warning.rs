@@ -24,6 +24,8 @@ pub enum Warning {
     BelowFloor { tenant: Slug, usable: usize, floor: i64 },
     /// Nobody can sign in by SAML.
     NoCertificate { connection: Slug },
+    /// Browsers are sent to the identity provider over plain http.
+    PlainHttp { connection: Slug, address: String },
     /// Its requests are to be signed, and there is nothing to sign with.
     NoKey { connection: Slug },
     /// The file's metadata has a certificate that was retired.
@@ -44,6 +46,11 @@ impl fmt::Display for Warning {
                 f,
                 "{connection}: no certificate of the identity provider is trusted, so that nobody signs in by SAML: name its metadata \
                  (idp_metadata) in the file, or let an owner add the certificate"
+            ),
+            Self::PlainHttp { connection, address } => write!(
+                f,
+                "{connection}: browsers are sent to {address} over plain http, where anyone on the way can change a sign-in: load metadata \
+                 of the identity provider with its https address"
             ),
             Self::NoKey { connection } => write!(
                 f,
@@ -86,6 +93,7 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
     let keys = db::sp_key::list_sp_keys_of_tenant(&mut *tx, tenant.id).await?;
     let signing: BTreeSet<_> = keys.iter().filter(|row| row.state == SpKeyState::Current).map(|row| row.connection).collect();
     for connection in connections.filter(Connection::signs_in) {
+        found.extend(plain_http(&connection).map(|address| Warning::PlainHttp { connection: connection.slug.clone(), address }));
         if connection.saml.signs_requests() && !signing.contains(&connection.id) {
             found.push(Warning::NoKey { connection: connection.slug.clone() });
         }
@@ -94,6 +102,13 @@ pub async fn of_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Warning>, DbE
         }
     }
     Ok(found)
+}
+
+/// An address of a release that did not refuse plain http.
+fn plain_http(connection: &Connection) -> Option<String> {
+    let saml = &connection.saml;
+    let addresses = [&saml.sso_url, &saml.sso_post_url, &saml.slo_redirect_url, &saml.slo_post_url];
+    addresses.into_iter().flatten().find(|address| saml::check_address("", address).is_err()).cloned()
 }
 
 /// Of what a file's metadata would bring back, before the file is applied.

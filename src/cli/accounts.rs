@@ -56,7 +56,8 @@ fn words(row: &Row) -> Vec<String> {
     let account = &row.account;
     let state = if account.active { "" } else { "  (cannot sign in)" };
     let source = account.connection.as_deref().unwrap_or("local");
-    let head = format!("{}  {source}{state}", account.user_name);
+    let alike = if row.looks_like_owner { "  (looks like an owner)" } else { "" };
+    let head = format!("{}  {source}{state}{alike}", account.user_name);
     let assignments = row.assignments.iter().map(|held| format!("    {}", super::assignments::words(held)));
     std::iter::once(head).chain(assignments).collect()
 }

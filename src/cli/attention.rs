@@ -1,6 +1,6 @@
 //! `rolegate attention [resolve ID]`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -90,6 +90,8 @@ async fn list(tenant: Option<&str>, context: Context, output: &mut Output) -> Re
 struct Names {
     connections: BTreeMap<ConnectionId, String>,
     accounts: BTreeMap<AccountId, String>,
+    /// Accounts that a directory names like an owner.
+    alike: BTreeSet<AccountId>,
 }
 
 impl Names {
@@ -97,7 +99,12 @@ impl Names {
         let connections = db::connection::list_connections(db, tenant.id).await?.into_iter().map(|row| row.connection);
         let ids: Vec<_> = items.iter().filter_map(|item| item.account).collect();
         let accounts = db::listing::name_accounts(db, tenant.id, &ids).await?;
-        Ok(Self { connections: connections.map(|connection| (connection.id, connection.slug.to_string())).collect(), accounts })
+        let alike = db::people::look_like_owners(db, tenant.id, &ids).await?;
+        Ok(Self { connections: connections.map(|connection| (connection.id, connection.slug.to_string())).collect(), accounts, alike })
+    }
+
+    fn looks_like_owner(&self, item: &Item) -> bool {
+        item.account.is_some_and(|account| self.alike.contains(&account))
     }
 
     fn connection(&self, item: &Item) -> Option<&String> {
@@ -117,6 +124,7 @@ impl Names {
             "connection": self.connection(item),
             "account": item.account,
             "user_name": self.account(item),
+            "looks_like_owner": self.looks_like_owner(item),
             "detail": item.detail,
         })
     }
@@ -125,6 +133,7 @@ impl Names {
         let about: Vec<&str> =
             [Some(&item.kind), self.connection(item), self.account(item)].into_iter().flatten().map(String::as_str).collect();
         let what = item.detail.get("message").and_then(Value::as_str).map_or_else(|| item.detail.to_string(), str::to_owned);
-        format!("{}  {}  {}: {what}", item.id, item.at, about.join(" "))
+        let alike = if self.looks_like_owner(item) { " (looks like an owner)" } else { "" };
+        format!("{}  {}  {}{alike}: {what}", item.id, item.at, about.join(" "))
     }
 }

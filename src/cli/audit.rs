@@ -135,9 +135,7 @@ impl Export {
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.number;
             for row in rows {
-                let line =
-                    serde_json::to_string(&AuditLine::new(tenant.slug.as_str(), row)).map_err(|error| Failure::new(error.to_string()))?;
-                output.line(line)?;
+                output.json_line(&AuditLine::new(tenant.slug.as_str(), row))?;
             }
         }
     }

@@ -116,6 +116,7 @@ async fn tenants(db: &Db, now: Timestamp) -> Result<Vec<(&'static str, Grade, St
                 // Said of files alone.
                 Warning::Retired { .. } => ("certificate", Grade::Warning),
                 Warning::Unmapped { .. } => ("rules", Grade::Warning),
+                Warning::PlainHttp { .. } => ("identity provider", Grade::Warning),
             };
             found.push((check, grade, warning.to_string()));
         }

@@ -1,4 +1,4 @@
-//! What a command prints, and how it fails.
+//! What a command prints, and how it fails. Nothing that somebody else wrote reaches the terminal as a control or bidirectional character.
 
 use std::{
     error::Error,
@@ -8,6 +8,8 @@ use std::{
 };
 
 use serde::Serialize;
+
+use crate::domain::text::{visible, visible_json};
 
 /// Lines for stdout. A reader that has seen enough (`| head`) ends the command without noise.
 pub struct Output {
@@ -20,18 +22,33 @@ impl Output {
         Self { to: BufWriter::new(io::stdout().lock()) }
     }
 
+    /// Prints one line of text.
     pub fn line(&mut self, line: impl Display) -> Result<(), Failure> {
-        writeln!(self.to, "{line}").map_err(|error| Failure::from_printing(&error))
+        self.write(&visible(&line.to_string(), &[]))?;
+        self.write("\n")
     }
 
+    /// Prints a JSON document.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?;
-        self.line(text)
+        self.write(&visible_json(&text))?;
+        self.write("\n")
+    }
+
+    /// Prints a JSON document on one line.
+    pub fn json_line(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(|error| Failure::new(error.to_string()))?;
+        self.write(&visible_json(&text))?;
+        self.write("\n")
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.to.write_all(text.as_bytes()).map_err(|error| Failure::from_printing(&error))
     }
 
     /// The rows of a JSON array, as they come.
     pub fn array(&mut self) -> Result<ArrayOutput<'_>, Failure> {
-        write!(self.to, "[").map_err(|error| Failure::from_printing(&error))?;
+        self.write("[")?;
         Ok(ArrayOutput { output: self, first: true })
     }
 
@@ -45,7 +62,7 @@ impl Output {
     /// Something that whoever reads stdout does not ask for, and people should know.
     pub fn warn(&mut self, line: impl Display) -> Result<(), Failure> {
         self.finish()?;
-        eprintln!("rolegate: warning: {line}");
+        eprintln!("rolegate: warning: {}", visible(&line.to_string(), &[]));
         Ok(())
     }
 
@@ -64,11 +81,12 @@ impl ArrayOutput<'_> {
         let text = serde_json::to_string(row).map_err(|error| Failure::new(error.to_string()))?;
         let separator = if self.first { "\n" } else { ",\n" };
         self.first = false;
-        write!(self.output.to, "{separator}{text}").map_err(|error| Failure::from_printing(&error))
+        self.output.write(separator)?;
+        self.output.write(&visible_json(&text))
     }
 
     pub fn end(self) -> Result<(), Failure> {
-        self.output.line(if self.first { "]" } else { "\n]" })
+        self.output.write(if self.first { "]\n" } else { "\n]\n" })
     }
 }
 
@@ -98,7 +116,7 @@ impl Failure {
         if self.quiet {
             return ExitCode::SUCCESS;
         }
-        eprintln!("rolegate: {}", self.message);
+        eprintln!("rolegate: {}", visible(&self.message, &[]));
         ExitCode::FAILURE
     }
 }

@@ -96,7 +96,7 @@ pub async fn lock_local_group(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Res
         Ok(LocalGroup {
             id,
             organization: column::id("local_group.organization", &organization)?,
-            name: Title::parse("name", &name).map_err(|error| DbError::corrupt("a group's name", &error))?,
+            name: Title::stored("name", &name).map_err(|error| DbError::corrupt("a group's name", &error))?,
             version,
         })
     })

@@ -42,7 +42,7 @@ impl Row {
 }
 
 fn title(what: &'static str, text: &str) -> Result<Title, DbError> {
-    Title::parse("name", text).map_err(|error| DbError::corrupt(what, &error))
+    Title::stored("name", text).map_err(|error| DbError::corrupt(what, &error))
 }
 
 /// All of them, in the order of their making.

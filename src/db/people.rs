@@ -1,5 +1,7 @@
 //! Accounts as administrators are shown them: those that somebody may see, by a condition, a page at a time.
 
+use std::collections::BTreeSet;
+
 use super::{
     Db, DbError, column,
     engine::Target,
@@ -140,6 +142,31 @@ pub async fn list_people(
 pub async fn find_person(db: &Db, tenant: TenantId, id: AccountId) -> Result<Option<PersonRow>, DbError> {
     let asked = Asked { places: &Places::Everywhere, condition: None, lacking: None, ids: Some(&[id]) };
     Ok(list_people(db, tenant, &asked, None, 1).await?.pop())
+}
+
+/// Those of the accounts that a directory names like an owner: they hold no owner's role anywhere, and their user name or e-mail address is
+/// an owner's user name or e-mail address. At most [`super::SET_LIMIT`] accounts, by one statement.
+pub async fn look_like_owners(
+    source: impl Into<Target<'_>>,
+    tenant: TenantId,
+    accounts: &[AccountId],
+) -> Result<BTreeSet<AccountId>, DbError> {
+    if accounts.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let sql = "select r.id from account r
+        where r.tenant = $1 and r.profile_connection is not null and r.id in ({$2})
+            and exists (select 1 from account o
+                where o.tenant = r.tenant and o.id <> r.id
+                    and (o.user_name_key in (r.user_name_key, r.email_key) or o.email_key in (r.user_name_key, r.email_key))
+                    and exists (select 1 from assignment a join role on role.tenant = a.tenant and role.id = a.role
+                        where a.tenant = o.tenant and a.account = o.id and role.owner_class))
+            and not exists (select 1 from assignment a join role on role.tenant = a.tenant and role.id = a.role
+                where a.tenant = r.tenant and a.account = r.id and role.owner_class)";
+    let mut source = source.into();
+    let query = source.query_set(sql, accounts.len()).bind(tenant.to_string());
+    let rows: Vec<(String,)> = accounts.iter().fold(query, |query, id| query.bind(id.to_string())).all().await?;
+    rows.iter().map(|(id,)| column::id("account.id", id)).collect()
 }
 
 /// Organizations of which each account is a member, since when.

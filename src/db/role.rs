@@ -52,7 +52,7 @@ impl Row {
         let role = Role {
             id: column::id("a role's id", &self.id)?,
             key: self.preset_key,
-            name: Title::parse("name", &self.name).map_err(|error| DbError::corrupt("a role's name", &error))?,
+            name: Title::stored("name", &self.name).map_err(|error| DbError::corrupt("a role's name", &error))?,
             description: self.description,
             permissions,
             system: self.system,

@@ -44,7 +44,7 @@ pub async fn list_role_sets(source: impl Into<Target<'_>>, tenant: TenantId) -> 
     for (id, name, role) in rows {
         let id = column::id("a role set's id", &id)?;
         if found.last().is_none_or(|last| last.id != id) {
-            let name = Title::parse("name", &name).map_err(|error| DbError::corrupt("a role set's name", &error))?;
+            let name = Title::stored("name", &name).map_err(|error| DbError::corrupt("a role set's name", &error))?;
             found.push(RoleSetRow { id, name, roles: BTreeSet::new() });
         }
         if let (Some(last), Some(role)) = (found.last_mut(), role) {

@@ -179,6 +179,21 @@ pub async fn end_sessions(tx: &mut Tx, tenant: TenantId, ids: &[SessionId]) -> R
     Ok(ended)
 }
 
+/// Ends the session of a cookie, given by the cookie's hash. Returns whose session it was; `None` when it had ended before.
+pub async fn end_session_of_cookie(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<(TenantId, AccountId)>, DbError> {
+    let sql = "delete from session where hash = $1 and expires_at_ms > $2 returning tenant, account";
+    let row: Option<(String, String)> = tx.query(sql).bind(hash.to_owned()).bind(now.millis()).optional().await?;
+    row.map(|(tenant, account)| Ok((column::id("a session's tenant", &tenant)?, column::id("a session's account", &account)?))).transpose()
+}
+
+/// Ends the oldest sessions of an account that the caller has locked, so that the newest `keep` remain. Returns how many ended.
+pub async fn end_oldest_sessions(tx: &mut Tx, tenant: TenantId, account: AccountId, keep: i64, now: Timestamp) -> Result<u64, DbError> {
+    let sql = "delete from session where tenant = $1 and id in (
+            select id from session where tenant = $1 and account = $2 and expires_at_ms > $3
+            order by created_at_ms desc, id desc limit 1000 offset $4)";
+    tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis()).bind(keep).run().await
+}
+
 /// False when the account has no such session.
 pub async fn end_session_of_account(tx: &mut Tx, tenant: TenantId, account: AccountId, id: SessionId) -> Result<bool, DbError> {
     let sql = "delete from session where tenant = $1 and account = $2 and id = $3";

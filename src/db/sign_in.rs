@@ -11,10 +11,12 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// What a consumed request had to remember.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a request remembers until its answer comes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuthnRequestRow {
     pub return_to: Option<String>,
+    /// Hash of the session cookie that the browser had when it began.
+    pub former_session: Option<String>,
 }
 
 /// `id` is the AuthnRequest's ID, `browser_hash` ties it to the browser that began.
@@ -24,16 +26,18 @@ pub async fn insert_authn_request(
     connection: ConnectionId,
     id: &str,
     browser_hash: &str,
-    return_to: Option<&str>,
+    row: &AuthnRequestRow,
     expires_at: Timestamp,
 ) -> Result<(), DbError> {
-    let sql = "insert into authn_request (tenant, connection, id, browser_hash, return_to, expires_at_ms) values ($1, $2, $3, $4, $5, $6)";
+    let sql = "insert into authn_request (tenant, connection, id, browser_hash, return_to, former_session, expires_at_ms)
+        values ($1, $2, $3, $4, $5, $6, $7)";
     tx.query(sql)
         .bind(tenant.to_string())
         .bind(connection.to_string())
         .bind(id.to_owned())
         .bind(browser_hash.to_owned())
-        .bind(return_to.map(str::to_owned))
+        .bind(row.return_to.clone())
+        .bind(row.former_session.clone())
         .bind(expires_at.millis())
         .run()
         .await?;
@@ -51,8 +55,8 @@ pub async fn consume_authn_request(
 ) -> Result<Option<AuthnRequestRow>, DbError> {
     let sql = "delete from authn_request
         where tenant = $1 and connection = $2 and id = $3 and browser_hash = $4 and expires_at_ms > $5
-        returning return_to";
-    let row: Option<(Option<String>,)> = tx
+        returning return_to, former_session";
+    let row: Option<(Option<String>, Option<String>)> = tx
         .query(sql)
         .bind(tenant.to_string())
         .bind(connection.to_string())
@@ -61,7 +65,7 @@ pub async fn consume_authn_request(
         .bind(now.millis())
         .optional()
         .await?;
-    Ok(row.map(|(return_to,)| AuthnRequestRow { return_to }))
+    Ok(row.map(|(return_to, former_session)| AuthnRequestRow { return_to, former_session }))
 }
 
 /// False when the assertion was used before. At `expires_at` its own conditions refuse it, whatever clock skew is tolerated.

@@ -45,7 +45,7 @@ impl Row {
         Ok(Tenant {
             id: column::id("a tenant's id", &self.id)?,
             slug: Slug::parse(&self.slug).map_err(|error| DbError::corrupt("a tenant's slug", &error))?,
-            name: Title::parse("name", &self.name).map_err(|error| DbError::corrupt("a tenant's name", &error))?,
+            name: Title::stored("name", &self.name).map_err(|error| DbError::corrupt("a tenant's name", &error))?,
             preset: self.preset,
             preset_version: self.preset_version,
             settings: column::document("a tenant's settings", &self.settings)?,

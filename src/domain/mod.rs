@@ -17,4 +17,5 @@ pub mod organization_settings;
 pub mod rate;
 pub mod role;
 pub mod secret;
+pub mod text;
 pub mod time;

@@ -75,12 +75,17 @@ pub struct Settings {
     /// After how long without a request a session ends; 0: never for that reason.
     #[serde(default = "default_session_idle_secs")]
     pub session_idle_secs: i64,
+    /// Sessions that one account may have at once; a sign-in beyond them ends the oldest.
+    #[serde(default = "default_max_sessions")]
+    pub max_sessions: i64,
 }
 
 /// No session lasts longer, whatever a tenant sets.
 pub const MAX_SESSION_TTL_SECS: i64 = 30 * 86_400;
 /// A shorter one would end between two clicks: uses of a session are written at most once a minute.
 const MIN_SESSION_SECS: i64 = 300;
+/// Lists show at most so many sessions of an account.
+const SESSIONS_LISTED: i64 = 1000;
 
 fn yes() -> bool {
     true
@@ -94,15 +99,22 @@ fn default_session_idle_secs() -> i64 {
     2 * 3600
 }
 
+fn default_max_sessions() -> i64 {
+    20
+}
+
 impl Settings {
     /// # Errors
-    /// In words, when sessions would last too long, or not long enough to be used.
+    /// In words, when sessions would last too long, or not long enough to be used, or when there could be none or too many.
     pub fn check_sessions(&self) -> Result<(), String> {
         if !(MIN_SESSION_SECS..=MAX_SESSION_TTL_SECS).contains(&self.session_ttl_secs) {
             return Err(format!("session_ttl_secs must be {MIN_SESSION_SECS} to {MAX_SESSION_TTL_SECS}"));
         }
         if self.session_idle_secs != 0 && !(MIN_SESSION_SECS..=MAX_SESSION_TTL_SECS).contains(&self.session_idle_secs) {
             return Err(format!("session_idle_secs must be 0 (never) or {MIN_SESSION_SECS} to {MAX_SESSION_TTL_SECS}"));
+        }
+        if !(1..=SESSIONS_LISTED).contains(&self.max_sessions) {
+            return Err(format!("max_sessions must be 1 to {SESSIONS_LISTED}"));
         }
         Ok(())
     }

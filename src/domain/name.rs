@@ -5,14 +5,16 @@ use std::fmt;
 use serde::Serialize;
 use unicode_normalization::UnicodeNormalization;
 
+use super::text::is_control_or_bidi;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     #[error("{what} is empty")]
     Empty { what: &'static str },
     #[error("{what} is longer than {limit} characters")]
     TooLong { what: &'static str, limit: usize },
-    #[error("{what} holds a control character")]
-    Control { what: &'static str },
+    #[error("{what} holds the character U+{code:04X}, which changes how text is shown: remove it", code = u32::from(*character))]
+    Control { what: &'static str, character: char },
     #[error("{what} {text:?} is not a slug: 1 to 63 of a-z, 0-9 and inner hyphens")]
     NotASlug { what: &'static str, text: String },
     #[error("{text:?} is not an e-mail address")]
@@ -50,10 +52,15 @@ fn check<'a>(what: &'static str, text: &'a str, limit: usize) -> Result<&'a str,
     if text.chars().count() > limit {
         return Err(NameError::TooLong { what, limit });
     }
-    if text.chars().any(char::is_control) {
-        return Err(NameError::Control { what });
-    }
     Ok(text)
+}
+
+/// Refuses a name that is not shown as it is written.
+///
+/// # Errors
+/// When it holds a control or bidirectional character; the error names the first one.
+pub fn check_shown(what: &'static str, text: &str) -> Result<(), NameError> {
+    text.chars().find(|c| is_control_or_bidi(*c)).map_or(Ok(()), |character| Err(NameError::Control { what, character }))
 }
 
 /// A short name in addresses: 1 to 63 of `a-z`, `0-9` and inner hyphens.
@@ -86,15 +93,25 @@ impl fmt::Display for Slug {
     }
 }
 
-/// A name for people to read (of a role, an organization, an account): up to 256 characters, no control characters.
+/// A name for people to read (of a role, an organization, an account): up to 256 characters, no control or bidirectional characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Title(String);
 
 impl Title {
     /// # Errors
-    /// When the text is empty, too long or holds control characters.
+    /// When the text is empty, too long or holds control or bidirectional characters.
     pub fn parse(what: &'static str, text: &str) -> Result<Self, NameError> {
+        let title = Self::stored(what, text)?;
+        check_shown(what, text)?;
+        Ok(title)
+    }
+
+    /// Reads a name from the database: one from before a release may hold bidirectional characters.
+    ///
+    /// # Errors
+    /// When the text is empty or too long.
+    pub fn stored(what: &'static str, text: &str) -> Result<Self, NameError> {
         check(what, text, 256).map(|text| Self(text.to_owned()))
     }
 
@@ -116,7 +133,7 @@ impl fmt::Display for Title {
     }
 }
 
-/// An e-mail address as people type it: one `@`, something on both sides, no white space, at most 254 bytes.
+/// An e-mail address as people type it: one `@`, something on both sides, nothing that cannot be seen, at most 254 bytes.
 /// Whether it exists is known only when a message arrives, so nothing finer is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
@@ -129,7 +146,11 @@ impl Email {
         let refused = || NameError::NotAnEmail { text: text.chars().take(80).collect() };
         let (local, domain) = text.split_once('@').ok_or_else(refused)?;
         let sound = !local.is_empty() && !domain.is_empty() && !domain.contains('@') && text.len() <= 254;
-        if sound && !text.chars().any(|c| c.is_whitespace() || c.is_control()) { Ok(Self(text.to_owned())) } else { Err(refused()) }
+        if sound && !text.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(refused())
+        }
     }
 
     #[must_use]
@@ -170,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_shown_as_it_is_written() {
+        for (text, code) in [("a\u{202e}b", "U+202E"), ("a\tb", "U+0009"), ("\u{1b}[2J", "U+001B"), ("a\u{200f}", "U+200F")] {
+            let error = Title::parse("name", text).unwrap_err().to_string();
+            assert_eq!(error, format!("name holds the character {code}, which changes how text is shown: remove it"));
+            assert_eq!(Title::stored("name", text).unwrap().as_str(), text);
+        }
+        assert!(Title::parse("name", "علی\u{200c}رضا").is_ok());
+    }
+
+    #[test]
     fn slugs_are_narrow() {
         assert!(Slug::parse("acme-eu").is_ok());
         for wrong in ["", "-a", "a-", "Acme", "a_b", "a b", &"a".repeat(64)] {
@@ -180,7 +211,7 @@ mod tests {
     #[test]
     fn an_address_needs_both_sides() {
         assert!(Email::parse("a@example.com").is_ok());
-        for wrong in ["a", "@b", "a@", "a@b@c", "a b@c", "a@b\n"] {
+        for wrong in ["a", "@b", "a@", "a@b@c", "a b@c", "a@b\n", "a\u{202e}@b", "a\u{200b}@b"] {
             assert!(Email::parse(wrong).is_err(), "{wrong:?}");
         }
     }

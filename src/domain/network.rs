@@ -3,6 +3,19 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::{Host, Url};
+
+/// Returns true if nobody between a browser and the address can read or change what they send: https, or http on the machine itself.
+#[must_use]
+pub fn is_protected(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
+}
 
 /// The addresses that share their first `bits` bits; a single address shares all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    caller::session::{keep_cookie, same_origin},
+    caller::session::{cookie_hash, keep_cookie, same_origin},
     page,
     request::RequestId,
 };
@@ -53,7 +53,7 @@ pub async fn post(
     let Some(token) = form.ok().and_then(|form| form.0.token).or(query.token).map(Secret::new) else { return refuse() };
     let mut occasion = app.occasion(Actor::System, request_id.as_str());
     let secret = keys::secret(app.random.bytes());
-    match admin::session::sign_in_by_link(&app.db, &mut occasion, &token, &secret).await {
+    match admin::session::sign_in_by_link(&app.db, &mut occasion, &token, &secret, cookie_hash(&app, &headers)).await {
         Ok(Some(expires_at)) => {
             app.committed.notify_one();
             let mut response = StatusCode::SEE_OTHER.into_response();

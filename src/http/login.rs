@@ -72,7 +72,7 @@ pub async fn post(State(app): State<App>, headers: HeaderMap, form: Result<Form<
         location.extend(form_urlencoded::byte_serialize(path.as_str().as_bytes()));
     }
     let location = HeaderValue::from_str(&location).expect("a path of ours is visible ASCII");
-    (StatusCode::SEE_OTHER, [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]).into_response()
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
 fn show(app: &App, return_to: Option<&str>, surface: Audience, failed: bool) -> Response {

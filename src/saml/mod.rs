@@ -35,7 +35,7 @@ pub use self::{
     decrypt::DecryptionKey,
     identity::{Subject, identity},
     key_pair::{KeyPair, KeyPairError},
-    metadata::{IdpMetadata, MetadataError, ServiceProvider, signed_sp_metadata, sp_metadata},
+    metadata::{IdpMetadata, MetadataError, ServiceProvider, check_address, signed_sp_metadata, sp_metadata},
     refusal::{Refusal, Step},
     request::AuthnRequest,
     signature::IdpCertificate,

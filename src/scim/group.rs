@@ -9,9 +9,9 @@ use super::{
     patch::{Op, Operation},
     path::AttrPath,
     project::Projection,
-    resource::{Envelope, check_key, check_schemas},
+    resource::{Envelope, check_key, check_schemas, check_visible},
     schema::{Attribute, Mutability, Schemas, group},
-    value,
+    unique, value,
 };
 use crate::domain::connection::Dialect;
 
@@ -129,13 +129,23 @@ fn member(map: &Map<String, Value>) -> Result<Member, ScimError> {
     Ok(Member { value: value.to_owned(), kind, display })
 }
 
+/// Refuses a group's name that is not shown as it is written; a group may keep the name that it has.
+///
+/// # Errors
+/// When the name holds a control or bidirectional character.
+pub fn check_display_name(name: &str, stored: Option<&str>) -> Result<(), ScimError> {
+    check_visible("displayName", name, stored)
+}
+
 impl Group {
     /// Reads the body of POST or PUT.
     ///
     /// # Errors
     /// When it is no group by the schema.
     pub fn parse(body: &[u8], dialect: Dialect) -> Result<Self, ScimError> {
-        Self::read(json::object(body)?, dialect)
+        let map = json::object(body)?;
+        unique::check(body, dialect)?;
+        Self::read(map, dialect)
     }
 
     /// As `parse`, from JSON that was read already (an operation of a bulk request).

@@ -21,4 +21,5 @@ pub mod resource;
 pub mod role;
 pub mod schema;
 pub mod sort;
+pub mod unique;
 mod value;

@@ -17,6 +17,7 @@ use super::{
     path::Path,
     resource::User,
     schema::Schemas,
+    unique,
 };
 use crate::domain::connection::Dialect;
 
@@ -50,7 +51,9 @@ impl Patch {
     /// # Errors
     /// When it is no PATCH, has more than 1,000 operations, or one of them cannot be read; the words name which.
     pub fn parse(body: &[u8], dialect: Dialect) -> Result<Self, ScimError> {
-        Self::read(json::object(body)?, dialect)
+        let map = json::object(body)?;
+        unique::check(body, dialect)?;
+        Self::read(map, dialect)
     }
 
     /// As `parse`, from JSON that was read already (an operation of a bulk request).
@@ -95,6 +98,7 @@ impl Patch {
         }
         let changed = User { attributes: mem::take(&mut editor.document) };
         changed.check_required(&schemas.user)?;
+        changed.check_names(user)?;
         Ok(changed.keeping_inactive(user))
     }
 

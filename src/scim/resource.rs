@@ -1,5 +1,7 @@
 //! A User in canonical form: the schema's names, its types, nothing unassigned. It refuses to know where users are kept.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -8,16 +10,20 @@ use super::{
     patch::{Editor, Op, ReadOnly},
     project::Projection,
     schema::{Schema, Schemas, enterprise, user},
+    unique,
 };
 use crate::domain::{
     connection::Dialect,
     identity::{GroupRef, Identity, Protocol},
-    name::fold,
+    name::{check_shown, fold},
     time::Timestamp,
 };
 
 /// What people are found by must fit into an index: bytes of the folded text.
 pub const KEY: usize = 1024;
+
+/// The parts of `name` that stand in for an absent `displayName`.
+const NAME_PARTS: [(&str, &str); 3] = [("name.formatted", "formatted"), ("name.givenName", "givenName"), ("name.familyName", "familyName")];
 
 /// `attributes` hold extension attributes in an object under their URN; no `schemas`, `id`, `meta`, `groups`, `password`.
 /// `active: null` says: not stated, but inactive (see `active`).
@@ -83,13 +89,24 @@ pub(super) fn check_key(name: &str, text: &str) -> Result<(), ScimError> {
     if fold(text).len() > KEY { Err(ScimError::value(format_args!("{name} is longer than {KEY} bytes."))) } else { Ok(()) }
 }
 
+/// Refuses a name that is not shown as it is written, except one that the resource has already: a client that sends it back may still
+/// change the rest, such as `active`.
+pub(super) fn check_visible(name: &'static str, text: &str, stored: Option<&str>) -> Result<(), ScimError> {
+    if stored == Some(text) {
+        return Ok(());
+    }
+    check_shown(name, text).map_err(|error| ScimError::value(format_args!("{error}.")))
+}
+
 impl User {
     /// Reads the body of POST or PUT: the whole resource. What only the server sets (`id`, `meta`, `groups`) is left out, `password` too.
     ///
     /// # Errors
     /// When it is no user by the schema.
     pub fn parse(body: &[u8], schemas: &Schemas, dialect: Dialect) -> Result<Self, ScimError> {
-        Self::read(json::object(body)?, schemas, dialect)
+        let map = json::object(body)?;
+        unique::check(body, dialect)?;
+        Self::read(map, schemas, dialect)
     }
 
     /// As `parse`, from JSON that was read already (an operation of a bulk request).
@@ -121,6 +138,39 @@ impl User {
         check_key("externalId", self.external_id().unwrap_or_default())?;
         check_key("displayName", self.display_name().unwrap_or_default())?;
         self.emails().try_for_each(|email| check_key("emails.value", email))
+    }
+
+    /// The user after a POST of this body.
+    ///
+    /// # Errors
+    /// When a name is not shown as it is written.
+    pub fn created(self) -> Result<Self, ScimError> {
+        self.replacing(&Self::default())
+    }
+
+    /// The user after a PUT of this body.
+    ///
+    /// # Errors
+    /// When a name is new and not shown as it is written.
+    pub fn replacing(self, before: &Self) -> Result<Self, ScimError> {
+        self.check_names(before)?;
+        Ok(self.keeping_inactive(before))
+    }
+
+    /// Checks the names by which lists show the person.
+    pub(super) fn check_names(&self, before: &Self) -> Result<(), ScimError> {
+        for name in ["userName", "displayName"] {
+            check_visible(name, self.text(name).unwrap_or_default(), before.text(name))?;
+        }
+        for (name, part) in NAME_PARTS {
+            check_visible(name, self.name_part(part).unwrap_or_default(), before.name_part(part))?;
+        }
+        let stored: HashSet<&str> = before.emails().collect();
+        self.emails().try_for_each(|email| check_visible("emails.value", email, stored.get(email).copied()))
+    }
+
+    fn name_part(&self, part: &str) -> Option<&str> {
+        self.attributes.get("name")?.get(part)?.as_str()
     }
 
     /// A user whose body does not say whether it is active, after one that was not: it stays inactive.
@@ -227,7 +277,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::scim::{error::ErrorKind, schema::Definition, schema::build};
+    use crate::scim::{
+        error::ErrorKind,
+        patch::Patch,
+        schema::{Definition, build},
+    };
 
     fn parse(dialect: Dialect, body: &Value) -> Result<User, ScimError> {
         User::parse(body.to_string().as_bytes(), Schemas::standard(), dialect)
@@ -254,6 +308,48 @@ mod tests {
     fn what_is_no_user_is_refused(#[case] body: Value) {
         for dialect in [Dialect::Strict, Dialect::Tolerant] {
             assert_eq!(parse(dialect, &body).unwrap_err().kind, ErrorKind::InvalidValue, "{body}");
+        }
+    }
+
+    #[rstest::rstest]
+    #[case("userName", json!("ada\u{202e}nimda"), "userName holds the character U+202E")]
+    #[case("userName", json!("ada\u{1b}[2J"), "userName holds the character U+001B")]
+    #[case("userName", json!("ada\r\nroot"), "userName holds the character U+000D")]
+    #[case("displayName", json!("Ada\u{9b}31m"), "displayName holds the character U+009B")]
+    #[case("displayName", json!("\u{2066}Ada"), "displayName holds the character U+2066")]
+    #[case("name", json!({"givenName": "Ada\u{200f}"}), "name.givenName holds the character U+200F")]
+    #[case("name", json!({"formatted": "A\u{2028}da"}), "name.formatted holds the character U+2028")]
+    #[case("emails", json!([{"value": "ada@x.example"}, {"value": "a\u{202d}da@x.example"}]), "emails.value holds the character U+202D")]
+    fn a_name_that_is_not_shown_as_it_is_written_is_refused_where_it_is_new(#[case] name: &str, #[case] value: Value, #[case] words: &str) {
+        for dialect in [Dialect::Strict, Dialect::Tolerant] {
+            let read = parse(dialect, &with(name, value.clone())).unwrap();
+            let refusal = read.clone().created().unwrap_err();
+            assert_eq!(refusal.kind, ErrorKind::InvalidValue);
+            assert_eq!(refusal.detail, format!("{words}, which changes how text is shown: remove it."));
+            let before = parse(dialect, &with("title", "x")).unwrap();
+            assert_eq!(read.clone().replacing(&before), Err(refusal.clone()));
+            let operation = json!({"schemas": [crate::scim::patch::URN], "Operations": [{"op": "replace", "path": name, "value": value}]});
+            let patch = Patch::parse(operation.to_string().as_bytes(), dialect).unwrap();
+            assert_eq!(patch.apply(&before, Schemas::standard(), dialect), Err(refusal));
+            // A person who has the name from before a release is still locked out by either way.
+            let mut leaver = read.clone();
+            leaver.attributes.insert("active".to_owned(), Value::Bool(false));
+            assert_eq!(leaver.clone().replacing(&read), Ok(leaver.clone()));
+            let operation =
+                json!({"schemas": [crate::scim::patch::URN], "Operations": [{"op": "replace", "path": "active", "value": false}]});
+            let patch = Patch::parse(operation.to_string().as_bytes(), dialect).unwrap();
+            assert_eq!(patch.apply(&read, Schemas::standard(), dialect).map(|user| user.active()), Ok(false));
+        }
+    }
+
+    #[test]
+    fn names_of_all_scripts_and_padded_ones_are_taken() {
+        for name in ["علی\u{200c}رضا", "ක්\u{200d}ය", "दीक्\u{200d}षा", "דוד", "王芳", " ada ", "Zoë", "\u{200b}ada"]
+        {
+            for attribute in ["userName", "displayName"] {
+                let user = parse(Dialect::Tolerant, &with(attribute, name)).unwrap();
+                assert_eq!(user.clone().created(), Ok(user), "{name:?}");
+            }
         }
     }
 

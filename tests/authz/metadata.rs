@@ -104,6 +104,42 @@ async fn certificates(gateway: &Gateway) -> i64 {
 
 #[rstest]
 #[tokio::test]
+async fn an_address_over_plain_http_is_refused_by_import_by_reading_and_as_a_proposal(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let plain = xml(&[&idp::KEY]).replace(idp::SSO_URL, "http://idp.example/new");
+    let refused = put(&mut owner, &json!({ "xml": plain })).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::BAD_REQUEST, "metadata"));
+    assert!(refused.text().contains("is plain http"), "{}", refused.text());
+    let server = Server::start().await;
+    server.document(&xml(&[&idp::KEY]));
+    assert_eq!(put(&mut owner, &json!({ "url": server.url })).await.status, StatusCode::OK);
+    server.document(&xml(&[&idp::KEY]).replace(idp::SSO_URL, "https://idp.example/new"));
+    gateway.app.clock.advance_secs(86_400);
+    jobs::metadata::round(&gateway.app).await.unwrap();
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let shown = owner.get_json(PATH).await.json();
+    assert_eq!(states(&shown), [("sso_url".to_owned(), "open".to_owned())]);
+    // As a release before proposed it.
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    assert_eq!(tx.query("update metadata_proposal set value = 'http://idp.example/new'").run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let path = format!("{PATH}/proposals/{}/accept", shown["proposals"][0]["id"].as_str().unwrap());
+    let answer = owner.post_json(&path, &json!({})).await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::BAD_REQUEST, "metadata"), "{}", answer.text());
+    server.document(&plain);
+    gateway.app.clock.advance_secs(86_400);
+    jobs::metadata::round(&gateway.app).await.unwrap();
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let shown = owner.get_json(PATH).await.json();
+    assert!(shown["source"]["last_error"].as_str().unwrap().contains("is plain http"), "{shown}");
+    assert_eq!(shown["sso_url"], idp::SSO_URL, "what was trusted stays");
+}
+
+#[rstest]
+#[tokio::test]
 async fn an_owner_imports_what_was_uploaded(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let gateway = house(engine).await;
     let mut owner = person(&gateway, "Organization Owner").await;

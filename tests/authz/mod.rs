@@ -1,7 +1,9 @@
 //! Who gets where: every route of the router's own table, and every role of every preset at what an owner alone may do.
 
+mod answer_headers;
 mod certificates;
 mod keys;
+mod lookalike;
 mod matrix;
 mod metadata;
 pub mod people;

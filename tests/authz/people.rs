@@ -125,6 +125,7 @@ async fn signed_in_on(
         session_index: None,
         name_id: None,
         expires_at: occasion.now.plus_secs(3600),
+        former_sessions: Vec::new(),
     };
     let settings = db::tenant::find_tenant(&mut tx, tenant).await.unwrap().unwrap().settings;
     session::open(&mut tx, &settings, &mut occasion, signed_in, &secret).await.unwrap();

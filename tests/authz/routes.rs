@@ -23,7 +23,7 @@ use crate::common::{
 };
 
 /// A path of the table with its parameters filled in.
-fn path_of(listed: &Listed) -> String {
+pub fn path_of(listed: &Listed) -> String {
     let slug = if listed.path.starts_with("/api/v1/organizations/") { "acme" } else { "acme-okta" };
     listed
         .path
@@ -39,7 +39,7 @@ async fn call(browser: &mut Browser<'_>, listed: &Listed, token: Option<&str>) -
     ask(browser, listed, &path_of(listed), "{}", token).await.status
 }
 
-async fn ask(browser: &mut Browser<'_>, listed: &Listed, path: &str, body: &str, token: Option<&str>) -> Answer {
+pub async fn ask(browser: &mut Browser<'_>, listed: &Listed, path: &str, body: &str, token: Option<&str>) -> Answer {
     let csrf = browser.clone().csrf_token().await;
     let bearer = token.map(|token| format!("Bearer {token}"));
     let mut headers = vec![("content-type", "application/json"), ("accept", "application/json"), ("x-csrf-token", csrf.as_str())];
@@ -50,7 +50,7 @@ async fn ask(browser: &mut Browser<'_>, listed: &Listed, path: &str, body: &str,
 }
 
 /// A tenant that can have something of everything.
-fn full(slug: &str) -> String {
+pub fn full(slug: &str) -> String {
     tenant(slug, "owner-member").replace("min_owners = 1", "min_owners = 1, custom_roles = true, self_service_org_registration = true")
 }
 

@@ -14,6 +14,7 @@ use rolegate::{
         connection::find_connection_by_slug,
         sign_in::{SignInLogRow, SignInOutcome, Why, log_sign_ins},
     },
+    domain::text::is_control_or_bidi,
     saml::issuer::IssuerKey,
 };
 use serde_json::{Value, json};
@@ -491,6 +492,39 @@ fn metadata_that_a_file_names_is_not_fetched_from_an_inner_network_unless_that_i
     assert!(meant.status.success() && words.contains("+ certificate of acme-okta"), "{words}{}", String::from_utf8_lossy(&meant.stderr));
 }
 
+#[tokio::test]
+async fn browsers_are_not_sent_to_an_identity_provider_over_plain_http() {
+    let host = Host::new();
+    let write = |address: &str| {
+        fs::write(host.0.path().join("idp.xml"), metadata_xml(ENTITY_ID, address, &[&KEY])).unwrap();
+        fs::write(host.0.path().join("saml.toml"), format!("{FILE}[connections.saml]\nenabled = true\nidp_metadata = \"idp.xml\"\n"))
+            .unwrap();
+    };
+    write("http://idp.example/sso");
+    for command in ["plan", "apply"] {
+        let (status, why) = refused(&host.run(&[command, "saml.toml"]));
+        assert!(status == 1 && why.contains("saml.toml, line 17: ") && why.contains("\"http://idp.example/sso\" is plain http"), "{why}");
+    }
+    write("http://127.0.0.1:9/sso");
+    assert!(host.run(&["apply", "saml.toml"]).status.success());
+    let (_, why) = refused(&host.run(&["metadata", "import", "--connection", "acme-okta", "plain.xml"]));
+    assert!(why.contains("plain.xml"), "{why}");
+    fs::write(host.0.path().join("plain.xml"), metadata_xml(ENTITY_ID, "http://idp.example/sso", &[&KEY])).unwrap();
+    let (_, why) = refused(&host.run(&["metadata", "import", "--connection", "acme-okta", "plain.xml"]));
+    assert!(why.contains("is plain http"), "{why}");
+    // As a release before stored it: sign-ins go on, and the operator is told.
+    let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let sql = "update connection set saml = replace(saml, 'http://127.0.0.1:9/sso', 'http://idp.example/sso')";
+    assert_eq!(tx.query(sql).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let told = String::from_utf8(host.run(&["check"]).stdout).unwrap();
+    assert!(
+        told.contains("WARNING  ") && told.contains("acme-okta: browsers are sent to http://idp.example/sso over plain http"),
+        "{told}"
+    );
+}
+
 #[test]
 fn why_somebody_held_a_role_is_said_for_any_time() {
     let host = Host::new();
@@ -534,4 +568,42 @@ async fn applications_get_tokens_that_are_listed_and_revoked() {
     assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--ttl", "400d"])).1.contains("366 days"));
     assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--organization", "y"])).1.contains("no organization"));
     assert!(refused(&host.run(&["app-token", "revoke", "01900000-0000-7000-8000-000000000001"])).1.contains("no token"));
+}
+
+/// Names as a release before could store them.
+#[tokio::test]
+async fn no_control_or_bidirectional_character_reaches_the_terminal() {
+    let name = "ada\u{1b}[2J\u{202e}nimda\n\u{9b}31m";
+    let shown = r"ada\u{1b}[2J\u{202e}nimda\n\u{9b}31m";
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let sql = "update account set user_name = $1, email = $1, user_name_key = $1, email_key = $1";
+    assert_eq!(tx.query(sql).bind(name.to_owned()).run().await.unwrap(), 1);
+    let sql = "update role set name = $1, name_key = $1 where name = 'Organization Member'";
+    assert_eq!(tx.query(sql).bind(name.to_owned()).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let commands: [&[&str]; 6] = [
+        &["accounts"],
+        &["assignments"],
+        &["why", "--account", name, "--role", name, "--at", "2026-03-03T12:00:00Z"],
+        &["why", "--account", "bob\u{202e}", "--role", "x", "--at", "2026-03-03T12:00:00Z"],
+        &["token", "create", "--connection", "bob\u{202e}"],
+        &["plan", "acme.toml\u{202e}"],
+    ];
+    for command in commands {
+        let output = host.run(command);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.chars().any(|c| is_control_or_bidi(c) && c != '\n'), "{command:?}: {said:?}");
+        assert!(said.contains(r"\u{202e}"), "{command:?}: {said}");
+    }
+    let listed = String::from_utf8(host.run(&["accounts"]).stdout).unwrap();
+    assert_eq!(listed.lines().next().unwrap(), format!("{shown}  local"));
+    let output = host.run(&["accounts", "--json"]).stdout;
+    let text = String::from_utf8(output).unwrap();
+    assert!(!text.chars().any(|c| is_control_or_bidi(c) && c != '\n'), "{text:?}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json[0]["account"]["user_name"], name, "a program reads the name as it is");
 }

@@ -149,7 +149,8 @@ fn next_name() -> String {
     format!("rolegate_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn server() -> Url {
+/// The test server, as a superuser.
+pub fn server() -> Url {
     let address = std::env::var("ROLEGATE_TEST_POSTGRES").unwrap_or_else(|_| {
         panic!("ROLEGATE_TEST_POSTGRES is not set: run `make test`, which starts a PostgreSQL of its own for the tests, or name a server by postgres://superuser@host:port/postgres")
     });
@@ -167,7 +168,8 @@ async fn connect() -> PgConnection {
     PgConnection::connect(address.as_str()).await.unwrap_or_else(|error| panic!("ROLEGATE_TEST_POSTGRES cannot be reached: {error}"))
 }
 
-async fn run(sql: &str) {
+/// Runs one statement on the server as its superuser.
+pub async fn run(sql: &str) {
     let mut admin = connect().await;
     execute(&mut admin, sql).await;
     admin.close().await.unwrap();

@@ -116,6 +116,7 @@ impl House {
             session_index: None,
             name_id: None,
             expires_at: occasion.now.plus_secs(3600),
+            former_sessions: Vec::new(),
         };
         session::open(&mut tx, &model.settings, &mut occasion, signed_in, &secret).await.unwrap();
         tx.commit().await.unwrap();

@@ -105,6 +105,9 @@ async fn the_relay_state_of_an_identity_provider_leads_nowhere_else(#[case] stat
 #[case::another_host("https://evil.example/")]
 #[case::a_host_without_scheme("//evil.example")]
 #[case::a_backslash("/\\evil.example")]
+#[case::an_encoded_slash("/%2f%2fevil.example")]
+#[case::an_encoded_backslash("/%5cevil.example")]
+#[case::an_encoded_tab("/%09/evil.example")]
 #[tokio::test]
 async fn login_remembers_only_places_of_this_host(#[case] return_to: &str) {
     let gateway = gateway(Engine::Sqlite, "", "").await;

@@ -5,6 +5,7 @@ mod corpus;
 mod documented;
 mod encrypted;
 mod expired;
+mod former_session;
 #[expect(
     clippy::assigning_clones,
     clippy::items_after_statements,

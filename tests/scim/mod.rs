@@ -9,6 +9,7 @@ mod discovery;
 mod groups;
 mod habits;
 mod lists;
+mod names;
 mod oauth;
 mod operations;
 mod pages;

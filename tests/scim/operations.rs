@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use axum::{body::Body, http::Request};
 use rolegate::{
     db::{
         activity::list_quiet,
@@ -84,6 +85,40 @@ async fn a_connection_may_skip_unknown_members_and_may_be_strict(#[values(Engine
     gateway.patch(&path, json!([{ "op": "remove", "path": "emails" }])).await.expect(200);
     assert_eq!(gateway.patch(&path, without_work).await.expect(400).text("/scimType"), "noTarget");
     gateway.patch(&path, by_capitals).await.expect(400);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_strict_connection_refuses_a_member_that_is_there_twice(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    let ann = gateway.post("/Users", json!({ "schemas": [USER], "userName": "ann" })).await.expect(201).id();
+    let send = async |method: &str, path: &str, body: &str| {
+        let request = Request::builder().method(method).uri(format!("/connections/{OKTA}/scim/v2{path}"));
+        let request = request.header("authorization", format!("Bearer {}", token(OKTA))).header("content-type", "application/scim+json");
+        gateway.call(request.body(Body::from(body.to_owned())).unwrap()).await
+    };
+    let twice = r#""active": false, "Active": true"#;
+    let patch_op = r#""schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"]"#;
+    let bodies = [
+        ("PUT", format!("/Users/{ann}"), format!(r#"{{"schemas": ["{USER}"], "userName": "ann", {twice}}}"#)),
+        ("PATCH", format!("/Users/{ann}"), format!(r#"{{{patch_op}, "Operations": [{{"op": "replace", "value": {{{twice}}}}}]}}"#)),
+        ("POST", "/Groups".to_owned(), format!(r#"{{"schemas": ["{GROUP}"], "displayName": "a", "displayName": "b"}}"#)),
+        ("POST", "/Users/.search".to_owned(), r#"{"count": 1, "count": 2}"#.to_owned()),
+        ("POST", "/Bulk".to_owned(), r#"{"Operations": [], "failOnErrors": 1, "failOnErrors": 2}"#.to_owned()),
+    ];
+    for (method, path, body) in &bodies {
+        let status = send(method, path, body).await.status;
+        assert!(status.is_success(), "the tolerant dialect takes the last: {method} {path} {status}");
+    }
+    let settings = ScimSettings { enabled: true, requests_per_second: 0, dialect: Dialect::Strict, ..ScimSettings::default() };
+    set(&gateway, settings).await;
+    let before = gateway.written().await;
+    for (method, path, body) in &bodies {
+        let answer = send(method, path, body).await.expect(400);
+        assert_eq!(answer.text("/scimType"), "invalidSyntax", "{method} {path}");
+        assert!(answer.text("/detail").contains("twice in one object at line 1 column "), "{}", answer.json());
+    }
+    assert_eq!(gateway.written().await, before);
 }
 
 #[rstest]

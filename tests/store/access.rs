@@ -69,17 +69,18 @@ async fn a_request_is_answered_once_in_time_and_by_its_browser(#[values(Engine::
     let world = world(engine).await;
     let (tenant, connection) = (world.tenant, world.connection);
     let mut tx = world.db.begin().await.unwrap();
-    insert_authn_request(&mut tx, tenant, connection, "_a", "browser", Some("/me"), NOW.plus_secs(10)).await.unwrap();
+    let begun = AuthnRequestRow { return_to: Some("/me".into()), former_session: Some("hash".into()) };
+    insert_authn_request(&mut tx, tenant, connection, "_a", "browser", &begun, NOW.plus_secs(10)).await.unwrap();
     let consumed = consume_authn_request(&mut tx, tenant, connection, "_a", "other", NOW).await.unwrap();
     assert_eq!(consumed, None, "another browser");
     let consumed = consume_authn_request(&mut tx, tenant, connection, "_a", "browser", NOW.plus_secs(10)).await.unwrap();
     assert_eq!(consumed, None, "too late");
     let consumed = consume_authn_request(&mut tx, tenant, connection, "_a", "browser", NOW).await.unwrap();
-    assert_eq!(consumed, Some(AuthnRequestRow { return_to: Some("/me".into()) }));
+    assert_eq!(consumed, Some(begun));
     assert_eq!(consume_authn_request(&mut tx, tenant, connection, "_a", "browser", NOW).await.unwrap(), None, "again");
-    insert_authn_request(&mut tx, tenant, connection, "_b", "browser", None, NOW.plus_secs(10)).await.unwrap();
+    insert_authn_request(&mut tx, tenant, connection, "_b", "browser", &AuthnRequestRow::default(), NOW.plus_secs(10)).await.unwrap();
     let consumed = consume_authn_request(&mut tx, tenant, connection, "_b", "browser", NOW).await.unwrap();
-    assert_eq!(consumed, Some(AuthnRequestRow { return_to: None }));
+    assert_eq!(consumed, Some(AuthnRequestRow::default()));
 }
 
 #[rstest]
@@ -90,7 +91,9 @@ async fn what_expired_is_removed_and_nothing_else(#[values(Engine::Sqlite, Engin
     let mut tx = db.begin().await.unwrap();
     for (n, secs) in [(1, 10), (2, 20)] {
         let hash = format!("hash-{n}");
-        insert_authn_request(&mut tx, tenant, connection, &hash, "browser", None, NOW.plus_secs(secs)).await.unwrap();
+        insert_authn_request(&mut tx, tenant, connection, &hash, "browser", &AuthnRequestRow::default(), NOW.plus_secs(secs))
+            .await
+            .unwrap();
         assert!(consume_assertion(&mut tx, tenant, connection, "idp", &hash, NOW.plus_secs(secs)).await.unwrap());
         insert_link(&mut tx, tenant, ids.make(), &hash, world.account, NOW, NOW.plus_secs(secs)).await.unwrap();
         let session = SessionRow { expires_at: NOW.plus_secs(secs), ..session(&world, ids.make()) };
@@ -185,7 +188,7 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
     let mut tx = acme.db.begin().await.unwrap();
     assert!(insert_roles(&mut tx, theirs, std::slice::from_ref(&held), false, NOW).await.unwrap());
     insert_session(&mut tx, &session, "cookie").await.unwrap();
-    insert_authn_request(&mut tx, theirs, connection, "_a", "browser", None, NOW.plus_secs(9)).await.unwrap();
+    insert_authn_request(&mut tx, theirs, connection, "_a", "browser", &AuthnRequestRow::default(), NOW.plus_secs(9)).await.unwrap();
     assert!(consume_assertion(&mut tx, theirs, connection, "idp", "_a", NOW.plus_secs(9)).await.unwrap());
     log_sign_ins(&mut tx, &[(theirs, log)]).await.unwrap();
     raise(&mut tx, theirs, &mut occasion(9), "owner_retained", None, None, &json!(null)).await.unwrap();

@@ -76,6 +76,7 @@ pub fn tenant(ids: &mut IdSource, slug: &str) -> Tenant {
             scope_kinds: Vec::new(),
             session_ttl_secs: 43_200,
             session_idle_secs: 7_200,
+            max_sessions: 20,
             custom_roles: true,
             min_owners: 2,
             role_change_effect: RoleChangeEffect::NextLogin,

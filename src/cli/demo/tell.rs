@@ -25,7 +25,8 @@ impl<'o> Teller<'o> {
 
     pub fn step(&mut self, title: &str) -> Result<(), Failure> {
         self.step += 1;
-        self.output.line(format!("\n{}. {title}", self.step))
+        self.output.line("")?;
+        self.output.line(format!("{}. {title}", self.step))
     }
 
     pub fn line(&mut self, line: impl Display) -> Result<(), Failure> {

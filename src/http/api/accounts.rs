@@ -334,6 +334,8 @@ async fn link(
 struct AccountRow {
     account: ShownAccount,
     assignments: Vec<ShownAssignment>,
+    /// Whether a directory names the account like an owner, which it is not. Always false where the caller does not see all accounts.
+    looks_like_owner: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -414,6 +416,7 @@ struct Details {
     held: Vec<ListedAssignment>,
     rules: HashMap<String, String>,
     memberships: Vec<(AccountId, OrganizationId, Timestamp)>,
+    alike: BTreeSet<AccountId>,
 }
 
 impl Details {
@@ -422,13 +425,18 @@ impl Details {
         let seen = person::may_read(&caller.actor, &caller.model).unwrap_or_else(|_| Places::Only(BTreeSet::new()));
         let mut memberships = db::people::list_memberships(caller.db(), caller.tenant, &ids).await?;
         memberships.retain(|(_, organization, _)| seen.contains(*organization));
+        // The mark tells that there is such an owner.
+        let alike = match &seen {
+            Places::Everywhere => db::people::look_like_owners(caller.db(), caller.tenant, &ids).await?,
+            Places::Only(_) => BTreeSet::new(),
+        };
         // Who may not look at assignments sees none.
         let Ok(places) = places::<ReadAssignments>(&caller.actor, &caller.model) else {
-            return Ok(Self { seen, held: Vec::new(), rules: HashMap::new(), memberships });
+            return Ok(Self { seen, held: Vec::new(), rules: HashMap::new(), memberships, alike });
         };
         let held = held(caller, &places, rows).await?;
         let rules = names(caller, &held).await?;
-        Ok(Self { seen, held, rules, memberships })
+        Ok(Self { seen, held, rules, memberships, alike })
     }
 
     fn row(&mut self, caller: &Caller, row: PersonRow) -> AccountRow {
@@ -437,6 +445,7 @@ impl Details {
             of_row.filter_map(|(_, id, since)| Some(Membership { organization: slug(caller, *id)?, since: (*since).into() })).collect();
         let assignments = self.held.extract_if(.., |held| held.account == row.id).collect::<Vec<_>>();
         AccountRow {
+            looks_like_owner: self.alike.contains(&row.id),
             assignments: assignments.into_iter().map(|held| ShownAssignment::of(held, &self.rules)).collect(),
             account: ShownAccount::with(caller, &self.seen, row, memberships),
         }

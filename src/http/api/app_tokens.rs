@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,7 @@ async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Re
     let (row, secret) = app_token::create(&grant, caller.db(), &mut caller.occasion(), caller.tenant, &name, ttl_secs, random).await?;
     caller.committed();
     let body = MadeToken { token: secret.expose().clone(), shown: ShownToken::of(&caller.model, row, AppTokenState::Live) };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
 fn place(model: &RoleModel, slug: Option<&str>) -> Option<OrganizationId> {
@@ -130,7 +130,7 @@ async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Resp
     at.ok_or_else(unknown)?;
     let rows = app_token::list(&grant, caller.db(), &caller.model, caller.app.now()).await?;
     let body = TokenList { tokens: rows.into_iter().map(|(row, state)| ShownToken::of(&caller.model, row, state)).collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<AppTokenId>) -> Result<Response, Problem> {

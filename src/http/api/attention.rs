@@ -1,8 +1,10 @@
 //! What somebody should look at, and nobody has yet.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -17,7 +19,7 @@ use super::{
 };
 use crate::{
     admin::attention,
-    db::attention::Attention,
+    db::{self, attention::Attention},
     domain::id::{AccountId, ConnectionId, EventId},
     http::{caller::api::Caller, error::Problem, operation::Operation, routes::Routes},
     policy::action::ReadAudit,
@@ -48,15 +50,18 @@ struct ShownAttention {
     kind: String,
     connection: Option<ConnectionId>,
     account: Option<AccountId>,
+    /// Whether a directory names this account like an owner, which it is not.
+    looks_like_owner: bool,
     /// Where there is something to say in words, it has a `message`.
     #[schema(value_type = Object)]
     detail: Value,
 }
 
-impl From<Attention> for ShownAttention {
-    fn from(item: Attention) -> Self {
+impl ShownAttention {
+    fn of(item: Attention, alike: &BTreeSet<AccountId>) -> Self {
         let Attention { id, at, kind, connection, account, detail } = item;
-        Self { id, at: at.into(), kind, connection, account, detail }
+        let looks_like_owner = account.is_some_and(|account| alike.contains(&account));
+        Self { id, at: at.into(), kind, connection, account, looks_like_owner, detail }
     }
 }
 
@@ -65,6 +70,8 @@ async fn list(caller: Caller, Query(sent): Query<PageParameters>) -> Result<Resp
     let grant = caller.authorize_at::<ReadAudit>(caller.model.organizations.root())?;
     let page = Page::<EventId>::read(&caller, "attention", &sent.into(), &[])?;
     let rows = attention::list(&grant, caller.db(), &caller.model, page.after, page.ask()).await?;
-    let body = page.finish(&caller, rows, |item| item.id, ShownAttention::from);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    let ids: Vec<AccountId> = rows.iter().filter_map(|item| item.account).collect();
+    let alike = db::people::look_like_owners(caller.db(), caller.tenant, &ids).await?;
+    let body = page.finish(&caller, rows, |item| item.id, |item| ShownAttention::of(item, &alike));
+    Ok(Json(body).into_response())
 }

@@ -101,6 +101,5 @@ async fn delete(ChangingCaller(caller): ChangingCaller, IfMatch(precondition): I
 }
 
 fn shown(schema: CustomSchema) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, [etag(schema.version)], schema.document).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], [etag(schema.version)], schema.document).into_response()
 }

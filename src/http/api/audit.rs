@@ -90,7 +90,7 @@ async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Resp
     let rows = audit_trail::list(&grant, caller.db(), &caller.model, &query, page.after, page.ask()).await?;
     let slug = slug(&caller);
     let body = page.finish(&caller, rows, |row| row.number, |row| AuditLine::new(&slug, row));
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 impl From<HistoryError> for Problem {
@@ -135,8 +135,7 @@ async fn export(caller: Caller, Query(sent): Query<ExportParameters>) -> Result<
         let page = export.next().await.inspect_err(|error| tracing::error!(%error, "an export of the audit trail ended early"))?;
         Ok::<_, DbError>(page.map(|page| (page, export)))
     });
-    let kind = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
-    Ok((kind, Body::from_stream(pages)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pages)).into_response())
 }
 
 struct Export {
@@ -176,5 +175,5 @@ async fn role_at(caller: Caller, Query(sent): Query<RoleAtParameters>) -> Result
     caller.authorize_at::<ReadAudit>(caller.model.organizations.root())?;
     listing::find_account(caller.db(), caller.tenant, sent.account).await?.ok_or_else(Problem::not_found)?;
     let past = history::role_at(caller.db(), caller.tenant, sent.account, &sent.role, sent.at.0, caller.app.now()).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(past)).into_response())
+    Ok(Json(past).into_response())
 }

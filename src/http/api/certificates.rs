@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let rows = certificate::list(&grant, caller.db(), &connection).await?;
     let body = CertificateList { certificates: rows.iter().map(ShownCertificate::of).collect() };
     // Read before them: never a newer version than that of what is shown.
-    Ok(([etag(connection.version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(([etag(connection.version)], Json(body)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -132,5 +132,5 @@ fn shown(used: &Used) -> Response {
         enabled_by: row.enabled_by,
     };
     let body = UsedList { connections: used.connections.iter().map(shown).collect() };
-    ([etag(used.version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    ([etag(used.version)], Json(body)).into_response()
 }

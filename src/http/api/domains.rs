@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let grant = caller.authorize_at::<ReadOrganizations>(find(&caller, &slug)?.id)?;
     let rows = domain::list(&grant, store(&caller)).await?;
     let body = DomainList { domains: rows.iter().map(Shown::of).collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ async fn list(caller: Caller, Query(sent): Query<Parameters>) -> Result<Response
     let issuer = caller.app.config.public_url.origin();
     let next_after = rows.last().map_or(after, |row| row.number);
     let body = EventPage { events: rows.iter().map(|row| ShownEvent::of(row, &issuer)).collect(), next_after };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,7 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let rows = sp_key::list(&grant, caller.db(), &connection).await?;
     let body = KeyList { keys: rows.iter().map(ShownKey::of).collect() };
     // Read before them: never a newer version than that of what is shown.
-    Ok(([etag(connection.version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(([etag(connection.version)], Json(body)).into_response())
 }
 
 /// Either what is to be made, or what is brought; nothing at all has a key made.

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<PageP
     let page = Page::<AccountId>::read(&caller, &format!("members of {}", grant.at()), &sent.into(), &[])?;
     let rows = member::list(&grant, store(&caller), page.after, page.ask()).await?;
     let body = page.finish(&caller, rows, |row| row.account, Shown::from);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 #[derive(Default, Deserialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -122,7 +122,7 @@ async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Probl
         source: row.map(ShownSource::of),
         proposals: proposals.into_iter().map(ShownProposal::of).collect(),
     };
-    Ok(([etag(version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(([etag(version)], Json(body)).into_response())
 }
 
 /// Either the document or where it is.

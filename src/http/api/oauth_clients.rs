@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let grant = caller.authorize::<ManageScimTokens>(&connection)?;
     let rows = oauth_client::list(&grant, caller.db(), &connection).await?;
     let body = ClientList { oauth_clients: rows.iter().map(ShownClient::of).collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -144,7 +144,7 @@ fn once(made: &Made, token_url: String) -> Response {
         expires_at: made.expires_at.into(),
         token_url,
     };
-    (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    (StatusCode::CREATED, Json(body)).into_response()
 }
 
 #[derive(Serialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Deserializer, Serialize};
@@ -181,6 +181,5 @@ fn shown(found: &organization_settings::Shown) -> Response {
         api_token_ttl_secs: settings.api_token_ttl_secs,
         self_service_registration: found.self_service_registration,
     };
-    let headers = [etag(found.version), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (headers, Json(body)).into_response()
+    ([etag(found.version)], Json(body)).into_response()
 }

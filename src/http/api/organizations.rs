@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,7 @@ async fn list(caller: Caller, Query(sent): Query<PageParameters>) -> Result<Resp
     let seen = caller.model.organizations.iter().filter(|one| places.contains(one.id) && page.after.is_none_or(|after| one.id > after));
     let rows: Vec<_> = seen.take(most).collect();
     let body = page.finish(&caller, rows, |row| row.id, |row| Node::of(row, &caller.model));
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
@@ -275,5 +275,5 @@ fn shown(status: StatusCode, found: &VersionedOrganization, caller: &Caller) -> 
         from_file: found.row.from_file,
         created_at: found.created_at.into(),
     };
-    (status, [etag(found.version), (header::CACHE_CONTROL, "no-store".parse().expect("a header's value"))], Json(body)).into_response()
+    (status, [etag(found.version)], Json(body)).into_response()
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -37,7 +37,7 @@ async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<PageP
     let page = Page::<EventId>::read(&caller, &format!("provisioning-log {slug}"), &sent.into(), &[])?;
     let rows = provisioning_log::list(&grant, &caller.app.provisioning_log, caller.db(), &connection, page.after, page.ask()).await?;
     let body = page.finish(&caller, rows, |row| row.id, ShownEntry::of);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Prob
     let (scopes, version) = scope::list(&grant, store(&caller)).await?;
     let scopes = scopes.iter().map(|scope| Shown::of(scope, &caller.model));
     let body = ScopeList { scopes: scopes.collect(), kinds: kinds.collect() };
-    Ok(([etag(version)], [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(([etag(version)], Json(body)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]

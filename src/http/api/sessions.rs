@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -163,5 +163,5 @@ async fn shown(caller: &Caller, rows: &[SessionRow]) -> Result<Response, Problem
         }
     };
     let body = SessionList { sessions: rows.iter().map(shown).collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }

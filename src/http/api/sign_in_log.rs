@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<LogPa
     let (log, db) = (&caller.app.sign_in_log, caller.db());
     let rows = sign_in_log::list(&grant, log, db, &connection, &filter, page.after, page.ask()).await?;
     let body = page.finish(&caller, rows, |row| row.id, ShownSignIn::of);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 async fn get(caller: Caller, Path((slug, reference)): Path<(String, EventId)>) -> Result<Response, Problem> {
@@ -93,7 +93,7 @@ async fn get(caller: Caller, Path((slug, reference)): Path<(String, EventId)>) -
     let grant = caller.authorize::<ReadLogs>(&connection)?;
     let row = sign_in_log::find(&grant, &caller.app.sign_in_log, caller.db(), &connection, reference).await?;
     let body = row.map(ShownSignIn::of).ok_or_else(Problem::not_found)?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 fn time(name: &'static str, sent: Option<&str>) -> Result<Option<Timestamp>, Problem> {

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -66,12 +66,12 @@ async fn start(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>)
     caller.committed();
     let url = caller.app.config.public_url.join(&format!("/connections/{slug}/saml/test?token={}", secret.expose()));
     let body = StartedTest { id: row.id, url, expires_at: row.expires_at.into() };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
 async fn get(caller: Caller, Path((slug, id)): Path<(String, EventId)>) -> Result<Response, Problem> {
     let row = find(&caller, &slug, id).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(ShownTest::of(row))).into_response())
+    Ok(Json(ShownTest::of(row)).into_response())
 }
 
 /// The test, for those who may see it.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use axum::{
     Json,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,7 @@ async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Re
     let (row, secret) = api_token::create(caller.db(), &mut caller.occasion(), caller.person()?, &caller.model, asked, random).await?;
     caller.committed();
     let body = MadeToken { token: secret.expose().clone(), shown: ShownToken::of(row, longest_secs) };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
 /// How many seconds the tokens of somebody at home there last at most.
@@ -144,7 +144,7 @@ async fn list(caller: Caller, Query(sent): Query<ListParameters>) -> Result<Resp
     };
     let longest_secs = longest(&caller, home);
     let body = TokenList { tokens: rows.into_iter().map(|row| ShownToken::of(row, longest_secs)).collect() };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(Json(body).into_response())
 }
 
 async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenId>) -> Result<Response, Problem> {

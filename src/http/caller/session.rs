@@ -179,6 +179,12 @@ pub fn cookie_name(public_url: &PublicUrl) -> &'static str {
     if public_url.is_https() { "__Host-rolegate_session" } else { "rolegate_session" }
 }
 
+/// Hash of the session cookie that the browser sent, whether the session lasts or not.
+#[must_use]
+pub fn cookie_hash(app: &App, headers: &HeaderMap) -> Option<String> {
+    cookie::find(headers, cookie_name(&app.config.public_url)).map(keys::hash)
+}
+
 /// The cookie of a new session.
 #[must_use]
 pub fn keep_cookie(app: &App, secret: &Secret<String>, max_age_secs: i64) -> HeaderValue {

@@ -182,7 +182,6 @@ fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted
     let home = format!("{}/me", app.config.public_url.prefix());
     let location = admitted.return_to.as_ref().map_or(home.as_str(), LocalPath::as_str);
     headers.insert(header::LOCATION, HeaderValue::from_str(location).expect("a local path is visible ASCII"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let max_age_secs = (admitted.expires_at.millis() - occasion.now.millis()) / 1000;
     headers.append(header::SET_COOKIE, session::keep_cookie(app, &admitted.secret, max_age_secs));
     if let Some(cookie) = admitted.answered.as_deref().and_then(|id| browser::end(app, id)) {

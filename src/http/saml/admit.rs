@@ -18,7 +18,7 @@ use crate::{
         secret::Secret,
         time::Timestamp,
     },
-    http::{error::Problem, local_path::LocalPath},
+    http::{caller, error::Problem, local_path::LocalPath},
     keys,
     provision::{
         ProvisionError,
@@ -93,8 +93,8 @@ async fn attempt_once(
     let Some(published) = published.filter(|published| published.connection.version == connection.version) else {
         return Ok(Outcome::ConnectionChanged);
     };
-    let return_to = match consumed {
-        Ok(return_to) => return_to,
+    let Consumed { return_to, former_session } = match consumed {
+        Ok(consumed) => consumed,
         Err(refusal) => {
             tx.commit().await?;
             return Ok(Outcome::Refused(refusal));
@@ -125,6 +125,7 @@ async fn attempt_once(
                 session_index: assertion.session_index.clone(),
                 name_id: assertion.name_identifier(),
                 expires_at,
+                former_sessions: former_session.into_iter().chain(caller::session::cookie_hash(app, headers)).collect(),
             };
             let expires_at = session::open(&mut tx, &published.model.settings, occasion, signed_in, &secret).await?;
             let answered = assertion.in_response_to.clone();
@@ -144,8 +145,15 @@ async fn attempt_once(
     Ok(outcome)
 }
 
-/// Uses up the assertion, whatever becomes of it, and the request that is answered. Where the request remembered that the person should
-/// be sent.
+/// What the answered request remembered; nothing where the identity provider began.
+#[derive(Debug, Default)]
+struct Consumed {
+    return_to: Option<LocalPath>,
+    /// Hash of the cookie of the session that the browser had.
+    former_session: Option<String>,
+}
+
+/// Uses up the assertion, whatever becomes of it, and the request that is answered.
 async fn consume(
     app: &App,
     tx: &mut Tx,
@@ -153,7 +161,7 @@ async fn consume(
     assertion: &Assertion,
     headers: &HeaderMap,
     now: Timestamp,
-) -> Result<Result<Option<LocalPath>, SignInRefusal>, ProvisionError> {
+) -> Result<Result<Consumed, SignInRefusal>, ProvisionError> {
     let (tenant, id) = (connection.tenant, connection.id);
     let refuse = |step, message: &str| Ok(Err(SignInRefusal::new(step, message)));
     if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.remembered_until).await? {
@@ -173,11 +181,14 @@ async fn consume(
             };
             let browser = keys::hash(secret.expose());
             match db::sign_in::consume_authn_request(tx, tenant, id, request, &browser, now).await? {
-                Some(row) => Ok(Ok(row.return_to.as_deref().and_then(LocalPath::parse))),
+                Some(row) => {
+                    let return_to = row.return_to.as_deref().and_then(LocalPath::parse);
+                    Ok(Ok(Consumed { return_to, former_session: row.former_session }))
+                }
                 None => refuse("in_response_to", "the request that the response answers is unknown, answered already or too old"),
             }
         }
-        None if connection.saml.idp_initiated => Ok(Ok(None)),
+        None if connection.saml.idp_initiated => Ok(Ok(Consumed::default())),
         None => refuse(
             "in_response_to",
             "the response answers no request, and the connection does not let the identity provider begin (idp_initiated = false)",

@@ -13,13 +13,13 @@ use super::{Addresses, browser, find_enabled};
 use crate::{
     admin::own_keys::OwnKeys,
     app::App,
-    db::{self, DbError},
+    db::{self, DbError, sign_in::AuthnRequestRow},
     domain::{
         connection::{Connection, RequestBinding},
         rate::Rate,
         secret::Secret,
     },
-    http::{error::Problem, local_path::LocalPath, pace::too_fast, page, work},
+    http::{caller::session, error::Problem, local_path::LocalPath, pace::too_fast, page, work},
     keys,
     saml::{AuthnRequest, request::request_id},
 };
@@ -68,11 +68,13 @@ async fn begin(
     return_to: Option<&LocalPath>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let waiting = |secs| too_fast(secs, "Too many sign-ins begin at this connection: try again in a moment.");
-    app.beginnings.take(connection.id, BEGINNINGS, app.now()).map_err(waiting)?;
+    let too_many = |secs| too_fast(secs, "Too many sign-ins begin at this connection: try again in a moment.");
+    app.beginnings.take(connection.id, BEGINNINGS, app.now()).map_err(too_many)?;
     let (request, secret) = (request(app, connection, destination), keys::secret(app.random.bytes()));
     let Some(own) = keys_of(app, connection).await? else { return Ok(no_key()) };
-    remember(app, connection, &request.id, &secret, return_to).await?;
+    let waiting =
+        AuthnRequestRow { return_to: return_to.map(|path| path.as_str().to_owned()), former_session: session::cookie_hash(app, headers) };
+    remember(app, connection, &request.id, &secret, &waiting).await?;
     let id = request.id.clone();
     let mut response = send(app, binding, request, own).await?;
     for cookie in browser::begin(app, headers, &id, &secret) {
@@ -135,20 +137,12 @@ pub(super) async fn send(app: &App, binding: RequestBinding, request: AuthnReque
         .map_err(|_| Problem::conflict("sso_url", "The identity provider's sign-in address holds characters that no address has."))?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(header::LOCATION, location);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-async fn remember(
-    app: &App,
-    connection: &Connection,
-    id: &str,
-    secret: &Secret<String>,
-    return_to: Option<&LocalPath>,
-) -> Result<(), DbError> {
+async fn remember(app: &App, connection: &Connection, id: &str, secret: &Secret<String>, row: &AuthnRequestRow) -> Result<(), DbError> {
     let mut tx = app.db.begin().await?;
     let (browser, until) = (keys::hash(secret.expose()), app.now().plus_secs(browser::TTL_SECS));
-    let return_to = return_to.map(LocalPath::as_str);
-    db::sign_in::insert_authn_request(&mut tx, connection.tenant, connection.id, id, &browser, return_to, until).await?;
+    db::sign_in::insert_authn_request(&mut tx, connection.tenant, connection.id, id, &browser, row, until).await?;
     tx.commit().await
 }

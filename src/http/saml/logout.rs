@@ -220,7 +220,6 @@ impl Onward {
                 Ok(location) => {
                     let mut response = StatusCode::SEE_OTHER.into_response();
                     response.headers_mut().insert(header::LOCATION, location);
-                    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
                     response
                 }
                 Err(_) => page::say(StatusCode::OK, title, &["Your session has ended here."]),

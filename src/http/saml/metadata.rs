@@ -22,9 +22,7 @@ pub async fn get(State(app): State<App>, Path(slug): Path<String>) -> Response {
         Err(error) => return page::failed(error.into()),
     };
     match write(&app, connection).await {
-        Ok(xml) => {
-            ([(header::CONTENT_TYPE, "application/samlmetadata+xml"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], xml).into_response()
-        }
+        Ok(xml) => ([(header::CONTENT_TYPE, "application/samlmetadata+xml")], xml).into_response(),
         Err(problem) => page::failed(problem),
     }
 }

@@ -107,7 +107,6 @@ pub async fn receive(
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, HeaderValue::from_str(&path).expect("a path of ours is visible ASCII"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.append(header::SET_COOKIE, browser::end_test(app));
     Ok(Some(response))
 }

@@ -20,6 +20,7 @@ use crate::{
     scim::{
         bulk::{Bulk, Made, Method, Outcome, Step, Unresolved, response},
         error::ErrorKind,
+        unique,
     },
 };
 
@@ -29,6 +30,7 @@ const TOGETHER: usize = 100;
 
 pub async fn run(caller: ScimCaller, BulkBody(body): BulkBody) -> Result<Response, ScimFailure> {
     let bulk = Bulk::parse(&body)?;
+    unique::check(&body, caller.settings.dialect)?;
     drop(body);
     let steps = bulk.steps();
     let mut work = Work { caller: &caller, bulk: &bulk, made: Made::default(), outcomes: vec![None; bulk.operations.len()], errors: 0 };

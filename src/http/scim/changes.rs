@@ -42,7 +42,7 @@ impl Change for ReplaceUser {
     type Outcome = UserRow;
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<UserRow, ProvisionError> {
-        let replace = |before: &User| Ok(self.user.clone().keeping_inactive(before));
+        let replace = |before: &User| self.user.clone().replacing(before);
         user::change_user(tx, published, occasion, self.id, self.precondition.clone(), replace).await
     }
 }

@@ -18,33 +18,43 @@ use crate::{
     http::{caller::ScimCaller, error::ScimFailure},
     scim::{
         cursor::{Cursor, Position},
+        error::ScimError,
         list::{ListQuery, cursor_response, list_response},
         path::AttrPath,
         role,
+        schema::Schema,
         sort::{Key, compare},
+        unique,
     },
 };
 
+/// Reads the body of a search.
+fn read(caller: &ScimCaller, body: &[u8], schema: &Schema) -> Result<ListQuery, ScimError> {
+    let query = ListQuery::parse_search(body, schema)?;
+    unique::check(body, caller.settings.dialect)?;
+    Ok(query)
+}
+
 pub async fn users(caller: ScimCaller, Body(body): Body) -> Result<Response, ScimFailure> {
-    let query = ListQuery::parse_search(&body, &caller.schemas.user)?;
+    let query = read(&caller, &body, &caller.schemas.user)?;
     Ok(document(list_collection(&Users(&caller), &caller, &query).await?))
 }
 
 pub async fn groups(caller: ScimCaller, Body(body): Body) -> Result<Response, ScimFailure> {
-    let query = ListQuery::parse_search(&body, &caller.schemas.group)?;
+    let query = read(&caller, &body, &caller.schemas.group)?;
     Ok(document(list_collection(&Groups(&caller), &caller, &query).await?))
 }
 
 pub async fn roles(caller: ScimCaller, Body(body): Body) -> Result<Response, ScimFailure> {
-    let query = ListQuery::parse_search(&body, role::schema())?;
+    let query = read(&caller, &body, role::schema())?;
     Ok(document(list_roles(&caller, &query).await?))
 }
 
 /// First the users, then the groups, each in the order of ids: an order that stays while pages are read; or all together by `sortBy`.
 /// RFC 7644 section 3.4.2.1: attributes that a type does not have are "considered to be […] not present".
 pub async fn root(caller: ScimCaller, Body(body): Body) -> Result<Response, ScimFailure> {
-    let users_query = ListQuery::parse_search(&body, &caller.schemas.user)?;
-    let groups_query = ListQuery::parse_search(&body, &caller.schemas.group)?;
+    let users_query = read(&caller, &body, &caller.schemas.user)?;
+    let groups_query = read(&caller, &body, &caller.schemas.group)?;
     let (users, groups) = (Users(&caller), Groups(&caller));
     let (users, groups) = (Asked::new(&users, &users_query), Asked::new(&groups, &groups_query));
     let cursors = Cursors::new(&caller, "", &users_query);

@@ -23,7 +23,7 @@ use crate::{
 
 pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
     let projection = query.projection(&caller.schemas.user)?;
-    let user = User::parse(&body, &caller.schemas, caller.settings.dialect)?;
+    let user = User::parse(&body, &caller.schemas, caller.settings.dialect)?.created()?;
     let made = caller.commit(&CreateUser(user)).await?;
     let users = Users(&caller);
     let rendered =

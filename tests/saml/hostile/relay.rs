@@ -7,7 +7,7 @@ use super::{Sent, craft, open};
 use crate::{common::engines::Engine, saml::house::ada};
 
 /// Beside those of `accepted::the_relay_state_of_an_identity_provider_leads_nowhere_else`: what is sent, and where it leads.
-const STATES: [(&str, &str); 24] = [
+const STATES: [(&str, &str); 30] = [
     ("///evil.example", "/me"),
     ("////evil.example", "/me"),
     ("/\\/evil.example", "/me"),
@@ -28,9 +28,16 @@ const STATES: [(&str, &str); 24] = [
     ("\u{ff0f}\u{ff0f}evil.example", "/me"),
     ("/.//evil.example", "/me"),
     ("/x/../..//evil.example", "/me"),
+    // Whoever decodes the path gets the address of another host.
+    ("/%5cevil.example", "/me"),
+    ("/%2fevil.example", "/me"),
+    ("/%2f%2fevil.example", "/me"),
+    ("/%09/evil.example", "/me"),
+    ("/%0a/evil.example", "/me"),
+    ("/%252f%252fevil.example", "/me"),
     // Of this host, however odd.
-    ("/%5cevil.example", "/%5cevil.example"),
-    ("/%2fevil.example", "/%2fevil.example"),
+    ("/reports%20of%20may?to=%2F%2Fevil.example%09", "/reports%20of%20may?to=%2F%2Fevil.example%09"),
+    ("/done/100%25", "/done/100%25"),
     ("/@evil.example", "/@evil.example"),
     ("/reports?to=https://evil.example/#x", "/reports?to=https://evil.example/#x"),
 ];

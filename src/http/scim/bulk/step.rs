@@ -112,7 +112,7 @@ impl Steps<'_> {
         if ready.len() < 2 {
             return Ok(Together::Singly(ready.len()));
         }
-        let read = |ready: &Ready| User::read(ready.data.clone(), &self.caller.schemas, self.caller.settings.dialect);
+        let read = |ready: &Ready| User::read(ready.data.clone(), &self.caller.schemas, self.caller.settings.dialect)?.created();
         let users = ready.iter().map(read).collect::<Result<Vec<User>, ScimError>>()?;
         let Some(rows) = user::create_users(tx, published, occasion, users).await? else {
             return Ok(Together::Singly(ready.len()));
@@ -160,14 +160,14 @@ impl Steps<'_> {
         let (dialect, schemas) = (self.caller.settings.dialect, &self.caller.schemas);
         let data = ready.data.clone();
         if ready.method == Method::Post {
-            let created = user::create_user(tx, published, occasion, User::read(data, schemas, dialect)?).await?;
+            let created = user::create_user(tx, published, occasion, User::read(data, schemas, dialect)?.created()?).await?;
             return Ok((created.user.id.to_string(), Some(created.user.scim.version)));
         }
         let (id, condition) = (id(ready)?, precondition(ready.operation.version.as_deref()));
         let row = match ready.method {
             Method::Put => {
                 let replaced = User::read(data, schemas, dialect)?;
-                let replace = |before: &User| Ok(replaced.clone().keeping_inactive(before));
+                let replace = |before: &User| replaced.clone().replacing(before);
                 user::change_user(tx, published, occasion, id, condition, replace).await?
             }
             Method::Patch => {
