@@ -242,7 +242,7 @@ fn answer(caller: &Caller, status: StatusCode, shown: &Shown) -> Response {
 enum Managed {
     /// `all`, or of groups also `own`: those that the holder is a member of.
     Word(String),
-    /// Ids; of roles also `@none` for accounts without any role.
+    /// Ids. `@none` stands for accounts without a role or without a group; of groups, `@own` stands for those of the holder.
     Only(Vec<String>),
 }
 
@@ -262,10 +262,11 @@ impl Managed {
         match self {
             Self::Word(word) if word == "all" => Ok(ManagedGroups::All),
             Self::Word(word) if word == "own" => Ok(ManagedGroups::Own),
-            Self::Word(_) => {
-                Err(Problem::unprocessable("managed_groups", "managed_groups is \"all\", \"own\" or a list of group ids.")
-                    .at("managed_groups"))
-            }
+            Self::Word(_) => Err(Problem::unprocessable(
+                "managed_groups",
+                "managed_groups is \"all\", \"own\" or a list of group ids, which may hold \"@own\" and \"@none\".",
+            )
+            .at("managed_groups")),
             Self::Only(ids) => Ok(ManagedGroups::Only(ids)),
         }
     }
