@@ -47,12 +47,12 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::put(ONE, "Make somebody a member, or change what they are there")
-            .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization; for another home also at the one before it, or at the root where there is none. Nobody but an owner changes their own.")
+            .about("The id is the account's. What is left out stays. Rights over the account are asked for at the organization; for another home also at the one before it, or at the root where there is none. If the security settings of the two homes differ, an owner of both has to ask. Nobody but an owner changes their own.")
             .needs::<UpdateAccounts>()
             .may_take::<Put>()
             .versioned()
             .answers::<Shown>(StatusCode::OK, "The member")
-            .refuses(StatusCode::FORBIDDEN, &["out_of_reach", "own_account"])
+            .refuses(StatusCode::FORBIDDEN, &["out_of_reach", "own_account", "owner_only"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["not_eligible"]),
         put,
     )

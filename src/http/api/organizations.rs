@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path, Query},
+    organization_moves::{DENIED, TOO_MANY},
     paging::{Page, PageParameters, Paged},
     precondition::{IfMatch, etag},
     value::Moment,
@@ -69,13 +70,14 @@ pub fn routes() -> Routes {
         )
         .document(
             Operation::patch(ONE, "Rename or move an organization")
-                .about("What is left out stays. To move it takes the right at the organization, at its parent and at the new parent.")
+                .about("What is left out stays. A move needs the right at the organization, at its parent and at the new parent. It also needs the rights to everything that it changes by inheritance: see `move`, which previews it.")
                 .needs::<UpdateOrganizations>()
                 .takes::<Patch>()
                 .versioned()
                 .answers::<Shown>(StatusCode::OK, "The organization as it is now")
                 .refuses(StatusCode::BAD_REQUEST, &["slug", "name"])
-                .refuses(StatusCode::CONFLICT, &["slug_taken"])
+                .refuses(StatusCode::FORBIDDEN, DENIED)
+                .refuses(StatusCode::CONFLICT, &["slug_taken", TOO_MANY])
                 .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["unknown_organization", "too_deep", "below_itself", "root_organization"]),
             patch,
         )
@@ -106,6 +108,7 @@ impl From<OrganizationError> for Problem {
             OrganizationError::RootSlug => Self::unprocessable("root_organization", detail).at("slug"),
             OrganizationError::RootStays => Self::unprocessable("root_organization", detail),
             OrganizationError::InUse(_) => Self::conflict("organization_in_use", detail),
+            OrganizationError::Relocation(error) => error.into(),
             OrganizationError::Db(error) => error.into(),
         }
     }
@@ -121,7 +124,7 @@ pub(super) fn store(caller: &Caller) -> Store<'_> {
 }
 
 /// A field of the body that names an organization by its slug.
-fn named(caller: &Caller, slug: &str) -> Result<OrganizationId, Problem> {
+pub(super) fn named(caller: &Caller, slug: &str) -> Result<OrganizationId, Problem> {
     let found = caller.model.organizations.find_slug(slug);
     found.map(|organization| organization.id).ok_or_else(|| {
         let slug: String = slug.chars().take(80).collect();
@@ -197,11 +200,7 @@ async fn patch(
     let grant = caller.authorize_at::<UpdateOrganizations>(current.id)?;
     let sent: Patch = body.read()?;
     let wanted = sent.parent.as_deref().map(|slug| named(&caller, slug)).transpose()?;
-    let moved = wanted.filter(|parent| Some(*parent) != current.parent).map(|parent| {
-        // The root hangs nowhere: moving it is refused by the tree, not for want of a right.
-        let from = caller.authorize_at(current.parent.unwrap_or(current.id))?;
-        Ok::<_, Problem>(Move { from, to: caller.authorize_at(parent)? })
-    });
+    let moved = wanted.filter(|parent| Some(*parent) != current.parent).map(|parent| movement(&caller, current, parent));
     let changed = Changed {
         slug: sent.slug.as_deref().map(slug).transpose()?,
         name: sent.name.as_deref().map(title).transpose()?,
@@ -210,6 +209,12 @@ async fn patch(
     let after = organization::update(&grant, store(&caller), &mut caller.occasion(), precondition, changed).await?;
     caller.committed();
     Ok(shown(StatusCode::OK, &after, &caller))
+}
+
+/// The rights at both ends. The root has no parent: the tree refuses its move.
+pub(super) fn movement(caller: &Caller, organization: &Organization, parent: OrganizationId) -> Result<Move, Problem> {
+    let from = caller.authorize_at(organization.parent.unwrap_or(organization.id))?;
+    Ok(Move { from, to: caller.authorize_at(parent)? })
 }
 
 async fn delete(
