@@ -406,6 +406,7 @@ fn log(error: &DbError) -> Kind {
             tracing::warn!(error = chain(error), "the database was not there for a request");
             Kind::Unavailable
         }
+        DbError::Rehearsed => Kind::Internal,
         DbError::Address { .. }
         | DbError::File(_)
         | DbError::Taken(_)
