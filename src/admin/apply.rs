@@ -13,6 +13,7 @@ use super::{
     change::Change,
     current::{self, Current},
     plan::{Metadata, Plan, PlanError, plan},
+    relocation::{self, Report},
     shut_out::ShutOut,
     sign_in_link::{self, SignInLink},
     tenant_file::TenantFile,
@@ -111,6 +112,8 @@ pub struct Applied {
     pub warnings: Vec<Warning>,
     /// Whom changed rules keep out, by the connections that keep somebody out.
     pub shut_out: Vec<ShutOut>,
+    /// Organizations that hang elsewhere, with the roles that act in them no longer or now.
+    pub moves: Vec<Report>,
 }
 
 /// Where secrets for sign-in links come from.
@@ -158,9 +161,17 @@ async fn once(
     let mut work = Work { tx: &mut tx, occasion, mint, tenant: plan.tenant, links: Vec::new(), model: None, entries: Vec::new() };
     let owners = work.owners(&plan).await?;
     let before = work.remapped(&plan, current.as_ref()).await?;
+    let model = if plan.updates_organizations() { Some(work.model().await?) } else { None };
     for change in &plan.changes {
         work.execute(change).await?;
     }
+    let moves = match model {
+        Some(before) => {
+            let after = work.model().await?;
+            relocation::report(work.tx, &before, &after).await?
+        }
+        None => Vec::new(),
+    };
     let (unfinished, shut_out) = work.finish(&before, owners).await?;
     let links = work.links;
     let counts = db::listing::count_changes(&mut tx, plan.tenant, &occasion.correlation).await?;
@@ -174,7 +185,7 @@ async fn once(
     if keep && !plan.is_empty() {
         tx.commit().await?;
     }
-    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished, warnings, shut_out })
+    Ok(Applied { tenant: plan.tenant, changes: plan.changes, links, counts, unfinished, warnings, shut_out, moves })
 }
 
 /// Evaluates who is left, a chunk a transaction.

@@ -18,6 +18,7 @@ use crate::{
     policy::{
         access::{Denied, Grant, Target, authorize_over, authorize_over_account},
         action::{ReadAccounts, UpdateAccounts},
+        inheritance::authorize_home_settings,
         invariant,
         places::places,
     },
@@ -124,7 +125,7 @@ impl Person {
     }
 
     /// Whose home an account is at has it: whoever moves one takes it from there, and gives it to others. The right is asked at both
-    /// ends, over all that it holds.
+    /// ends, over all that it holds. Other security settings at the other home need the right to change them.
     fn may_move(&self, model: &RoleModel, actor: &Actor, to: Option<OrganizationId>) -> Result<(), MemberError> {
         if invariant::is_own_matter(model, actor, &[self.id]) {
             return Err(MemberError::OwnHome);
@@ -132,7 +133,7 @@ impl Person {
         for home in [self.home, to] {
             authorize_over_account::<UpdateAccounts>(actor, model, home, &self.target(), &self.own_groups)?;
         }
-        Ok(())
+        Ok(authorize_home_settings(actor, model, self.home, to)?)
     }
 }
 

@@ -36,6 +36,7 @@ pub mod plan;
 pub mod preset_upgrade;
 pub mod provisioning_log;
 pub mod recover;
+pub mod relocation;
 pub mod report;
 pub mod rewrap;
 pub mod role;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::relocation::{self, Measured, RelocationError};
 use crate::{
     db::{
         self, Db, DbError, Tx,
@@ -21,8 +22,11 @@ use crate::{
     },
     policy::{
         access::Grant,
-        action::{CreateOrganizations, DeleteOrganizations, ReadOrganizations, UpdateOrganizations},
+        action::{CreateOrganizations, DeleteOrganizations, ReadMapping, ReadOrganizations, UpdateOrganizations},
+        inheritance::Relocation,
         mapping::Mapping,
+        places::places_or_nowhere,
+        rule::Rule,
     },
     provision::{Precondition, PublishedCache},
 };
@@ -45,6 +49,8 @@ pub enum OrganizationError {
     RootSlug,
     #[error("the root organization stays: it is the tenant")]
     RootStays,
+    #[error(transparent)]
+    Relocation(#[from] RelocationError),
     #[error("the organization still has {}: move or remove them first", .0.join(", "))]
     InUse(Vec<String>),
     #[error(transparent)]
@@ -100,7 +106,7 @@ pub struct Move {
     pub to: Grant<UpdateOrganizations>,
 }
 
-/// Renames and moves. Nothing is written where nothing differs.
+/// Renames and moves. Nothing is written where nothing differs. A move also needs the rights to everything that it changes by inheritance.
 pub async fn update(
     grant: &Grant<UpdateOrganizations>,
     store: Store<'_>,
@@ -115,41 +121,111 @@ pub async fn update(
         return Err(OrganizationError::Stale);
     }
     let mut after = before.row.organization.clone();
-    let mut what = Vec::new();
-    if let Some(name) = changed.name.filter(|name| *name != after.name) {
-        what.push("name");
-        after.name = name;
-    }
+    after.name = changed.name.unwrap_or(after.name);
     if let Some(slug) = changed.slug.filter(|slug| *slug != after.slug) {
         if after.parent.is_none() {
             return Err(OrganizationError::RootSlug);
         }
-        what.push("slug");
         after.slug = slug;
     }
+    let mut measured = None;
     if let Some(moved) = changed.moved.filter(|moved| Some(moved.to.at()) != after.parent) {
-        model.organizations.may_move(id, moved.to.at())?;
-        if after.parent != Some(moved.from.at()) {
-            // Somebody else moved it meanwhile, away from where the right was asked.
-            return Err(OrganizationError::Stale);
-        }
-        what.push("parent");
+        let (effects, permitted) = measure(&mut tx, &model, occasion, &after, &moved).await?;
+        permitted?;
+        measured = Some(effects);
         after.parent = Some(moved.to.at());
     }
-    if what.is_empty() {
+    if after == before.row.organization {
         return Ok(before);
     }
-    if !db::organization::update_organization(&mut tx, store.tenant, &after).await? {
-        return Err(OrganizationError::SlugTaken(after.slug));
+    write(tx, store.tenant, occasion, &before.row.organization, &after, measured.as_ref()).await?;
+    get_written(store, id).await
+}
+
+/// Writes what differs, tells of it and commits.
+async fn write(
+    mut tx: Tx,
+    tenant: TenantId,
+    occasion: &mut Occasion,
+    before: &Organization,
+    after: &Organization,
+    moved: Option<&Measured>,
+) -> Result<(), OrganizationError> {
+    if !db::organization::update_organization(&mut tx, tenant, after).await? {
+        return Err(OrganizationError::SlugTaken(after.slug.clone()));
     }
-    let before = &before.row.organization;
+    let differs = [("name", before.name != after.name), ("slug", before.slug != after.slug), ("parent", before.parent != after.parent)];
+    let what: Vec<&str> = differs.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect();
+    let shift = moved.map(|moved| &moved.effects.shift);
     let detail = json!({
         "what": what,
         "from": { "slug": before.slug, "name": before.name, "parent": before.parent },
         "to": { "slug": after.slug, "name": after.name, "parent": after.parent },
+        "inherited": shift.map(|shift| json!({ "gained": shift.gained.len(), "lost": shift.lost.len() })),
     });
-    finish(tx, store.tenant, occasion, "organization.changed", id, detail).await?;
-    get_written(store, id).await
+    Ok(finish(tx, tenant, occasion, "organization.changed", after.id, detail).await?)
+}
+
+/// What a move did, or would do.
+#[derive(Debug)]
+pub struct Moved {
+    pub measured: Measured,
+    /// Why the actor may not make it. Set by a preview alone.
+    pub refused: Option<RelocationError>,
+    /// The organization's version after the move. `None`: nothing was written.
+    pub version: Option<i64>,
+}
+
+/// Moves an organization, or returns what the move would do. `None`: the organization is there already.
+pub async fn relocate(
+    grant: &Grant<UpdateOrganizations>,
+    store: Store<'_>,
+    occasion: &mut Occasion,
+    precondition: Precondition,
+    to: Move,
+    preview: bool,
+) -> Result<Option<Moved>, OrganizationError> {
+    let (mut tx, model) = begin(store).await?;
+    let before = db::organization::find_organization(&mut tx, store.tenant, grant.at()).await?.ok_or(OrganizationError::NotFound)?;
+    if !precondition.admits(before.version) {
+        return Err(OrganizationError::Stale);
+    }
+    let before = before.row.organization;
+    if before.parent == Some(to.to.at()) {
+        return Ok(None);
+    }
+    let (measured, permitted) = measure(&mut tx, &model, occasion, &before, &to).await?;
+    if preview {
+        return match permitted {
+            Err(RelocationError::Db(error)) => Err(error.into()),
+            permitted => Ok(Some(Moved { measured, refused: permitted.err(), version: None })),
+        };
+    }
+    permitted?;
+    let after = Organization { parent: Some(to.to.at()), ..before.clone() };
+    write(tx, store.tenant, occasion, &before, &after, Some(&measured)).await?;
+    let version = get_written(store, grant.at()).await?.version;
+    Ok(Some(Moved { measured, refused: None, version: Some(version) }))
+}
+
+/// What the move changes by inheritance, and whether the actor may change that.
+async fn measure(
+    tx: &mut Tx,
+    model: &RoleModel,
+    occasion: &Occasion,
+    organization: &Organization,
+    moved: &Move,
+) -> Result<(Measured, Result<(), RelocationError>), OrganizationError> {
+    model.organizations.may_move(organization.id, moved.to.at())?;
+    if organization.parent != Some(moved.from.at()) {
+        // Another request moved it meanwhile. The right was asked for at its former parent.
+        return Err(OrganizationError::Stale);
+    }
+    let after = model.organizations.moved(organization.id, moved.to.at());
+    let relocation = Relocation { organization: organization.id, before: &model.organizations, after: &after };
+    let measured = relocation::measure(tx, model.tenant, &relocation, occasion.now).await?;
+    let permitted = relocation::permit(tx, &occasion.actor, model, &relocation, &measured).await;
+    Ok((measured, permitted))
 }
 
 /// Deletes an organization in which there is nothing any more.
@@ -170,8 +246,21 @@ pub async fn delete(
     }
     let mut inside = named(&db::organization::count_contents(&mut tx, store.tenant, id, occasion.now).await?);
     let mappings: Vec<(ConnectionId, Mapping)> = db::listing::list_published_mappings(&mut tx, store.tenant).await?;
-    let rules = mappings.iter().flat_map(|(_, mapping)| &mapping.rules).filter(|rule| rule.names_organization(id));
-    inside.extend(rules.map(|rule| format!("the rule {:?}", rule.name)));
+    let naming = |mapping: &Mapping| mapping.rules.iter().filter(|rule| rule.names_organization(id)).cloned().collect::<Vec<_>>();
+    let naming: Vec<_> =
+        mappings.iter().map(|(connection, mapping)| (*connection, naming(mapping))).filter(|(_, rules)| !rules.is_empty()).collect();
+    if !naming.is_empty() {
+        let connections = db::connection::list_connections(&mut tx, store.tenant).await?;
+        let readable = places_or_nowhere::<ReadMapping>(grant.actor(), &model);
+        let is_readable =
+            |id: ConnectionId| connections.iter().any(|row| row.connection.id == id && readable.contains(row.connection.organization));
+        for (connection, rules) in naming {
+            let named = |rule: &Rule| {
+                if is_readable(connection) { format!("the rule {:?}", rule.name) } else { "a rule that you may not see".to_owned() }
+            };
+            inside.extend(rules.iter().map(named));
+        }
+    }
     if !inside.is_empty() || !db::organization::delete_organization(&mut tx, store.tenant, id, occasion.now).await? {
         return Err(OrganizationError::InUse(inside));
     }

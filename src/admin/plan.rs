@@ -211,6 +211,12 @@ impl Plan {
         self.changes.is_empty()
     }
 
+    /// Whether organizations that are there are renamed or moved.
+    #[must_use]
+    pub fn updates_organizations(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::UpdateOrganization { .. }))
+    }
+
     /// Connections whose people are to be evaluated again.
     #[must_use]
     pub fn remapped(&self) -> Vec<ConnectionId> {

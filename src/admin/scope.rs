@@ -46,6 +46,7 @@ impl From<OrganizationError> for ScopeError {
             | OrganizationError::RegistrationOff
             | OrganizationError::RootSlug
             | OrganizationError::RootStays
+            | OrganizationError::Relocation(_)
             | OrganizationError::InUse(_) => Self::NotFound,
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     admin::{
         apply::{self, Applied},
         plan::Metadata,
+        relocation::Report,
         shut_out::ShutOut,
         tenant_file::TenantFile,
     },
@@ -47,12 +48,17 @@ impl Plan {
                     "complete": previewed.unfinished.is_empty(),
                 },
                 "sign_ins_refused": previewed.shut_out.iter().map(shown).collect::<Vec<_>>(),
+                "moves": previewed.moves.iter().map(moved).collect::<Vec<_>>(),
             }));
         }
         print_changes(&previewed, output)?;
         print_verdict(&previewed, "adds", "removes", "touches", output)?;
         previewed.shut_out.iter().try_for_each(|shut_out| output.line(shut_out.sentence("would be")))
     }
+}
+
+fn moved(report: &Report) -> Value {
+    json!({ "organization": report.organization, "gained": report.gained, "lost": report.lost, "complete": report.complete })
 }
 
 fn shown(shut_out: &ShutOut) -> Value {
@@ -85,7 +91,7 @@ pub(super) fn print_changes(applied: &Applied, output: &mut Output) -> Result<()
     for change in &applied.changes {
         output.line(change)?;
     }
-    Ok(())
+    applied.moves.iter().flat_map(Report::sentences).try_for_each(|sentence| output.line(sentence))
 }
 
 pub(super) fn print_warnings(applied: &Applied, output: &mut Output) -> Result<(), Failure> {

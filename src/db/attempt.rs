@@ -8,6 +8,18 @@ use super::engine::DbError;
 
 tokio::task_local! {
     static WRITTEN: Cell<bool>;
+    static REHEARSAL: ();
+}
+
+/// Does the work without committing: each of its commits undoes the transaction and fails with [`DbError::Rehearsed`]. It shows whether the
+/// work is still permitted.
+pub async fn rehearse<T>(work: impl Future<Output = T>) -> T {
+    REHEARSAL.scope((), work).await
+}
+
+/// Returns whether the current work is one that [`rehearse`] does.
+pub(super) fn is_rehearsal() -> bool {
+    REHEARSAL.try_with(|()| ()).is_ok()
 }
 
 /// Does the work; beside what comes of it, whether a transaction of it was committed or, for all that is known, may have been.

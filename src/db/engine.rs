@@ -77,6 +77,9 @@ pub enum DbError {
     Corrupt { what: &'static str, why: String },
     #[error("the database's tables could not be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// See [`attempt::rehearse`].
+    #[error("the work was a rehearsal: nothing is committed")]
+    Rehearsed,
 }
 
 impl DbError {
@@ -343,6 +346,9 @@ impl Tx {
     }
 
     pub async fn commit(self) -> Result<(), DbError> {
+        if attempt::is_rehearsal() {
+            return Err(DbError::Rehearsed);
+        }
         match self {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(mut tx, mut waiting) => {

@@ -31,6 +31,7 @@ pub mod group;
 pub mod idempotency;
 pub mod identity;
 pub mod idp_metadata;
+pub mod inheritance;
 pub mod installation;
 pub mod listing;
 pub mod local_group;

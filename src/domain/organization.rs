@@ -140,6 +140,16 @@ impl OrganizationTree {
         if self.line(parent).count() + levels > MAX_DEPTH { Err(Misplaced::TooDeep) } else { Ok(()) }
     }
 
+    /// The tree after a move that [`Self::may_move`] allows.
+    #[must_use]
+    pub fn moved(&self, id: OrganizationId, parent: OrganizationId) -> Self {
+        let mut tree = self.clone();
+        if let Some(organization) = tree.nodes.get_mut(&id) {
+            organization.parent = Some(parent);
+        }
+        tree
+    }
+
     /// What lies in the organization itself.
     pub fn scopes_of(&self, id: OrganizationId) -> impl Iterator<Item = &ResourceScope> {
         self.scopes.values().filter(move |scope| scope.organization == id)

@@ -43,11 +43,18 @@ pub enum ManagedRoles {
     Only(Vec<String>),
 }
 
+/// In `managed_roles`: an account without a role. In `managed_groups`: an account without a group.
+pub const NONE: &str = "@none";
+/// In `managed_groups`: the groups of the holder.
+pub const OWN: &str = "@own";
+
+/// Which groups an account may be in for a holder of this role to manage it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ManagedGroups {
     All,
-    /// Those the holder is a member of.
+    /// The groups of the holder. An account without a group is not managed.
     Own,
+    /// Group ids; `@own` stands for the groups of the holder and `@none` for an account without a group.
     Only(Vec<String>),
 }

@@ -345,6 +345,13 @@ pub struct ProblemDocument {
     more: Map<String, Value>,
 }
 
+impl Problem {
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.kind == Kind::NotFound
+    }
+}
+
 /// The actor lacks a right: says which, and what would help.
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
@@ -413,6 +420,7 @@ fn log(error: &DbError) -> Kind {
             tracing::info!(%error, "a request was refused inside its transaction");
             Kind::Unavailable
         }
+        DbError::Rehearsed => Kind::Internal,
         DbError::Address { .. }
         | DbError::File(_)
         | DbError::Taken(_)

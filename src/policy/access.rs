@@ -159,17 +159,23 @@ pub struct Subtree<A>(PhantomData<fn() -> A>);
 /// # Errors
 /// With the reason, and what would help.
 pub fn authorize_subtree<A: Action>(actor: &Actor, model: &RoleModel, at: OrganizationId) -> Result<Grant<Subtree<A>>, Denied> {
-    permit(actor, model, A::CAPABILITY, at)?;
-    now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| match actor {
-        Actor::Account(account) if !is_open_below::<A>(&account.assignments, model, at) => {
-            Err(Denied::ReachTooShort { capability: A::CAPABILITY })
-        }
+    permit_below(actor, model, A::CAPABILITY, at)?;
+    Ok(Grant::new(actor, at))
+}
+
+/// The same decision for a capability that is known only at run time.
+///
+/// # Errors
+/// With the reason, and what would help.
+pub fn permit_below(actor: &Actor, model: &RoleModel, capability: Capability, at: OrganizationId) -> Result<(), Denied> {
+    permit(actor, model, capability, at)?;
+    now_and_at_sign_in(actor, model, capability, |actor, model| match actor {
+        Actor::Account(account) if !opens_below(&account.assignments, model, capability, at) => Err(Denied::ReachTooShort { capability }),
         // Others who are permitted at an organization are so below it.
         Actor::Account(_) | Actor::HostOperator | Actor::Application { .. } | Actor::Scim { .. } | Actor::Saml { .. } | Actor::System => {
             Ok(())
         }
-    })?;
-    Ok(Grant::new(actor, at))
+    })
 }
 
 /// Whether the actor may do `A` at the organization to this account: some role that opens it there must also manage
@@ -328,8 +334,12 @@ fn permit_by(actor: &Actor, model: &RoleModel, capability: Capability, at: Organ
 /// Whether holding this opens `A` at the organization and at all below it, whoever holds it and however they come.
 #[must_use]
 pub fn is_open_below<A: Action>(held: &[Assignment], model: &RoleModel, at: OrganizationId) -> bool {
+    opens_below(held, model, A::CAPABILITY, at)
+}
+
+fn opens_below(held: &[Assignment], model: &RoleModel, capability: Capability, at: OrganizationId) -> bool {
     let mut reaching = held.iter().filter(|held| held.holding.reach == Reach::Subtree && acts_at(model, held, at, None));
-    reaching.any(|held| opens(model, held, A::CAPABILITY) == Verdict::Allowed)
+    reaching.any(|held| opens(model, held, capability) == Verdict::Allowed)
 }
 
 /// Whether holding this lets somebody into the console: some role opens it at an organization. What is held on a context or a resource

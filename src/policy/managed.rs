@@ -9,7 +9,7 @@ use crate::domain::{
     assignment::Assignment,
     id::{GroupId, OrganizationId},
     model::RoleModel,
-    role::{ManagedGroups, ManagedRoles, Role},
+    role::{ManagedGroups, ManagedRoles, NONE, OWN, Role},
 };
 
 use super::{
@@ -17,9 +17,6 @@ use super::{
     action::{Action, UpdateGroups},
     permission::{Verdict, acts_at},
 };
-
-/// Stands for an account without any role.
-const NONE: &str = "@none";
 
 /// The account that somebody wants to change, as it is now.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +55,7 @@ pub(super) fn manages(model: &RoleModel, held: &Assignment, extent: Extent, targ
         ManagedRoles::Only(managed) if held.is_empty() => managed.iter().any(|key| key == NONE),
         ManagedRoles::Only(managed) => held.iter().all(|role| managed.contains(role)),
     };
-    roles && target.groups.iter().all(|group| reaches_group(&role.managed_groups, *group, own_groups))
+    roles && reaches_groups(&role.managed_groups, target.groups, own_groups)
 }
 
 /// Who shuts an owner out takes an owner's role from a place: that is for an owner there, whatever else a role manages.
@@ -93,11 +90,23 @@ pub fn manages_group(
     })
 }
 
+fn reaches_groups(managed: &ManagedGroups, groups: &BTreeSet<GroupId>, own_groups: &BTreeSet<GroupId>) -> bool {
+    match managed {
+        ManagedGroups::All => true,
+        ManagedGroups::Own if groups.is_empty() => false,
+        ManagedGroups::Only(managed) if groups.is_empty() => managed.iter().any(|key| key == NONE),
+        ManagedGroups::Own | ManagedGroups::Only(_) => groups.iter().all(|group| reaches_group(managed, *group, own_groups)),
+    }
+}
+
 fn reaches_group(managed: &ManagedGroups, group: GroupId, own_groups: &BTreeSet<GroupId>) -> bool {
     match managed {
         ManagedGroups::All => true,
         ManagedGroups::Own => own_groups.contains(&group),
-        ManagedGroups::Only(managed) => managed.contains(&group.to_string()),
+        ManagedGroups::Only(managed) => {
+            let is_named = |key: &String| *key == group.to_string() || (key == OWN && own_groups.contains(&group));
+            managed.iter().any(is_named)
+        }
     }
 }
 
@@ -120,9 +129,13 @@ mod tests {
             ..custom_role(900, "Super Auditor", &["user_management:read", "user_role_management:*"])
         };
         let own = Role { managed_groups: ManagedGroups::Own, ..custom_role(901, "Group admin", &["user_management:*"]) };
-        let one =
-            Role { managed_groups: ManagedGroups::Only(vec![group(1).to_string()]), ..custom_role(902, "Desk", &["user_management:*"]) };
-        tenant("idaas", vec![curator, own, one])
+        let only = |value: u128, name: &str, groups: &[&str]| Role {
+            managed_groups: ManagedGroups::Only(groups.iter().map(ToString::to_string).collect()),
+            ..custom_role(value, name, &["user_management:*"])
+        };
+        let one = group(1).to_string();
+        let desks = [only(902, "Desk", &[&one]), only(903, "Wider desk", &[&one, "@none"]), only(904, "Own desk", &["@own", "@none"])];
+        tenant("idaas", [curator, own].into_iter().chain(desks).collect())
     }
 
     fn group(value: u128) -> GroupId {
@@ -184,9 +197,21 @@ mod tests {
         let model = model();
         assert_eq!(disables(&model, "Group admin", &[], &[1], &[1, 2]), Ok(()));
         assert_eq!(disables(&model, "Group admin", &[], &[1], &[2]), Err("out_of_reach"));
-        assert_eq!(disables(&model, "Group admin", &[], &[], &[]), Ok(()));
         assert_eq!(disables(&model, "Desk", &[], &[1], &[]), Ok(()));
         assert_eq!(disables(&model, "Desk", &[], &[1, 2], &[1, 2]), Err("out_of_reach"));
+    }
+
+    #[test]
+    fn an_account_without_a_group_is_managed_where_the_role_says_none() {
+        let model = model();
+        assert_eq!(disables(&model, "Desk", &[], &[], &[]), Err("out_of_reach"));
+        assert_eq!(disables(&model, "Wider desk", &[], &[], &[]), Ok(()));
+        assert_eq!(disables(&model, "Wider desk", &[], &[1], &[]), Ok(()));
+        assert_eq!(disables(&model, "Wider desk", &[], &[2], &[]), Err("out_of_reach"));
+        assert_eq!(disables(&model, "Group admin", &[], &[], &[1]), Err("out_of_reach"));
+        assert_eq!(disables(&model, "Own desk", &[], &[], &[1]), Ok(()));
+        assert_eq!(disables(&model, "Own desk", &[], &[1], &[1]), Ok(()));
+        assert_eq!(disables(&model, "Own desk", &[], &[1], &[2]), Err("out_of_reach"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod desired;
 pub mod diff;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod inheritance;
 pub mod invariant;
 pub mod managed;
 pub mod mapping;

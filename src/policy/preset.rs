@@ -15,7 +15,7 @@ use crate::domain::{
     id::RoleId,
     model::{ScopeKind, Settings},
     name::{NameError, Title},
-    role::{ManagedGroups, ManagedRoles, Role},
+    role::{ManagedGroups, ManagedRoles, NONE, OWN, Role},
 };
 
 use super::mapping::Apply;
@@ -272,7 +272,7 @@ impl Preset {
         match &role.managed_roles {
             Managed::Word(word) if word != "all" => return Err(self.unknown(format!("{}: managed_roles", place()), word)),
             Managed::Only(keys) => {
-                let known = |key: &String| key == "@none" || self.roles.iter().any(|other| other.key == *key);
+                let known = |key: &String| key == NONE || self.roles.iter().any(|other| other.key == *key);
                 if let Some(key) = keys.iter().find(|key| !known(key)) {
                     return Err(self.unknown(format!("{}: managed_roles", place()), key));
                 }
@@ -283,7 +283,13 @@ impl Preset {
             Managed::Word(word) if word != "all" && word != "own" => {
                 return Err(self.unknown(format!("{}: managed_groups", place()), word));
             }
-            Managed::Word(_) | Managed::Only(_) => {}
+            Managed::Only(keys) => {
+                // A preset knows no group of the tenant.
+                if let Some(key) = keys.iter().find(|key| ![NONE, OWN].contains(&key.as_str())) {
+                    return Err(self.unknown(format!("{}: managed_groups", place()), key));
+                }
+            }
+            Managed::Word(_) => {}
         }
         match (&role.scope_kind, &role.scope) {
             (None, None) => Ok(()),
@@ -389,6 +395,7 @@ mod tests {
             (spoiled("dashboard", "/roles/0/owner_class", json!(false)), "nobody could administer"),
             (spoiled("dashboard", "/roles/1/managed_roles", json!(["nobody"])), "managed_roles names nobody"),
             (spoiled("dashboard", "/roles/1/managed_groups", json!("some")), "managed_groups names some"),
+            (spoiled("dashboard", "/roles/1/managed_groups", json!(["@none", "staff"])), "managed_groups names staff"),
             (spoiled("dashboard", "/entities/0/key", json!("users")), "entity users is named twice"),
             (spoiled("dashboard", "/entities/0/scope_kind", json!("planet")), "entity organizations names planet"),
             (spoiled("dashboard", "/entities/0/opens/read", json!(["mapping.publish"])), "organizations:read opens what is an owner's"),

@@ -8,13 +8,10 @@ use crate::domain::{
     id::{GroupId, RoleId},
     model::{RoleModel, Settings},
     name::{NameError, Title},
-    role::{ManagedGroups, ManagedRoles, Role},
+    role::{ManagedGroups, ManagedRoles, NONE, OWN, Role},
 };
 
 use super::invariant::{self, RoleFault};
-
-/// Stands in `managed_roles` for accounts without any role.
-pub const NO_ROLE: &str = "@none";
 
 /// Characters of a description.
 const DESCRIPTION: usize = 2000;
@@ -61,7 +58,7 @@ pub enum RoleRefusal {
     CustomRolesOff,
     #[error("managed_roles names {0:?}, which is no role of this tenant; the id of a role or \"@none\" was expected")]
     UnknownManagedRole(String),
-    #[error("managed_groups names {0:?}, which is not the id of a group")]
+    #[error("managed_groups names {0:?}, which is not the id of a group, \"@own\" or \"@none\"")]
     UnknownManagedGroup(String),
     #[error("{field} is said when a role is made and cannot be changed later; make another role")]
     Fixed { field: &'static str },
@@ -364,7 +361,7 @@ fn parse(text: &str) -> Result<Permission, RoleRefusal> {
 
 fn check_managed_roles(model: &RoleModel, role: &Role, managed: &ManagedRoles) -> Result<(), RoleRefusal> {
     let ManagedRoles::Only(keys) = managed else { return Ok(()) };
-    let is_known = |key: &&String| *key == NO_ROLE || RoleId::parse(key).is_ok_and(|id| id == role.id || model.role(id).is_some());
+    let is_known = |key: &&String| *key == NONE || RoleId::parse(key).is_ok_and(|id| id == role.id || model.role(id).is_some());
     match keys.iter().find(|key| !is_known(key)) {
         Some(key) => Err(RoleRefusal::UnknownManagedRole(key.chars().take(80).collect())),
         None => Ok(()),
@@ -373,7 +370,8 @@ fn check_managed_roles(model: &RoleModel, role: &Role, managed: &ManagedRoles) -
 
 fn check_managed_groups(managed: &ManagedGroups) -> Result<(), RoleRefusal> {
     let ManagedGroups::Only(groups) = managed else { return Ok(()) };
-    match groups.iter().find(|id| GroupId::parse(id).is_err()) {
+    let is_known = |key: &&String| [NONE, OWN].contains(&key.as_str()) || GroupId::parse(key).is_ok();
+    match groups.iter().find(|key| !is_known(key)) {
         Some(id) => Err(RoleRefusal::UnknownManagedGroup(id.chars().take(80).collect())),
         None => Ok(()),
     }
@@ -449,11 +447,14 @@ mod tests {
         let renamed = edit(&model, &role, &Draft { name: Some("DESK".into()), ..Draft::default() }).unwrap();
         assert_eq!((renamed.name.as_str(), &renamed.permissions), ("DESK", &role.permissions), "its own name in another case is free");
         let managed = |managed: ManagedRoles| edit(&model, &role, &Draft { managed_roles: Some(managed), ..Draft::default() });
-        assert_eq!(managed(ManagedRoles::Only(vec![NO_ROLE.into()])).unwrap_err().code(), "locked_field");
+        assert_eq!(managed(ManagedRoles::Only(vec![NONE.into()])).unwrap_err().code(), "locked_field");
         assert_eq!(managed(ManagedRoles::All).unwrap(), role, "to say what is so anyway is no change");
         assert_eq!(managed(ManagedRoles::Only(vec!["Auditor".into()])).unwrap_err().code(), "unknown_managed_role");
         let groups = Draft { managed_groups: Some(ManagedGroups::Only(vec!["staff".into()])), ..Draft::default() };
         assert_eq!(edit(&model, &role, &groups).unwrap_err().code(), "unknown_managed_group");
+        let ungrouped = ManagedGroups::Only(vec![id::<()>(1).to_string(), OWN.into(), NONE.into()]);
+        let draft = Draft { managed_groups: Some(ungrouped.clone()), ..Draft::default() };
+        assert_eq!(edit(&model, &role, &draft).unwrap().managed_groups, ungrouped);
         assert_eq!(edit(&model, &role, &Draft { root_only: Some(true), ..Draft::default() }).unwrap_err().code(), "fixed_field");
         let auditor = model.role_named("Auditor").unwrap();
         assert_eq!(edit(&model, auditor, &Draft::default()).unwrap_err().code(), "system_role");

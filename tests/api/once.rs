@@ -6,7 +6,10 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::common::{CERTIFICATES, house, person, send};
-use crate::common::{engines::Engine, idp};
+use crate::{
+    authz::people::tenant,
+    common::{engines::Engine, idp, installation::Gateway},
+};
 
 const CLIENTS: &str = "/api/v1/connections/acme-okta/oauth-clients";
 
@@ -45,6 +48,55 @@ async fn what_is_sent_again_is_done_once_and_answered_twice(#[values(Engine::Sql
     assert_eq!(fresh.status, StatusCode::CREATED);
     rolegate::jobs::purge(&gateway.app).await.unwrap();
     assert_eq!(gateway.count("select count(*) from idempotency").await, 1, "what is a day old is forgotten");
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_answer_is_repeated_only_to_who_still_has_the_right(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = house(engine).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let (key, body) = ([("idempotency-key", "k-1")], json!({ "name": "Okta" }).to_string());
+    let first = send(&mut owner, Method::POST, CLIENTS, &key, &body).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.text());
+    let written = gateway.count("select count(*) from audit").await;
+    assert_eq!(send(&mut owner, Method::POST, CLIENTS, &key, &body).await.text(), first.text());
+    assert_eq!(gateway.count("select count(*) from audit").await, written, "asking for the right again writes nothing");
+    let account = owner.get_json("/me").await.json()["account"]["id"].as_str().unwrap().to_owned();
+    let mut tx = gateway.app.db.begin().await.unwrap();
+    for sql in ["delete from assignment_origin where account = $1", "delete from assignment where account = $1"] {
+        tx.query(sql).bind(account.clone()).run().await.unwrap();
+    }
+    let tenant: (String,) = tx.query("select id from tenant where slug = 'acme'").optional().await.unwrap().unwrap();
+    let id = rolegate::domain::id::AccountId::parse(&account).unwrap();
+    let tenant = rolegate::domain::id::TenantId::parse(&tenant.0).unwrap();
+    rolegate::db::account::raise_held_versions(&mut tx, tenant, &[id].into()).await.unwrap();
+    tx.commit().await.unwrap();
+    let refused = send(&mut owner, Method::POST, CLIENTS, &key, &body).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "owner_only"), "{}", refused.text());
+    assert!(!refused.headers.contains_key("idempotency-replayed"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_the_request_deleted_is_answered_again(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::open(engine).await;
+    gateway.apply(&tenant("acme", "owner-member").replace("min_owners = 1", "min_owners = 1, custom_roles = true")).await;
+    let mut owner = person(&gateway, "Organization Owner").await;
+    let role = |name: &str| json!({ "name": name, "permissions": ["administrators:read"] }).to_string();
+    let [old, new] = [role("Old"), role("New")];
+    let mut ids = Vec::new();
+    for body in [&old, &new] {
+        let made = send(&mut owner, Method::POST, "/api/v1/roles", &[], body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+        ids.push(made.json()["id"].as_str().unwrap().to_owned());
+    }
+    let path = format!("/api/v1/roles/{}/replacement", ids[0]);
+    let planned = send(&mut owner, Method::POST, &path, &[], &json!({ "by": ids[1] }).to_string()).await.json();
+    let (key, body) = ([("idempotency-key", "k-1")], json!({ "by": ids[1], "plan": planned["plan"] }).to_string());
+    let first = send(&mut owner, Method::POST, &path, &key, &body).await;
+    assert_eq!((first.status, &first.json()["applied"]), (StatusCode::OK, &json!(true)), "{}", first.text());
+    let again = send(&mut owner, Method::POST, &path, &key, &body).await;
+    assert_eq!((again.status, again.text()), (StatusCode::OK, first.text()));
 }
 
 #[rstest]

@@ -8,6 +8,7 @@ mod matrix;
 mod metadata;
 pub mod people;
 mod revoked;
-mod routes;
+pub mod routes;
 mod sessions;
 pub mod things;
+mod worlds;

@@ -55,24 +55,24 @@ pub fn full(slug: &str) -> String {
 }
 
 /// What is asked with real ids of a tenant, and the same with ids that nobody has.
-struct Asked {
-    path: String,
-    body: String,
+pub(super) struct Asked {
+    pub path: String,
+    pub body: String,
 }
 
 impl Asked {
-    fn real(things: &Things, listed: &Listed) -> Self {
+    pub fn real(things: &Things, listed: &Listed) -> Self {
         // Names that are given are others than those that are there.
         Self { path: things.path(listed), body: things.body(listed).to_string().replace(MARK, "okapi") }
     }
 
-    fn unreal(&self, things: &Things) -> Self {
+    pub fn unreal(&self, things: &Things) -> Self {
         Self { path: unreal(things, &self.path), body: unreal(things, &self.body) }
     }
 }
 
 /// The same words about things that are nowhere.
-fn unreal(things: &Things, text: &str) -> String {
+pub(super) fn unreal(things: &Things, text: &str) -> String {
     let ids = things.ids().enumerate();
     let text = ids.fold(text.to_owned(), |text, (n, id)| text.replace(id, &format!("01900000-0000-7000-8000-{n:012}")));
     text.replace("acme", "nope").replace(MARK, "okapi")

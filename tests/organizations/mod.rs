@@ -2,6 +2,7 @@
 
 mod check;
 mod domains;
+mod moves;
 mod places;
 mod settings;
 mod shown;

@@ -3,7 +3,7 @@
 mod bulk;
 mod dashboard;
 mod delegated_user_management;
-mod house;
+pub mod house;
 mod idaas;
 mod org_admin;
 mod owner_member;

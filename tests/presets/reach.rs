@@ -21,8 +21,10 @@ async fn owner(house: &House) -> Person<'_> {
     house.person("boss", Some("acme"), &[held("Super Administrator", "acme")]).await
 }
 
-async fn role(boss: &mut Person<'_>, name: &str, permissions: &[&str], managed_groups: &str) {
-    created(&boss.post("/api/v1/roles", &json!({ "name": name, "permissions": permissions, "managed_groups": managed_groups })).await);
+async fn role(boss: &mut Person<'_>, name: &str, permissions: &[&str], managed_groups: impl Into<Value>) {
+    created(
+        &boss.post("/api/v1/roles", &json!({ "name": name, "permissions": permissions, "managed_groups": managed_groups.into() })).await,
+    );
 }
 
 async fn group(boss: &mut Person<'_>, house: &House, name: &str, at: &str) -> String {
@@ -67,7 +69,7 @@ async fn a_group_that_one_does_not_manage_is_not_changed_and_nobody_joins_it_by_
 ) {
     let house = House::open(engine, "idaas").await;
     let mut boss = owner(&house).await;
-    role(&mut boss, "Group admin", &["user_management:*", "groups_management:*"], "own").await;
+    role(&mut boss, "Group admin", &["user_management:*", "groups_management:*"], json!(["@own", "@none"])).await;
     let mut admin = house.person("admin", Some("acme-eu"), &[held("Group admin", "acme-eu")]).await;
     let near = house.person("near", Some("acme-eu"), &[]).await;
     let far = house.person("far", Some("acme-us"), &[]).await;
@@ -90,6 +92,30 @@ async fn a_group_that_one_does_not_manage_is_not_changed_and_nobody_joins_it_by_
     let new = house.person("new", Some("acme-eu"), &[]).await;
     assert_eq!(admin.post(&format!("{own}/members"), &json!({ "add": [new.id] })).await.json()["members"], 2);
     assert_eq!(boss.post(&format!("{own}/members"), &json!({ "add": [boss.id] })).await.status, 200, "an owner may");
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_admin_of_one_group_leaves_accounts_without_a_group_alone(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let house = House::open(engine, "idaas").await;
+    let mut boss = owner(&house).await;
+    let path = group(&mut boss, &house, "Field", "acme").await;
+    let id = path.rsplit('/').next().unwrap().to_owned();
+    role(&mut boss, "Field desk", &["user_management:*", "groups_management:*"], json!([id])).await;
+    role(&mut boss, "Front desk", &["user_management:*"], json!([id, "@none"])).await;
+    let mut field = house.person("field", Some("acme"), &[held("Field desk", "acme")]).await;
+    let mut front = house.person("front", Some("acme"), &[held("Front desk", "acme")]).await;
+    let (member, single) = (house.person("member", Some("acme"), &[]).await, house.person("single", Some("acme"), &[]).await);
+    assert_eq!(boss.post(&format!("{path}/members"), &json!({ "add": [member.id] })).await.status, 200);
+    let disable = |person: &Person<'_>| format!("/api/v1/accounts/{}/disable", person.id);
+    assert_eq!(outcome(&field.post(&disable(&single), &json!({})).await), refused("out_of_reach"));
+    assert_eq!(outcome(&field.post(&format!("{path}/members"), &json!({ "add": [single.id] })).await), refused("out_of_reach"));
+    for person in [&member, &single] {
+        assert_eq!(front.post(&disable(person), &json!({})).await.status, 200);
+    }
+    assert_eq!(field.post(&disable(&member).replace("disable", "enable"), &json!({})).await.status, 200);
+    let unknown = json!({ "name": "x", "permissions": ["user_management:read"], "managed_groups": ["@all"] });
+    assert_eq!(outcome(&boss.post("/api/v1/roles", &unknown).await), (422, "unknown_managed_group".into()));
 }
 
 #[rstest]

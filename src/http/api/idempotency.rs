@@ -1,11 +1,12 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a POST that a client sends again under the same key is done once and
-//! answered twice. Keys are those of one session or token, for one route, for a day: an answer is repeated to whom it was given.
+//! answered twice. Keys are those of one session or token, for one route, for a day: an answer is repeated to whom it was given, if they
+//! still have the right to the request.
 //!
 //! The key is taken before the work begins and never done under it again: when the process ends between the work and the keeping of its
 //! answer, who asks again is told that nobody knows how it ended. Only successes are kept: a refusal of the client's (4xx) changed nothing,
 //! so its key is free, and so is that of what broke (5xx) before anything was written; of what broke later, nobody knows either.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -19,8 +20,11 @@ use serde::{Deserialize, Serialize};
 use super::again::NothingWritten;
 use crate::{
     app::App,
-    db::idempotency::{self, Slot},
-    domain::time::Timestamp,
+    db::{
+        attempt,
+        idempotency::{self, Slot},
+    },
+    domain::{capability::Capability, time::Timestamp},
     http::{
         BODY_LIMIT,
         caller::api::{By, Caller, ChangingCaller},
@@ -28,6 +32,7 @@ use crate::{
         routes::Routes,
     },
     keys,
+    policy::access::permit_below,
 };
 
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -44,21 +49,30 @@ const RELEASES: u32 = 10;
 #[derive(Debug, Clone)]
 pub struct Once {
     app: App,
-    paths: Arc<HashSet<String>>,
+    /// Routes that take a key, with the right that each asks for.
+    routes: Arc<HashMap<String, Option<Capability>>>,
+}
+
+/// A request that is to be made once.
+struct Asked {
+    route: String,
+    capability: Option<Capability>,
+    key: HeaderValue,
 }
 
 impl Once {
     pub fn new(app: App, routes: &Routes) -> Self {
         let documented = routes.table().iter().filter_map(|listed| listed.documented.as_ref());
         let taking = documented.filter(|documented| documented.operation.takes_idempotency_key());
-        Self { app, paths: Arc::new(taking.map(|documented| documented.operation.path.to_owned()).collect()) }
+        let routes = taking.map(|documented| (documented.operation.path.to_owned(), documented.operation.capability)).collect();
+        Self { app, routes: Arc::new(routes) }
     }
 
-    /// The route and the key of a request that is to be made once.
-    fn asked(&self, request: &Request) -> Option<(String, HeaderValue)> {
+    fn asked(&self, request: &Request) -> Option<Asked> {
         let path = request.extensions().get::<MatchedPath>()?.as_str();
-        let key = request.headers().get(HEADER)?;
-        (request.method() == Method::POST && self.paths.contains(path)).then(|| (format!("POST {path}"), key.clone()))
+        let key = request.headers().get(HEADER)?.clone();
+        let capability = *self.routes.get(path).filter(|_| request.method() == Method::POST)?;
+        Some(Asked { route: format!("POST {path}"), capability, key })
     }
 }
 
@@ -72,15 +86,16 @@ struct Kept {
 
 /// Around all routes; it stands aside unless a key was sent to a route that takes one.
 pub async fn once(State(once): State<Once>, request: Request, next: Next) -> Response {
-    let Some((route, key)) = once.asked(&request) else { return next.run(request).await };
-    match work(&once.app, route, &key, request, next).await {
+    let Some(asked) = once.asked(&request) else { return next.run(request).await };
+    match work(&once.app, asked, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into(),
     }
 }
 
-async fn work(app: &App, route: String, key: &HeaderValue, request: Request, next: Next) -> Result<Response, Problem> {
-    let key = read_key(key)?;
+async fn work(app: &App, asked: Asked, request: Request, next: Next) -> Result<Response, Problem> {
+    let Asked { route, capability, key } = asked;
+    let key = read_key(&key)?;
     let (mut parts, body) = request.into_parts();
     let ChangingCaller(caller) = ChangingCaller::from_request_parts(&mut parts, app).await?;
     let body = to_bytes(body, BODY_LIMIT).await;
@@ -88,10 +103,13 @@ async fn work(app: &App, route: String, key: &HeaderValue, request: Request, nex
         body.map_err(|_| Problem::new(Kind::TooLarge, "too_large", "The body is larger than 1 MiB, or ended before it was complete."))?;
     let slot = Slot { tenant: caller.tenant, caller: bearer(&caller)?, route, key };
     let (digest, now) = (digest(&parts, &body), app.now());
-    if !idempotency::take(&app.db, &slot, &digest, now, now.plus_secs(-idempotency::TTL_SECS)).await? {
-        return repeat(app, &slot, &digest, now).await;
+    let is_new = idempotency::take(&app.db, &slot, &digest, now, now.plus_secs(-idempotency::TTL_SECS)).await?;
+    let request = Request::from_parts(parts, Body::from(body));
+    if !is_new {
+        let kept = find_kept(app, &slot, &digest, now).await?;
+        return Ok(refusal_of_now(&caller, capability, request, next).await.unwrap_or_else(|| replay(kept)));
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let response = next.run(request).await;
     Ok(settle(app, &slot, now, response).await)
 }
 
@@ -119,8 +137,24 @@ fn digest(parts: &Parts, body: &Bytes) -> String {
     keys::hash(&format!("{}\n{}", keys::hash(address), keys::hash_bytes(body)))
 }
 
-/// The answer to a request whose key was seen before.
-async fn repeat(app: &App, slot: &Slot, digest: &str, now: Timestamp) -> Result<Response, Problem> {
+/// Asks for the right again by a rehearsal of the request, which commits nothing. Returns the answer if it is a refusal.
+///
+/// What the first request deleted is not found again. Whoever has the right in the whole tenant sees everything, so that nothing is hidden
+/// from them as "not found".
+async fn refusal_of_now(caller: &Caller, capability: Option<Capability>, request: Request, next: Next) -> Option<Response> {
+    let answer = attempt::rehearse(next.run(request)).await;
+    let root = caller.model.organizations.root();
+    let sees_all = || capability.is_some_and(|capability| permit_below(&caller.actor, &caller.model, capability, root).is_ok());
+    let is_refusal = match answer.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => true,
+        StatusCode::NOT_FOUND => !sees_all(),
+        _ => false,
+    };
+    is_refusal.then_some(answer)
+}
+
+/// The answer that is kept of a request whose key was seen before.
+async fn find_kept(app: &App, slot: &Slot, digest: &str, now: Timestamp) -> Result<Kept, Problem> {
     let in_progress =
         || Problem::conflict("idempotency_in_progress", "A request with this Idempotency-Key is under way; ask again in a moment.");
     let Some(earlier) = idempotency::find(&app.db, slot).await? else { return Err(in_progress()) };
@@ -130,7 +164,7 @@ async fn repeat(app: &App, slot: &Slot, digest: &str, now: Timestamp) -> Result<
     }
     let kept = earlier.answer.and_then(|sealed| app.keys.unseal(&purpose(slot), &sealed));
     match kept.and_then(|plain| serde_json::from_slice::<Kept>(&plain).ok()) {
-        Some(kept) => Ok(replay(kept)),
+        Some(kept) => Ok(kept),
         None if now < Timestamp::from_millis(earlier.created_at_ms).plus_secs(UNDER_WAY_SECS) => Err(in_progress()),
         None => {
             let detail =

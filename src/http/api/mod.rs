@@ -52,6 +52,7 @@ mod keys;
 mod members;
 mod metadata;
 mod oauth_clients;
+mod organization_moves;
 mod organization_settings;
 mod organizations;
 mod paging;
@@ -86,6 +87,7 @@ pub fn routes() -> Routes {
         .merge(test_sign_ins::routes())
         .merge(check::routes())
         .merge(organizations::routes())
+        .merge(organization_moves::routes())
         .merge(organization_settings::routes())
         .merge(domains::routes())
         .merge(members::routes())

@@ -108,7 +108,7 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::delete(ONE, "Delete a role")
-            .about("One that nobody holds and no rule or default mapping names. The refusal has the members `assignments`, `holders`, `rules` and `defaults`.")
+            .about("One that nobody holds and no rule or default mapping names. The refusal has the members `assignments`, `holders`, `rules` and `defaults`, as far as the caller may see them; `others` says that there is more.")
             .needs::<DeleteRoles>()
             .versioned()
             .answers_nothing("It is gone")
@@ -242,7 +242,7 @@ fn answer(caller: &Caller, status: StatusCode, shown: &Shown) -> Response {
 enum Managed {
     /// `all`, or of groups also `own`: those that the holder is a member of.
     Word(String),
-    /// Ids; of roles also `@none` for accounts without any role.
+    /// Ids. `@none` stands for accounts without a role or without a group; of groups, `@own` stands for those of the holder.
     Only(Vec<String>),
 }
 
@@ -262,10 +262,11 @@ impl Managed {
         match self {
             Self::Word(word) if word == "all" => Ok(ManagedGroups::All),
             Self::Word(word) if word == "own" => Ok(ManagedGroups::Own),
-            Self::Word(_) => {
-                Err(Problem::unprocessable("managed_groups", "managed_groups is \"all\", \"own\" or a list of group ids.")
-                    .at("managed_groups"))
-            }
+            Self::Word(_) => Err(Problem::unprocessable(
+                "managed_groups",
+                "managed_groups is \"all\", \"own\" or a list of group ids, which may hold \"@own\" and \"@none\".",
+            )
+            .at("managed_groups")),
             Self::Only(ids) => Ok(ManagedGroups::Only(ids)),
         }
     }
@@ -407,7 +408,10 @@ struct ShownReplacement {
     plan: String,
     /// Whether it was done.
     applied: bool,
+    /// Of assignments that the caller may see.
     moves: Vec<ShownMove>,
+    /// Whether assignments that the caller may not see are moved too.
+    others: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -435,7 +439,7 @@ async fn replace(ChangingCaller(caller): ChangingCaller, Path(id): Path<RoleId>,
         organization: one.holding.organization_slug,
         result: LineResult::of(at, &one.outcome),
     });
-    Ok(Json(ShownReplacement { plan: done.plan, applied: done.applied, moves: moves.collect() }))
+    Ok(Json(ShownReplacement { plan: done.plan, applied: done.applied, moves: moves.collect(), others: done.others }))
 }
 
 async fn assignments(

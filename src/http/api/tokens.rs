@@ -19,6 +19,7 @@ use crate::{
     admin::{
         api_token::{self, ApiTokenError, Asked, MAX_TTL_SECS, TTL_SECS},
         holder::authorize_over,
+        person,
     },
     db::api_token::ApiTokenRow,
     domain::{
@@ -34,7 +35,8 @@ use crate::{
     },
     policy::{
         access::within_token,
-        action::{Action, ReadTokens, RevokeTokens},
+        action::{Action, ReadAccounts, ReadTokens, RevokeTokens},
+        places::places_or_nowhere,
     },
 };
 
@@ -151,7 +153,9 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenI
     let own = caller.person()?;
     match api_token::find_holder(caller.db(), caller.tenant, id).await? {
         Some(account) if account != own.account => {
-            api_token::revoke_of(caller.db(), &mut caller.occasion(), &caller.model, account, id).await?;
+            if let Err(error) = api_token::revoke_of(caller.db(), &mut caller.occasion(), &caller.model, account, id).await {
+                return Err(hide_unseen(&caller, account, error.into()).await?);
+            }
         }
         Some(_) | None => {
             within_token(own, RevokeTokens::CAPABILITY)?;
@@ -160,6 +164,13 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenI
     }
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Returns the refusal, or "not found" for a token of an account that the caller does not see.
+async fn hide_unseen(caller: &Caller, account: AccountId, refused: Problem) -> Result<Problem, Problem> {
+    let seen = places_or_nowhere::<ReadAccounts>(&caller.actor, &caller.model);
+    let is_seen = person::find(&seen, caller.db(), caller.tenant, account).await?.is_some();
+    Ok(if is_seen { refused } else { Problem::not_found() })
 }
 
 #[derive(Serialize, ToSchema)]
