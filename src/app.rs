@@ -1,17 +1,22 @@
 //! The wiring: what every part of the program is handed. The only place that asks the machine for the time and for randomness.
 
+pub mod clock;
+pub mod readiness;
+
 use std::{
     num::NonZero,
     ops::Deref,
+    path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
 };
 
 use tokio::sync::{Notify, Semaphore, watch};
 
+pub use self::clock::{Clock, DatabaseClock};
+use self::readiness::Readiness;
 use crate::{
     admin::{
         check_cache::CheckCache, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
@@ -25,7 +30,7 @@ use crate::{
         id::{ConnectionId, IdSource, TenantId},
         time::Timestamp,
     },
-    http::{client::Stranger, pace::Pace, saml::intake::Intake},
+    http::{client::Stranger, pace::Pace, queue::Queues, saml::intake::Intake},
     keys::{self, KeyError, Keys},
     outbound::Outbound,
     provision::{PublishedCache, SchemaCache},
@@ -47,7 +52,9 @@ impl Deref for App {
 #[derive(Debug, Clone)]
 pub struct Parts {
     pub db: Db,
+    /// Goes by the database's.
     pub clock: Clock,
+    pub database_clock: DatabaseClock,
     pub random: Random,
     pub keys: Keys,
     pub config: Arc<Config>,
@@ -73,6 +80,9 @@ pub struct Parts {
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
+    pub readiness: Readiness,
+    /// Of requests that change the same resource.
+    pub queues: Queues,
     pub dns: Dns,
 }
 
@@ -89,8 +99,23 @@ pub enum OpenError {
     Database { address: String, source: DbError },
     #[error("the tables of {address} are not up to date: run once without --no-migrate")]
     NotMigrated { address: String },
+    #[error(
+        "{address} does not exist, and the master key {key} does: the database was deleted, or database_url is wrong. Restore the database, \
+         or add --new-database to create an empty one",
+        key = key.display()
+    )]
+    DatabaseMissing { address: String, key: PathBuf },
     #[error(transparent)]
     Key(#[from] KeyError),
+}
+
+/// Refuses to create a database file beside a master key that exists: the file was probably deleted.
+pub fn refuse_lost_database(config: &Config) -> Result<(), OpenError> {
+    let key = &config.master_key_file;
+    if !key.exists() || !Db::is_absent(config.database_url.expose()) {
+        return Ok(());
+    }
+    Err(OpenError::DatabaseMissing { address: config.database_shown(), key: key.clone() })
 }
 
 /// Opens the database that the configuration names, for those who need no keys.
@@ -128,7 +153,9 @@ impl App {
     pub async fn open_with(config: Config, migrations: Migrations, clock: Clock, random: Random) -> Result<Self, OpenError> {
         let db = open_database(&config, migrations).await?;
         let keys = match_keys(&db, &config, &clock, &random).await?;
-        Ok(Self::assemble(db, keys, config, clock, random))
+        let app = Self::assemble(db, keys, config, clock, random);
+        app.set_clock().await.map_err(|source| OpenError::Database { address: app.config.database_shown(), source })?;
+        Ok(app)
     }
 
     /// The parts around a database that is open and belongs to these keys.
@@ -136,7 +163,8 @@ impl App {
     pub fn assemble(db: Db, keys: Keys, config: Config, clock: Clock, random: Random) -> Self {
         Self(Arc::new(Parts {
             db,
-            clock,
+            database_clock: DatabaseClock::of(&clock),
+            clock: clock.set_by_database(),
             random,
             keys,
             outbound: Outbound::new(&config.outbound_networks),
@@ -156,6 +184,8 @@ impl App {
             intake: Intake::default(),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
+            readiness: Readiness::default(),
+            queues: Queues::default(),
             dns: Dns::system(),
         }))
     }
@@ -266,42 +296,6 @@ impl Drop for Entered {
     }
 }
 
-/// Tells the time. Tests hold it and move it.
-#[derive(Debug, Clone)]
-pub enum Clock {
-    System,
-    /// Milliseconds since 1970, moved by hand.
-    Fixed(Arc<AtomicI64>),
-}
-
-impl Clock {
-    #[must_use]
-    pub fn fixed(at: Timestamp) -> Self {
-        Self::Fixed(Arc::new(AtomicI64::new(at.millis())))
-    }
-
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        match self {
-            Self::System => system_time(),
-            Self::Fixed(at_ms) => Timestamp::from_millis(at_ms.load(Ordering::SeqCst)),
-        }
-    }
-
-    /// Moves a fixed clock, and every clone of it; the system's clock stays what it is.
-    pub fn advance_secs(&self, secs: i64) {
-        if let Self::Fixed(at_ms) = self {
-            at_ms.fetch_add(secs * 1000, Ordering::SeqCst);
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-fn system_time() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
 /// Where random bytes come from. Tests seed it.
 #[derive(Debug, Clone)]
 pub enum Random {
@@ -367,14 +361,6 @@ mod tests {
         assert!(matches!(folder.open("missing.key").await, Err(OpenError::Key(KeyError::Missing { .. }))));
         Keys::create(&folder.0.join("other.key"), [9; 32]).unwrap();
         assert!(matches!(folder.open("other.key").await, Err(OpenError::Key(KeyError::Other { .. }))));
-    }
-
-    #[test]
-    fn a_fixed_clock_moves_for_all_its_clones() {
-        let clock = Clock::fixed(Timestamp::from_millis(1000));
-        let clone = clock.clone();
-        clock.advance_secs(2);
-        assert_eq!(clone.now(), Timestamp::from_millis(3000));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod metadata;
 pub mod warnings;
+mod watching;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -78,6 +79,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let (mut swept_at, mut purged_at) = (None, None);
     // In a task of its own: whoever fetches waits for others, and nobody waits for that.
     let readings = tokio::spawn(metadata::run(app.clone(), stop.clone()));
+    let watching = tokio::spawn(watching::run(app.clone(), stop.clone()));
     loop {
         if swept_at.is_none_or(|at: Instant| at.elapsed() >= SWEEP) {
             swept_at = Some(Instant::now());
@@ -96,6 +98,9 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP) => {}
             () = told(&mut stop) => break,
         }
+    }
+    if let Err(error) = watching.await {
+        tracing::error!(%error, "the watch over the database ended before its time");
     }
     if let Err(error) = readings.await {
         tracing::error!(%error, "the readings of metadata ended before their time");
@@ -204,8 +209,13 @@ async fn remap_once(app: &App, tenant: TenantId, connection: ConnectionId) -> Re
     Ok(done)
 }
 
-/// Removes what expired.
+/// Removes what expired, unless nobody knows what time it is.
 pub async fn purge(app: &App) -> Result<(), JobError> {
+    app.set_clock().await?;
+    if let Err(off) = app.check_clock() {
+        tracing::debug!("nothing is removed: {off}");
+        return Ok(());
+    }
     while identity::forget_deleted(&app.db, app.now().plus_secs(-REMEMBERED_SECS)).await? > 0 {
         tokio::task::yield_now().await;
     }

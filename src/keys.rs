@@ -100,6 +100,13 @@ impl Keys {
         ChainKey::new(*self.chain_bytes().expose())
     }
 
+    /// The secret of the session that a sign-in opens: whoever shows the browser's secret and the assertion again gets the same one.
+    #[must_use]
+    pub fn session_secret(&self, browser: &Secret<String>, assertion: &str) -> Secret<String> {
+        let key = self.derive("session of a sign-in");
+        secret(hmac(key.expose(), &[hash(browser.expose()).as_bytes(), assertion.as_bytes()]))
+    }
+
     fn chain_bytes(&self) -> Secret<[u8; 32]> {
         self.chain.clone().unwrap_or_else(|| self.derive("audit chain"))
     }

@@ -92,7 +92,7 @@ impl Waiting {
             let batch = self.entries.len().min(BATCH);
             let outcome = insert(db, &self.entries[..batch]).await;
             match &outcome {
-                Err(DbError::Unreachable(_) | DbError::Transient(_)) => return outcome,
+                Err(error) if error.passes() => return outcome,
                 Err(_) => self.lost += batch as u64,
                 Ok(()) => {}
             }

@@ -108,7 +108,8 @@ impl SignInLog {
         let outcome = taken.write(tx).await;
         match &outcome {
             Ok(()) => {}
-            Err(DbError::Unreachable(_)) => self.put_back(taken),
+            // A transient error may be a row whose connection was deleted: it would come back for ever.
+            Err(error) if error.passes() && !error.is_transient() => self.put_back(taken),
             Err(_) => self.0.lock().unwrap_or_else(PoisonError::into_inner).lost += taken.rows.len() as u64,
         }
         outcome

@@ -1,4 +1,4 @@
-//! `rolegate check`: looks and changes nothing.
+//! `rolegate check`: looks, and leaves nothing changed.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Context, Failure, Output};
 use crate::{
     admin::warning::{self, Warning},
-    app::{self, Clock, Migrations},
+    app::{self, Clock, Migrations, Random, clock::ClockOff},
     db::{
         self, Db,
         certificate::CertificateState,
@@ -50,7 +50,12 @@ impl Check {
         match open(&context).await {
             Err(why) => note("database", Grade::Failed, why),
             Ok(db) => {
-                note("database", Grade::Fine, config.database_shown());
+                match db::probe::write(&db, &probe_id()).await {
+                    Ok(()) => note("database", Grade::Fine, config.database_shown()),
+                    Err(error) => note("database", Grade::Failed, format!("it takes no writes: {}", Failure::from(error).message())),
+                }
+                let (grade, detail) = clock(&db).await?;
+                note("clock", grade, detail);
                 let (grade, detail) = master_key(&db, &config.master_key_file).await?;
                 note("master key", grade, detail);
                 for (check, grade, detail) in tenants(&db, Clock::System.now()).await? {
@@ -89,6 +94,19 @@ async fn open(context: &Context) -> Result<Db, String> {
         return Err(format!("{path} is not there: `rolegate serve` or `rolegate apply` makes it"));
     }
     app::open_database(&context.config, Migrations::Leave).await.map_err(|error| Failure::from(error).message().to_owned())
+}
+
+fn probe_id() -> String {
+    format!("{:032x}", u128::from_be_bytes(Random::System.bytes()))
+}
+
+/// Whether this machine's clock is the database's.
+async fn clock(db: &Db) -> Result<(Grade, String), Failure> {
+    let Some(database) = db::probe::clock(db).await? else { return Ok((Grade::Fine, "the database has this machine's".to_owned())) };
+    Ok(match ClockOff::find(database.millis() - Clock::System.now().millis()) {
+        Some(off) => (Grade::Failed, off.to_string()),
+        None => (Grade::Fine, "as the database's".to_owned()),
+    })
 }
 
 async fn master_key(db: &Db, path: &Path) -> Result<(Grade, String), Failure> {

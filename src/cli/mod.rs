@@ -47,6 +47,9 @@ pub struct Cli {
     /// Print JSON, for programs
     #[arg(long, global = true)]
     json: bool,
+    /// Create an empty SQLite database although a master key exists; else a missing database is an error
+    #[arg(long, global = true)]
+    new_database: bool,
     /// Do not bring the tables of the database up to date first
     #[arg(long, global = true)]
     no_migrate: bool,
@@ -143,6 +146,10 @@ fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
     let config = Config::load(cli.config.as_deref())?;
     start_log(&config.log_level, config.log_format);
     let migrations = if cli.no_migrate { Migrations::Leave } else { Migrations::Run };
+    let makes_none = matches!(cli.command, Command::Check(_));
+    if !cli.new_database && !makes_none {
+        app::refuse_lost_database(&config)?;
+    }
     let context = Context { config, json: cli.json, migrations };
     runtime.block_on(dispatch(cli.command, context, output))
 }

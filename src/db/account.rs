@@ -106,7 +106,7 @@ pub async fn update_account(tx: &mut Tx, tenant: TenantId, row: &AccountRow, now
     let account = &row.account;
     tx.query(
         "update account set user_name = $3, user_name_key = $4, email = $5, email_key = $6, display_name = $7, kind = $8, home_organization = $9, profile_connection = $10, status = $11,
-             has_local_credential = $12, from_file = $13, changed_at_ms = $14, standing = $15, version = version + 1
+             has_local_credential = $12, from_file = $13, changed_at_ms = case when changed_at_ms > $14 then changed_at_ms else $14 end, standing = $15, version = version + 1
          where tenant = $1 and id = $2",
     )
     .bind(tenant.to_string())
@@ -257,7 +257,7 @@ pub async fn update_homes(
     now: Timestamp,
 ) -> Result<(), DbError> {
     for chunk in accounts.chunks(SET_LIMIT) {
-        let sql = "update account set home_organization = $2, kind = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id in ({$5})";
+        let sql = "update account set home_organization = $2, kind = $3, changed_at_ms = case when changed_at_ms > $4 then changed_at_ms else $4 end, version = version + 1 where tenant = $1 and id in ({$5})";
         let mut query =
             tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(home.map(|id| id.to_string())).bind(kind).bind(now.millis());
         for account in chunk {
@@ -288,14 +288,14 @@ pub async fn raise_held_versions(tx: &mut Tx, tenant: TenantId, accounts: &BTree
 
 /// For what changes beside the row itself, such as memberships and identities, of a locked account.
 pub async fn raise_account_version(tx: &mut Tx, tenant: TenantId, account: AccountId, now: Timestamp) -> Result<(), DbError> {
-    let sql = "update account set changed_at_ms = $3, version = version + 1 where tenant = $1 and id = $2";
+    let sql = "update account set changed_at_ms = case when changed_at_ms > $3 then changed_at_ms else $3 end, version = version + 1 where tenant = $1 and id = $2";
     tx.query(sql).bind(tenant.to_string()).bind(account.to_string()).bind(now.millis()).run().await?;
     Ok(())
 }
 
 /// Marks a locked account as verified since then, or takes the mark back.
 pub async fn set_verified(tx: &mut Tx, tenant: TenantId, account: AccountId, at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
-    let sql = "update account set verified_at_ms = $3, changed_at_ms = $4, version = version + 1 where tenant = $1 and id = $2";
+    let sql = "update account set verified_at_ms = $3, changed_at_ms = case when changed_at_ms > $4 then changed_at_ms else $4 end, version = version + 1 where tenant = $1 and id = $2";
     let query = tx.query(sql).bind(tenant.to_string()).bind(account.to_string());
     query.bind(at.map(Timestamp::millis)).bind(now.millis()).later().await?;
     Ok(())

@@ -32,14 +32,14 @@ pub async fn attempt<T>(work: impl Future<Output = T>) -> (T, bool) {
     WRITTEN.scope(Cell::new(false), work).await
 }
 
-/// Around every commit, whose answer may be lost on the way; the work says whether it came as far as that. Jobs and commands are nobody's
-/// attempt.
-pub(super) async fn noted<E: Into<DbError>>(commit: impl Future<Output = (Result<(), E>, bool)>) -> Result<(), DbError> {
+/// Around every commit. The work says whether it came as far as the commit itself, whose answer may be lost on the way
+/// ([`DbError::Uncertain`]). Jobs and commands are nobody's attempt.
+pub(super) async fn noted(commit: impl Future<Output = (Result<(), DbError>, bool)>) -> Result<(), DbError> {
+    // Before it is asked for: whoever is dropped while waiting for the answer may have written.
     let before = WRITTEN.try_with(|written| written.replace(true));
     let (outcome, was_asked) = commit.await;
-    let outcome = outcome.map_err(Into::into);
-    // The database has said that it is none.
-    if let (Ok(before), true) = (before, !was_asked || matches!(outcome, Err(DbError::Transient(_)))) {
+    let outcome = if was_asked { outcome.map_err(DbError::of_commit) } else { outcome };
+    if let (Ok(before), false) = (before, matches!(outcome, Ok(()) | Err(DbError::Uncertain(_)))) {
         let _ = WRITTEN.try_with(|written| written.set(before));
     }
     outcome
@@ -59,6 +59,7 @@ mod tests {
             (vec![], false),
             (vec![Ok(())], true),
             (vec![Err(transient())], false),
+            (vec![Err(DbError::Unable(sqlx::Error::PoolClosed))], false),
             (vec![Err(DbError::Unreachable(sqlx::Error::PoolClosed))], true),
             (vec![Ok(()), Err(transient())], true),
             (vec![Err(transient()), Ok(())], true),
@@ -75,6 +76,6 @@ mod tests {
             let _ = noted(async { (Err(DbError::Statement(sqlx::Error::PoolClosed)), false) }).await;
         };
         assert_eq!(attempt(refused_before).await, ((), false));
-        assert!(noted(async { (Ok::<(), DbError>(()), true) }).await.is_ok(), "outside of any attempt");
+        assert!(noted(async { (Ok(()), true) }).await.is_ok(), "outside of any attempt");
     }
 }

@@ -3,20 +3,24 @@
 //! Callers write one text in the portable subset (`text`, `bigint`, `boolean`; `$1` placeholders; `on conflict`; `returning`).
 //! [`Value`] admits only what both drivers encode and [`Record`] only what both decode, so what one engine alone knows does not compile.
 
+mod error;
 mod file;
+mod server;
 mod sqlite;
 mod text;
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    Arguments, AssertSqlSafe, Connection as _, Encode, FromRow, Postgres, SqlSafeStr, SqlStr, Type,
-    postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow},
+    Arguments, AssertSqlSafe, Encode, FromRow, Postgres, SqlSafeStr, SqlStr, Type,
+    postgres::{PgArguments, PgConnectOptions, PgRow},
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 
+pub use self::error::DbError;
 use self::{
-    file::Connections,
+    file::{Connections, Place},
+    server::{Lease, Server},
     sqlite::{SqliteTx, Ticket},
     text::{placed, renumbered, repeat},
 };
@@ -51,102 +55,23 @@ values!(Text: String, Text: &String, Text: &str, Integer: i64, Integer: i32, Int
 pub trait Record: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Record for T {}
 
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    #[error("the database address {address:?} is not understood: sqlite://FILE or postgres://… was expected")]
-    Address { address: String },
-    /// Another transaction was in the way; the same work may succeed when it is done again.
-    #[error("the database asks to try again")]
-    Transient(#[source] sqlx::Error),
-    /// The bearer of a SCIM client was revoked, or has expired, after the request was let in.
-    #[error("the token was revoked or has expired")]
-    Revoked,
-    /// What the actor may do was read before somebody changed it: the same work is decided again by the rights of now.
-    #[error("the rights of the actor changed after they were read")]
-    RightsChanged,
-    /// Somebody else has the name already. The transaction can only be given up.
-    #[error("a name that must be unique is taken")]
-    Taken(#[source] sqlx::Error),
-    #[error("the database's file cannot be opened or made: its folder must be there and be writable by this user")]
-    File(#[source] sqlx::Error),
-    #[error("the database cannot be reached")]
-    Unreachable(#[source] sqlx::Error),
-    #[error("the database refused a statement")]
-    Statement(#[source] sqlx::Error),
-    #[error("the database holds {what} that cannot be read: {why}")]
-    Corrupt { what: &'static str, why: String },
-    #[error("the database's tables could not be brought up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
-    /// See [`attempt::rehearse`].
-    #[error("the work was a rehearsal: nothing is committed")]
-    Rehearsed,
-}
-
-impl DbError {
-    pub fn corrupt(what: &'static str, why: &(impl ToString + ?Sized)) -> Self {
-        Self::Corrupt { what, why: why.to_string() }
-    }
-
-    /// What no statement can do, whatever it says.
-    fn misused(how: &str) -> Self {
-        Self::Statement(sqlx::Error::Protocol(how.to_owned()))
-    }
-
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient(_) | Self::RightsChanged)
-    }
-}
-
-impl From<sqlx::Error> for DbError {
-    fn from(error: sqlx::Error) -> Self {
-        // 40001 serialization_failure, 40P01 deadlock_detected, 55P03 lock_not_available; SQLITE_BUSY and its extended codes.
-        let transient = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "5" | "261" | "517"));
-        // SQLITE_CANTOPEN.
-        let cannot_open = error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "14");
-        let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-        // Somebody deleted meanwhile what the statement refers to: done again, the work finds that it is gone.
-        let transient = transient || error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation);
-        match error {
-            _ if taken => Self::Taken(error),
-            _ if transient => Self::Transient(error),
-            _ if cannot_open => Self::File(error),
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Self::Unreachable(error),
-            _ => Self::Statement(error),
-        }
-    }
-}
-
 /// The database: on SQLite one writer and a pool of readers, on PostgreSQL one pool.
 #[derive(Debug, Clone)]
 pub enum Db {
     Sqlite { writer: Connections, readers: Connections },
-    Postgres(PgPool),
+    Postgres(Server),
+}
+
+fn is_in_memory(address: &str) -> bool {
+    address.contains(":memory:") || address.contains("mode=memory")
 }
 
 /// A new database file is its owner's alone; SQLite makes the files beside it in the same mode. What goes wrong here, opening says.
 fn make_for_owner(path: &Path, address: &str) {
     let is_made = address.split_once("mode=").is_none_or(|(_, mode)| mode.starts_with("rwc"));
-    if is_made && !address.contains(":memory:") {
+    if is_made && !is_in_memory(address) {
         let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     }
-}
-
-/// A connection that was in use a moment ago is not asked whether it still stands: that would be a round trip before every request.
-/// The pool asks when it is given back, and here after a rest, in which the server may have gone or been replaced by another.
-fn server_pool() -> PgPoolOptions {
-    const REST: Duration = Duration::from_secs(1);
-    PgPoolOptions::new().test_before_acquire(false).before_acquire(|connection, use_so_far| {
-        Box::pin(async move {
-            if use_so_far.idle_for > REST {
-                connection.ping().await?;
-            }
-            Ok(true)
-        })
-    })
 }
 
 /// 8 MB of pages at most for each connection that reads, taken as they are needed: as many as the inner pages of the indexes over some hundred
@@ -172,23 +97,14 @@ impl Db {
                 .busy_timeout(Duration::from_secs(10));
             make_for_owner(options.get_filename(), address);
             let reading = options.clone().read_only(true).pragma("cache_size", READER_CACHE);
-            let (writer, readers) = (Connections::new(options, 1), Connections::new(reading, size.0));
-            // Whether the file can be opened is said now.
+            let place = Place::new((!is_in_memory(address)).then(|| options.get_filename().to_owned()));
+            let (writer, readers) = (Connections::new(options, 1, place.clone()), Connections::new(reading, size.0, place));
+            // Opening the file here reports what is wrong with it.
             drop(writer.acquire().await?);
             Ok(Self::Sqlite { writer, readers })
         } else if address.starts_with("postgres:") || address.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(address)
-                .map_err(|_| refused())?
-                .statement_cache_capacity(400)
-                .application_name("rolegate")
-                .options([
-                    ("statement_timeout", "30s"),
-                    ("idle_in_transaction_session_timeout", "30s"),
-                    ("lock_timeout", "20s"),
-                    // Else each start logs that the table of migrations is there already.
-                    ("client_min_messages", "warning"),
-                ]);
-            Ok(Self::Postgres(server_pool().max_connections(size.0).acquire_timeout(Duration::from_secs(10)).connect_with(options).await?))
+            let options = PgConnectOptions::from_str(address).map_err(|_| refused())?;
+            Ok(Self::Postgres(Server::connect(options, size.0).await?))
         } else {
             Err(refused())
         }
@@ -198,7 +114,7 @@ impl Db {
     #[must_use]
     pub fn is_absent(address: &str) -> bool {
         let options = SqliteConnectOptions::from_str(address).ok().filter(|_| address.starts_with("sqlite:"));
-        options.is_some_and(|options| !address.contains(":memory:") && !options.get_filename().exists())
+        options.is_some_and(|options| !is_in_memory(address) && !options.get_filename().exists())
     }
 
     /// Begins the only kind of transaction there is. It must not be cancelled half way (sqlx 0.9.0 could hand a connection to PostgreSQL
@@ -206,7 +122,10 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         match self {
             Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(SqliteTx::begin(writer).await?)),
-            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?, Waiting::default())),
+            Self::Postgres(server) => {
+                let (tx, lease) = server.begin().await?;
+                Ok(Tx::Postgres(tx, Waiting::default(), lease))
+            }
         }
     }
 
@@ -235,7 +154,7 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(server) => server.close().await,
         }
     }
 }
@@ -244,7 +163,7 @@ impl Db {
 #[derive(Debug)]
 pub enum Tx {
     Sqlite(SqliteTx),
-    Postgres(sqlx::Transaction<'static, Postgres>, Waiting),
+    Postgres(sqlx::Transaction<'static, Postgres>, Waiting, Lease),
 }
 
 /// Statements whose answers nobody needs, on PostgreSQL. It takes one at a time, but an `insert` may stand in the `with` of another. Those
@@ -286,10 +205,10 @@ impl Waiting {
         (AssertSqlSafe(text).into_sql_str(), postgres_arguments(values))
     }
 
-    async fn run(&mut self, tx: &mut sqlx::Transaction<'static, Postgres>) -> Result<(), DbError> {
+    async fn run(&mut self, tx: &mut sqlx::Transaction<'static, Postgres>, lease: &Lease) -> Result<(), DbError> {
         if !self.texts.is_empty() {
             let (text, values) = self.take();
-            sqlx::query_with(text, values).execute(&mut **tx).await?;
+            lease.note(sqlx::query_with(text, values).execute(&mut **tx).await)?;
         }
         Ok(())
     }
@@ -341,7 +260,7 @@ impl Tx {
     pub async fn settle(&mut self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(tx) => tx.settle().await,
-            Self::Postgres(tx, waiting) => waiting.run(tx).await,
+            Self::Postgres(tx, waiting, lease) => waiting.run(tx, lease).await,
         }
     }
 
@@ -351,9 +270,9 @@ impl Tx {
         }
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(mut tx, mut waiting) => {
-                waiting.run(&mut tx).await?;
-                attempt::noted(async { (tx.commit().await, true) }).await
+            Self::Postgres(mut tx, mut waiting, lease) => {
+                waiting.run(&mut tx, &lease).await?;
+                attempt::noted(async { (lease.note(tx.commit().await).map_err(DbError::from), true) }).await
             }
         }
     }
@@ -451,8 +370,8 @@ pub struct Query<'t> {
 enum Ready<'t> {
     SqliteTx(&'t mut SqliteTx, String, Vec<Value>),
     Sqlite(&'t Connections, SqlStr, SqliteArguments),
-    PostgresTx(&'t mut sqlx::Transaction<'static, Postgres>, SqlStr, PgArguments),
-    Postgres(&'t PgPool, SqlStr, PgArguments),
+    PostgresTx(&'t mut sqlx::Transaction<'static, Postgres>, &'t Lease, SqlStr, PgArguments),
+    Postgres(&'t Server, SqlStr, PgArguments),
 }
 
 impl<'t> Query<'t> {
@@ -479,18 +398,18 @@ impl<'t> Query<'t> {
                 let (text, values) = placed(self.sql.as_str(), self.values);
                 Ready::Sqlite(if writes { writer } else { readers }, AssertSqlSafe(text).into_sql_str(), sqlite_arguments(values))
             }
-            Target::Tx(Tx::Postgres(tx, waiting)) => {
+            Target::Tx(Tx::Postgres(tx, waiting, lease)) => {
                 if !waiting.admits(self.sql.as_str()) {
-                    waiting.run(tx).await?;
+                    waiting.run(tx, lease).await?;
                 }
                 if waiting.texts.is_empty() {
-                    return Ok(Ready::PostgresTx(tx, self.sql, postgres_arguments(self.values)));
+                    return Ok(Ready::PostgresTx(tx, lease, self.sql, postgres_arguments(self.values)));
                 }
                 waiting.push(renumbered(self.sql.as_str(), waiting.values.len()), self.values);
                 let (text, values) = waiting.take();
-                Ready::PostgresTx(tx, text, values)
+                Ready::PostgresTx(tx, lease, text, values)
             }
-            Target::Pool(Db::Postgres(pool)) => Ready::Postgres(pool, self.sql, postgres_arguments(self.values)),
+            Target::Pool(Db::Postgres(server)) => Ready::Postgres(server, self.sql, postgres_arguments(self.values)),
         })
     }
 
@@ -498,8 +417,8 @@ impl<'t> Query<'t> {
         Ok(match self.ready(false).await? {
             Ready::SqliteTx(tx, text, values) => tx.run(text, values).await?.0.first().map(R::from_row).transpose()?,
             Ready::Sqlite(file, sql, values) => file.run(sql, values).await?.0.first().map(R::from_row).transpose()?,
-            Ready::PostgresTx(tx, sql, values) => sqlx::query_as_with(sql, values).fetch_optional(&mut **tx).await?,
-            Ready::Postgres(pool, sql, values) => sqlx::query_as_with(sql, values).fetch_optional(pool).await?,
+            Ready::PostgresTx(tx, lease, sql, values) => lease.note(sqlx::query_as_with(sql, values).fetch_optional(&mut **tx).await)?,
+            Ready::Postgres(server, sql, values) => server.note(sqlx::query_as_with(sql, values).fetch_optional(server.pool()).await)?,
         })
     }
 
@@ -507,8 +426,8 @@ impl<'t> Query<'t> {
         Ok(match self.ready(false).await? {
             Ready::SqliteTx(tx, text, values) => decoded(&tx.run(text, values).await?.0)?,
             Ready::Sqlite(file, sql, values) => decoded(&file.run(sql, values).await?.0)?,
-            Ready::PostgresTx(tx, sql, values) => sqlx::query_as_with(sql, values).fetch_all(&mut **tx).await?,
-            Ready::Postgres(pool, sql, values) => sqlx::query_as_with(sql, values).fetch_all(pool).await?,
+            Ready::PostgresTx(tx, lease, sql, values) => lease.note(sqlx::query_as_with(sql, values).fetch_all(&mut **tx).await)?,
+            Ready::Postgres(server, sql, values) => server.note(sqlx::query_as_with(sql, values).fetch_all(server.pool()).await)?,
         })
     }
 
@@ -517,8 +436,12 @@ impl<'t> Query<'t> {
         Ok(match self.ready(true).await? {
             Ready::SqliteTx(tx, text, values) => tx.run(text, values).await?.1,
             Ready::Sqlite(file, sql, values) => file.run(sql, values).await?.1,
-            Ready::PostgresTx(tx, sql, values) => sqlx::query_with(sql, values).execute(&mut **tx).await?.rows_affected(),
-            Ready::Postgres(pool, sql, values) => sqlx::query_with(sql, values).execute(pool).await?.rows_affected(),
+            Ready::PostgresTx(tx, lease, sql, values) => {
+                lease.note(sqlx::query_with(sql, values).execute(&mut **tx).await)?.rows_affected()
+            }
+            Ready::Postgres(server, sql, values) => {
+                server.note(sqlx::query_with(sql, values).execute(server.pool()).await)?.rows_affected()
+            }
         })
     }
 
@@ -531,9 +454,9 @@ impl<'t> Query<'t> {
                 let (text, values) = placed(self.sql.as_str(), self.values);
                 tx.later(text, values);
             }
-            Target::Tx(Tx::Postgres(tx, waiting)) if is_short && inserts_into(self.sql.as_str()).is_some() => {
+            Target::Tx(Tx::Postgres(tx, waiting, lease)) if is_short && inserts_into(self.sql.as_str()).is_some() => {
                 if !waiting.admits(self.sql.as_str()) {
-                    waiting.run(tx).await?;
+                    waiting.run(tx, lease).await?;
                 }
                 waiting.push(renumbered(self.sql.as_str(), waiting.values.len()), self.values);
             }

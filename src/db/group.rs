@@ -168,7 +168,7 @@ fn group_ids(rows: Vec<(String,)>) -> Result<BTreeSet<GroupId>, DbError> {
 pub async fn mark_changed(tx: &mut Tx, tenant: TenantId, groups: &BTreeSet<GroupId>, now: Timestamp) -> Result<(), DbError> {
     let groups: Vec<GroupId> = groups.iter().copied().collect();
     for chunk in groups.chunks(SET_LIMIT) {
-        let sql = "update directory_group set version = version + 1, changed_at_ms = $2 where tenant = $1 and id in ({$3})";
+        let sql = "update directory_group set version = version + 1, changed_at_ms = case when changed_at_ms > $2 then changed_at_ms else $2 end where tenant = $1 and id in ({$3})";
         let query = tx.query_set(sql, chunk.len()).bind(tenant.to_string()).bind(now.millis());
         bind_groups(query, chunk).later().await?;
     }

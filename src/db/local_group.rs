@@ -114,7 +114,7 @@ pub async fn insert_local_group(tx: &mut Tx, tenant: TenantId, group: &LocalGrou
 
 /// Writes name and version of a locked group; false when the organization has another one of this name.
 pub async fn update_local_group(tx: &mut Tx, tenant: TenantId, group: &LocalGroup, now: Timestamp) -> Result<bool, DbError> {
-    let sql = "update local_group set name = $3, name_key = $4, version = $5, changed_at_ms = $6
+    let sql = "update local_group set name = $3, name_key = $4, version = $5, changed_at_ms = case when changed_at_ms > $6 then changed_at_ms else $6 end
         where tenant = $1 and id = $2 and not exists (select 1 from local_group other
             where other.tenant = $1 and other.organization = local_group.organization and other.name_key = $4 and other.id <> $2)";
     let query = tx.query(sql).bind(tenant.to_string()).bind(group.id.to_string()).bind(group.name.as_str().to_owned());

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use sqlx::{
-    AssertSqlSafe, Executor as _, PgPool, SqlSafeStr,
+    AssertSqlSafe, Executor as _, SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
+    postgres::PgPool,
 };
 
 use super::engine::{Db, DbError};
@@ -26,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "when connections closed", include_str!("../../migrations/0014_when_connections_closed.sql")),
     (15, "versions of what accounts hold", include_str!("../../migrations/0015_held_versions.sql")),
     (16, "settings of a tenant's file that are known", include_str!("../../migrations/0016_settings_that_are_known.sql")),
+    (23, "a row for probes", include_str!("../../migrations/0023_write_probe.sql")),
 ];
 
 impl Db {
@@ -34,7 +36,7 @@ impl Db {
         let migrator = self.migrator();
         match self {
             Self::Sqlite { writer, .. } => migrator.run(&mut *writer.acquire().await?).await,
-            Self::Postgres(pool) => run_unhurried(&migrator, pool).await,
+            Self::Postgres(server) => run_unhurried(&migrator, server.pool()).await,
         }
         .map_err(DbError::Migrate)
     }
@@ -64,5 +66,7 @@ async fn run_unhurried(migrator: &Migrator, pool: &PgPool) -> Result<(), Migrate
     // The connection keeps the setting, and nobody else is to have it.
     connection.close_on_drop();
     connection.execute("set statement_timeout = 0").await?;
+    // Nodes that start together wait for one another, and that takes longer than a request may wait for a lock.
+    connection.execute("set lock_timeout = '20s'").await?;
     migrator.run(&mut *connection).await
 }

@@ -45,6 +45,7 @@ pub mod organization;
 pub mod organization_settings;
 pub mod people;
 pub mod pick;
+pub mod probe;
 pub mod provisioning_log;
 pub mod report;
 pub mod role;
@@ -59,5 +60,6 @@ pub mod tenant;
 pub mod test_sign_in;
 pub mod token;
 pub mod turn;
+pub mod unanswered;
 
 pub use engine::{Ahead, Db, DbError, PoolSize, SET_LIMIT, Target, Tx};

@@ -143,17 +143,25 @@ pub async fn seal(db: &Db, tenant: TenantId, key: &ChainKey) -> Result<SealOutco
 async fn seal_audit(tx: &mut Tx, tenant: TenantId, key: &ChainKey, head: &mut Head) -> Result<usize, DbError> {
     let sql = "select tenant, id, at_ms, actor_kind, actor_id, action, target_kind, target_id, correlation, detail
         from audit where tenant = $1 and number is null order by id limit $2";
-    let rows: Vec<Row> = tx.query(sql).bind(tenant.to_string()).bind(BATCH).all().await?;
+    let mut rows: Vec<Row> = tx.query(sql).bind(tenant.to_string()).bind(BATCH).all().await?;
     if rows.is_empty() {
         return Ok(0);
     }
-    let sql = "with sealed (id, number, seal) as (values {($2, $3, $4)})
-        update audit set number = sealed.number, seal = sealed.seal from sealed where audit.tenant = $1 and audit.id = sealed.id";
+    let sql = "select at_ms from audit where tenant = $1 and number = $2";
+    let last: Option<(i64,)> = tx.query(sql).bind(tenant.to_string()).bind(head.number).optional().await?;
+    let mut last_ms = last.map_or(i64::MIN, |(at_ms,)| at_ms);
+    let sql = "with sealed (id, number, seal, at_ms) as (values {($2, $3, $4, $5)})
+        update audit set number = sealed.number, seal = sealed.seal, at_ms = sealed.at_ms
+        from sealed where audit.tenant = $1 and audit.id = sealed.id";
     let mut query = tx.query_set(sql, rows.len()).bind(tenant.to_string());
-    for row in &rows {
+    for row in &mut rows {
+        // A row that was written late, or by a node whose clock is a little behind, gets the time of the row before it. The identifier
+        // keeps the time at which it was made.
+        last_ms = row.at_ms.max(last_ms);
+        row.at_ms = last_ms;
         head.number += 1;
         head.seal = row.seal(key, &head.seal, head.number);
-        query = query.bind(row.id.as_str()).bind(head.number).bind(head.seal.clone());
+        query = query.bind(row.id.as_str()).bind(head.number).bind(head.seal.clone()).bind(row.at_ms);
     }
     query.run().await?;
     Ok(rows.len())

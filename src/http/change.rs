@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{caller::ScimCaller, meter::Meter};
+use tokio::time::Instant;
+
+use super::{caller::ScimCaller, meter::Meter, queue::Busy};
 use crate::{
     app::App,
     db::{
@@ -18,6 +20,8 @@ use crate::{
 
 /// How often the same work is tried when other requests are in its way.
 const ATTEMPTS: u32 = 4;
+/// What took so long waited for a lock: waiting as long again would keep others from the connection.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A change at a connection, as the core makes it inside a transaction. It can be made again from the start.
 pub trait Change: Sync {
@@ -29,6 +33,11 @@ pub trait Change: Sync {
         published: &Published,
         occasion: &mut Occasion,
     ) -> impl Future<Output = Result<Self::Outcome, ProvisionError>> + Send;
+
+    /// The resource that is changed, where there is one already: requests for the same one stand in a queue.
+    fn resource(&self) -> Option<String> {
+        None
+    }
 
     /// Whether whoever asked is answered by what becomes of it. Where not, it is made again in parts when it is refused.
     fn is_final(&self) -> bool {
@@ -49,10 +58,15 @@ pub struct Author<'a> {
 
 /// Makes a change in a transaction of its own. A connection that vanished meanwhile is [`ProvisionError::NotFound`].
 pub async fn commit<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Result<C::Outcome, ProvisionError> {
+    let began = Instant::now();
+    let _turn = match change.resource() {
+        Some(resource) => Some(app.queues.enter(resource).await.map_err(|Busy| ProvisionError::Again)?),
+        None => None,
+    };
     let mut attempt = 1;
     loop {
         match attempt_once(app, author, change).await {
-            Err(ProvisionError::Again) if attempt < ATTEMPTS => {
+            Err(ProvisionError::Again) if attempt < ATTEMPTS && began.elapsed() < PATIENCE => {
                 tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
                 attempt += 1;
             }

@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 
 use super::request::RequestId;
 use crate::{
-    db::DbError,
     policy::access::Denied,
     provision::ProvisionError,
     scim::error::{ErrorKind, ScimError},
@@ -24,6 +23,9 @@ const SCIM_JSON: &str = "application/scim+json";
 const PROBLEM_JSON: &str = "application/problem+json";
 /// After how many seconds a client may try again what failed for a moment.
 const RETRY_AFTER_SECS: &str = "1";
+
+/// What a client is told of what broke inside.
+pub(super) const INTERNAL: &str = "Something went wrong. The log has it under the id in the x-request-id header.";
 
 /// What is wrong with a request, whatever the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,16 +199,6 @@ fn shown(ids: &[String]) -> String {
     if ids.len() > SHOWN { format!("{text} and {} more", ids.len() - SHOWN) } else { text }
 }
 
-impl From<DbError> for ScimFailure {
-    fn from(error: DbError) -> Self {
-        if matches!(error, DbError::Revoked) {
-            return Self::unauthenticated();
-        }
-        let kind = log(&error);
-        Self::new(kind, public_detail(kind))
-    }
-}
-
 impl IntoResponse for ScimFailure {
     fn into_response(self) -> Response {
         let mut response = (status(self.kind), Json(self.body())).into_response();
@@ -313,7 +305,7 @@ impl Problem {
     /// Something broke and is logged; the client gets the number under which it is found.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = chain(error), "a request failed");
-        Self::new(Kind::Internal, "internal", public_detail(Kind::Internal))
+        Self::new(Kind::Internal, "internal", INTERNAL)
     }
 
     pub(super) fn crashed(id: &RequestId) -> Self {
@@ -376,14 +368,6 @@ impl From<ProvisionError> for Problem {
     }
 }
 
-impl From<DbError> for Problem {
-    fn from(error: DbError) -> Self {
-        let kind = log(&error);
-        let code = if kind == Kind::Unavailable { "unavailable" } else { "internal" };
-        Self::new(kind, code, public_detail(kind))
-    }
-}
-
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         problem.into_response()
@@ -409,40 +393,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Logs what the database did, once, and says whether the client may try again.
-fn log(error: &DbError) -> Kind {
-    match error {
-        DbError::Transient(_) | DbError::Unreachable(_) => {
-            tracing::warn!(error = chain(error), "the database was not there for a request");
-            Kind::Unavailable
-        }
-        DbError::RightsChanged | DbError::Revoked => {
-            tracing::info!(%error, "a request was refused inside its transaction");
-            Kind::Unavailable
-        }
-        DbError::Rehearsed => Kind::Internal,
-        DbError::Address { .. }
-        | DbError::File(_)
-        | DbError::Taken(_)
-        | DbError::Statement(_)
-        | DbError::Corrupt { .. }
-        | DbError::Migrate(_) => {
-            tracing::error!(error = chain(error), "a request failed");
-            Kind::Internal
-        }
-    }
-}
-
-fn public_detail(kind: Kind) -> &'static str {
-    if kind == Kind::Unavailable {
-        "The gateway cannot do this at the moment; try again."
-    } else {
-        "Something went wrong. The log has it under the id in the x-request-id header."
-    }
-}
-
 /// An error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |cause| cause.source()).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 

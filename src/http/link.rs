@@ -18,6 +18,7 @@ use crate::{
     admin,
     app::App,
     domain::{actor::Actor, secret::Secret},
+    http::error::Problem,
     keys,
 };
 
@@ -49,6 +50,9 @@ pub async fn post(
     // Somebody else's page must not sign a browser in to an account of its choosing.
     if let Err(problem) = same_origin(&headers, &app.config.public_url) {
         return problem.into();
+    }
+    if let Err(off) = app.check_clock() {
+        return page::failed(Problem::unavailable(off.to_string()));
     }
     let Some(token) = form.ok().and_then(|form| form.0.token).or(query.token).map(Secret::new) else { return refuse() };
     let mut occasion = app.occasion(Actor::System, request_id.as_str());

@@ -115,7 +115,7 @@ impl Operation {
             (401, BTreeSet::from(["unauthenticated"])),
             (403, BTreeSet::from(["not_in_token", "network_not_allowed", "self_service"])),
             (500, BTreeSet::from(["internal"])),
-            (503, BTreeSet::from(["unavailable"])),
+            (503, if method == Method::GET { BTreeSet::from(["unavailable"]) } else { BTreeSet::from(["unavailable", "may_be_written"]) }),
         ]);
         let operation = Self {
             method,

@@ -102,7 +102,7 @@ pub async fn change_group(
         .await?;
     }
     row.version += 1;
-    row.changed_at = occasion.now;
+    row.changed_at = occasion.now.max(row.changed_at);
     db::group::update_group(tx, tenant, &row).await?;
     record.note(
         "group.changed",

@@ -177,8 +177,12 @@ pub async fn change_user(
         end_sessions_through(tx, published, id, SUBJECT_RELEASED, &mut record).await?;
     }
     person.identity.active = after.active();
-    person.identity.scim =
-        Some(ScimFacts { document: after.attributes, version: facts.version + 1, created_at: facts.created_at, changed_at: occasion.now });
+    person.identity.scim = Some(ScimFacts {
+        document: after.attributes,
+        version: facts.version + 1,
+        created_at: facts.created_at,
+        changed_at: occasion.now.max(facts.changed_at),
+    });
     let mut account_changed = settle_profile(&mut person.account, &person.identity);
     account_changed |= settle_status(tx, published, &mut person, &mut record).await?;
     let mut people = [person];
@@ -221,7 +225,7 @@ pub async fn delete_user(
     person.identity.active = false;
     person.identity.scim_state = ScimState::Deleted;
     if let Some(facts) = &mut person.identity.scim {
-        facts.changed_at = occasion.now;
+        facts.changed_at = occasion.now.max(facts.changed_at);
     }
     let mut account_changed = settle_status(tx, published, &mut person, &mut record).await?;
     let keys = person.identity.scim.as_ref().map(|facts| keys(&User { attributes: facts.document.clone() }));

@@ -24,7 +24,8 @@ async fn make_impatient(db: &Db) {
         Db::Sqlite { writer, .. } => {
             sqlx::query("pragma busy_timeout = 50").execute(&mut *writer.acquire().await.unwrap()).await.unwrap();
         }
-        Db::Postgres(pool) => {
+        Db::Postgres(server) => {
+            let pool = server.pool();
             let mut all = Vec::new();
             for _ in 0..pool.options().get_max_connections() {
                 let mut connection = pool.acquire().await.unwrap();

@@ -71,6 +71,25 @@ impl Host {
     }
 }
 
+/// Somebody deleted the database: nothing makes an empty one in its place unless it is asked for.
+#[test]
+fn a_database_that_is_gone_is_not_made_anew_beside_its_master_key() {
+    let host = Host::new();
+    host.json(&["apply", "acme.toml", "--json"]);
+    for file in ["rolegate.db", "rolegate.db-wal", "rolegate.db-shm"] {
+        let _ = fs::remove_file(host.0.path().join(file));
+    }
+    for command in [&["serve"][..], &["apply", "acme.toml"], &["plan", "acme.toml"], &["accounts"]] {
+        let (status, why) = refused(&host.run(command));
+        assert_eq!(status, 1);
+        assert!(why.contains("rolegate.db does not exist") && why.contains("--new-database"), "{why}");
+        assert!(!host.0.path().join("rolegate.db").exists());
+    }
+    assert_eq!(host.run(&["check"]).status.code(), Some(1));
+    assert!(host.run(&["apply", "acme.toml", "--new-database"]).status.success());
+    assert!(host.run(&["check"]).status.success());
+}
+
 /// Status and stderr of a command that failed.
 fn refused(output: &Output) -> (i32, String) {
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));

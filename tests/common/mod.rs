@@ -1,5 +1,6 @@
 //! What every family of tests needs: fresh databases on both engines, fixed times and identifiers.
 
+pub mod cut;
 pub mod dump;
 pub mod engines;
 pub mod gateway;

@@ -1,6 +1,7 @@
 //! A gateway in a process of its own, with the machine's clock; killed when the value is dropped.
 
 use std::{
+    fs::File,
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
@@ -16,6 +17,15 @@ pub struct Process {
 impl Process {
     /// Starts on a free port and waits until it is ready. `folder` has the data and the master key.
     pub async fn start(database: &str, folder: &Path, more: &[(&str, &str)]) -> Self {
+        Self::start_with(database, folder, more, Stdio::inherit()).await
+    }
+
+    /// As [`Process::start`], with the log in a file.
+    pub async fn start_logged(database: &str, folder: &Path, more: &[(&str, &str)], log: &Path) -> Self {
+        Self::start_with(database, folder, more, File::create(log).unwrap().into()).await
+    }
+
+    async fn start_with(database: &str, folder: &Path, more: &[(&str, &str)], log: Stdio) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(env!("CARGO_BIN_EXE_rolegate"))
             .arg("serve")
@@ -26,6 +36,7 @@ impl Process {
             .envs(more.iter().copied())
             .current_dir(folder)
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let process = Self { child, base: format!("http://127.0.0.1:{port}") };

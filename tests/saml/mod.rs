@@ -1,6 +1,7 @@
 mod accepted;
 mod account;
 mod bounded;
+mod clocks;
 mod corpus;
 mod documented;
 mod encrypted;
@@ -27,3 +28,4 @@ mod rotation;
 mod session;
 mod surface;
 mod test_sign_in;
+mod unanswered;

@@ -265,9 +265,9 @@ async fn a_look_up_among_many_uses_an_index(#[values(Engine::Sqlite, Engine::Pos
 async fn what_a_page_passes_over_is_passed_in_an_index_alone(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let gateway = Gateway::begin(engine).await;
     many(&gateway).await;
-    if let Db::Postgres(pool) = gateway.db() {
+    if let Db::Postgres(server) = gateway.db() {
         // As autovacuum does: only then it knows of the pages whose rows everybody sees.
-        sqlx::query("vacuum analyze").execute(pool).await.unwrap();
+        sqlx::query("vacuum analyze").execute(server.pool()).await.unwrap();
     }
     for resources in [Resources::Users, Resources::Groups] {
         let forward = ids_sql(&Condition::all(), resources);
@@ -375,10 +375,10 @@ async fn explain(gateway: &Gateway, sql: &str) -> String {
                 .map(|row| row.get::<String, _>("detail") + "\n")
                 .collect()
         }
-        Db::Postgres(pool) => {
+        Db::Postgres(server) => {
             let query = sqlx::query(AssertSqlSafe(format!("explain {sql}")));
             let query = span.into_iter().fold(places.fold(query, sqlx::query::Query::bind), sqlx::query::Query::bind::<i64>);
-            query.fetch_all(pool).await.unwrap().iter().map(|row| row.get::<String, _>(0) + "\n").collect()
+            query.fetch_all(server.pool()).await.unwrap().iter().map(|row| row.get::<String, _>(0) + "\n").collect()
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What surrounds every request, and the process that serves them.
 
+mod away;
 mod hang_up;
 mod jobs;
 mod killed;
+mod locks;
+mod ready;
 mod requests;
+mod times;

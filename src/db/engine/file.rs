@@ -2,10 +2,12 @@
 //! used nor when it is given back. Its driver works in a thread of its own, and each such question is a way there and back.
 
 use std::{
-    mem,
+    fs, io, mem,
     ops::{Deref, DerefMut},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,6 +26,51 @@ use tokio::{
 /// How long somebody waits until one is free.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The database's file, known by its device and inode once it was opened: SQLite goes on writing into a file that was deleted or
+/// replaced, and nobody finds what it wrote.
+#[derive(Debug, Clone)]
+pub(super) struct Place(Arc<PlaceParts>);
+
+#[derive(Debug)]
+struct PlaceParts {
+    /// `None` for a database in memory.
+    path: Option<PathBuf>,
+    identity: OnceLock<(u64, u64)>,
+}
+
+impl Place {
+    pub(super) fn new(path: Option<PathBuf>) -> Self {
+        Self(Arc::new(PlaceParts { path, identity: OnceLock::new() }))
+    }
+
+    /// Remembers which file was opened.
+    fn remember(&self) {
+        if self.0.identity.get().is_some() {
+            return;
+        }
+        if let Some(found) = self.0.path.as_deref().and_then(|path| identify(path).ok()) {
+            let _ = self.0.identity.set(found);
+        }
+    }
+
+    /// # Errors
+    /// When the file at the path is not the one that was opened.
+    fn check(&self) -> Result<(), sqlx::Error> {
+        let (Some(path), Some(opened)) = (&self.0.path, self.0.identity.get()) else { return Ok(()) };
+        let how = match identify(path) {
+            Ok(found) if found == *opened => return Ok(()),
+            Ok(_) => "replaced",
+            Err(_) => "deleted",
+        };
+        let what = format!("{} was {how} while it was open: put the file back, then restart the gateway", path.display());
+        Err(io::Error::new(io::ErrorKind::NotFound, what).into())
+    }
+}
+
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 /// So many at most, each opened when it is first needed.
 #[derive(Debug, Clone)]
 pub struct Connections(Arc<Shared>);
@@ -31,6 +78,7 @@ pub struct Connections(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     options: SqliteConnectOptions,
+    place: Place,
     most: u32,
     turns: Arc<Semaphore>,
     is_closed: AtomicBool,
@@ -49,9 +97,9 @@ impl Shared {
 }
 
 impl Connections {
-    pub(super) fn new(options: SqliteConnectOptions, most: u32) -> Self {
+    pub(super) fn new(options: SqliteConnectOptions, most: u32, place: Place) -> Self {
         let turns = Arc::new(Semaphore::new(most as usize));
-        Self(Arc::new(Shared { options, most, turns, is_closed: AtomicBool::new(false), idle: Mutex::default() }))
+        Self(Arc::new(Shared { options, place, most, turns, is_closed: AtomicBool::new(false), idle: Mutex::default() }))
     }
 
     /// Waits until one is free, in the order in which it was asked. Who asks the driver past [`Borrowed::run`] must not leave in the middle.
@@ -60,11 +108,14 @@ impl Connections {
         let turn = tokio::time::timeout(PATIENCE, self.0.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
         self.0.check_open()?;
+        // Before a connection is opened: that would make a file in the place of one that is gone.
+        self.0.place.check()?;
         let idle = self.0.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
             None => SqliteConnection::connect_with(&self.0.options).await?,
         };
+        self.0.place.remember();
         Ok(Borrowed { connection: Some(connection), is_busy: false, of: self.0.clone(), turn: Some(turn) })
     }
 
@@ -194,7 +245,8 @@ mod tests {
 
     fn connections(folder: &TempDir) -> Connections {
         let options = SqliteConnectOptions::new().filename(folder.path().join("x.db")).create_if_missing(true);
-        Connections::new(options, 1)
+        let place = Place::new(Some(options.get_filename().to_owned()));
+        Connections::new(options, 1, place)
     }
 
     #[tokio::test]

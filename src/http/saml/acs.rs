@@ -68,6 +68,9 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
     };
     let asked = begun.as_ref().map(|(connection, _)| connection).or(enabled.as_ref().map(|enabled| &enabled.connection));
     let Some(asked) = asked else { return page::not_found() };
+    if let Err(off) = app.check_clock() {
+        return page::failed(Problem::unavailable(off.to_string()));
+    }
     let Ok(mut held) = app.intake.enter(asked.id, Stranger::of(&parts, &app.config.trusted_proxies)) else { return page::failed(full()) };
     let form = match form::read(&parts.headers, body, &mut held).await {
         Ok(form) => Ok(form),

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::{acs::Failure, browser, refusal::SignInRefusal, verify::Verified};
+use super::{acs::Failure, browser, refusal::SignInRefusal, resume, verify::Verified};
 use crate::{
     admin::session::{self, SignedIn},
     app::App,
-    db::{self, Tx},
+    db::{self, DbError, Tx},
     domain::{
         actor::Occasion,
         connection::Connection,
@@ -18,7 +19,7 @@ use crate::{
         secret::Secret,
         time::Timestamp,
     },
-    http::{caller, error::Problem, local_path::LocalPath},
+    http::{caller, error::Problem, local_path::LocalPath, queue::Busy},
     keys,
     provision::{
         ProvisionError,
@@ -29,6 +30,8 @@ use crate::{
 
 /// How often the transaction is tried when others are in its way.
 const ATTEMPTS: u32 = 3;
+/// What took so long waited for a lock: waiting as long again would keep others from the connection.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub struct Admitted {
@@ -59,17 +62,24 @@ pub async fn admit(
     headers: &HeaderMap,
     occasion: &mut Occasion,
 ) -> Result<Outcome, Failure> {
+    let began = Instant::now();
+    let busy = || Failure::from(Problem::unavailable("Others are signing in to the same account; try again."));
+    let subject = format!("{} {}", connection.id, verified.claim.subject);
+    let _turn = app.queues.enter(subject).await.map_err(|Busy| busy())?;
     let mut attempt = 1;
     loop {
         match attempt_once(app, connection, verified, headers, occasion).await {
-            Err(ProvisionError::Again) if attempt < ATTEMPTS => {
+            Err(ProvisionError::Again) if attempt < ATTEMPTS && began.elapsed() < PATIENCE => {
                 tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
                 attempt += 1;
             }
-            Err(ProvisionError::Again) => {
-                return Err(Problem::unavailable("Others are signing in to the same account; try again.").into());
+            Err(ProvisionError::Again) => return Err(busy()),
+            Err(ProvisionError::Db(error)) => {
+                if matches!(error, DbError::Uncertain(_)) {
+                    resume::note(app, connection, occasion);
+                }
+                return Err(error.into());
             }
-            Err(ProvisionError::Db(error)) => return Err(error.into()),
             Err(error) => return Err(Problem::internal(&error).into()),
             Ok(outcome) => return Ok(outcome),
         }
@@ -88,14 +98,23 @@ async fn attempt_once(
     let mut tx = app.db.begin().await?;
     let versions = db::model::ask_versions(&mut tx, connection.tenant, connection.id).await?;
     let sought = sign_in::seek(&mut tx, connection, &verified.claim).await?;
-    let consumed = consume(app, &mut tx, connection, assertion, headers, occasion.now).await?;
+    let browser = assertion.in_response_to.as_deref().and_then(|request| browser::find(app, headers, request));
+    let secret = match &browser {
+        Some(browser) => app.keys.session_secret(browser, &assertion.id),
+        None => keys::secret(app.random.bytes()),
+    };
+    let consumed = consume(app, &mut tx, connection, assertion, browser.as_ref(), occasion.now).await?;
     let published = app.published.receive(&mut tx, connection.tenant, connection.id, versions).await?;
     let Some(published) = published.filter(|published| published.connection.version == connection.version) else {
         return Ok(Outcome::ConnectionChanged);
     };
-    let Consumed { return_to, former_session } = match consumed {
-        Ok(consumed) => consumed,
-        Err(refusal) => {
+    let Remembered { return_to, former_session } = match consumed {
+        Consumed::Fresh(remembered) => remembered,
+        Consumed::Used => {
+            drop(tx);
+            return Ok(resume::answer(app, connection, assertion, secret, occasion.now).await?);
+        }
+        Consumed::Refused(refusal) => {
             tx.commit().await?;
             return Ok(Outcome::Refused(refusal));
         }
@@ -113,7 +132,6 @@ async fn attempt_once(
     let outcome = match sign_in::sign_in(&mut tx, &published, occasion, verified.claim.clone(), sought).await? {
         SignIn::Refused(refused) => Outcome::Refused(SignInRefusal::new("account", refused.to_string())),
         SignIn::Admitted { account, created } => {
-            let secret = keys::secret(app.random.bytes());
             let ttl_end = occasion.now.plus_secs(connection.saml.session_ttl_secs);
             let expires_at = assertion.session_not_on_or_after.map_or(ttl_end, |end| end.min(ttl_end));
             let signed_in = SignedIn {
@@ -145,9 +163,17 @@ async fn attempt_once(
     Ok(outcome)
 }
 
-/// What the answered request remembered; nothing where the identity provider began.
+/// What became of an assertion.
+enum Consumed {
+    /// It was not used before.
+    Fresh(Remembered),
+    Used,
+    Refused(SignInRefusal),
+}
+
+/// What the answered request remembered. It is empty if the identity provider started the sign-in.
 #[derive(Debug, Default)]
-struct Consumed {
+struct Remembered {
     return_to: Option<LocalPath>,
     /// Hash of the cookie of the session that the browser had.
     former_session: Option<String>,
@@ -159,21 +185,21 @@ async fn consume(
     tx: &mut Tx,
     connection: &Connection,
     assertion: &Assertion,
-    headers: &HeaderMap,
+    browser: Option<&Secret<String>>,
     now: Timestamp,
-) -> Result<Result<Consumed, SignInRefusal>, ProvisionError> {
+) -> Result<Consumed, ProvisionError> {
     let (tenant, id) = (connection.tenant, connection.id);
-    let refuse = |step, message: &str| Ok(Err(SignInRefusal::new(step, message)));
+    let refuse = |step, message: &str| Ok(Consumed::Refused(SignInRefusal::new(step, message)));
     if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.remembered_until).await? {
-        return refuse("replay", "the assertion was used before");
+        return Ok(Consumed::Used);
     }
     // The verification and this transaction waited for their turns.
     if assertion.usable_until <= app.now() {
-        return Ok(Err(SignInRefusal::too_late("the assertion expired while it was worked on")));
+        return Ok(Consumed::Refused(SignInRefusal::too_late("the assertion expired while it was worked on")));
     }
     match &assertion.in_response_to {
         Some(request) => {
-            let Some(secret) = browser::find(app, headers, request) else {
+            let Some(secret) = browser else {
                 return refuse(
                     "in_response_to",
                     "the response answers a request that this browser did not begin, or too long ago: begin again, in one browser, with cookies allowed",
@@ -183,12 +209,12 @@ async fn consume(
             match db::sign_in::consume_authn_request(tx, tenant, id, request, &browser, now).await? {
                 Some(row) => {
                     let return_to = row.return_to.as_deref().and_then(LocalPath::parse);
-                    Ok(Ok(Consumed { return_to, former_session: row.former_session }))
+                    Ok(Consumed::Fresh(Remembered { return_to, former_session: row.former_session }))
                 }
                 None => refuse("in_response_to", "the request that the response answers is unknown, answered already or too old"),
             }
         }
-        None if connection.saml.idp_initiated => Ok(Ok(Consumed::default())),
+        None if connection.saml.idp_initiated => Ok(Consumed::Fresh(Remembered::default())),
         None => refuse(
             "in_response_to",
             "the response answers no request, and the connection does not let the identity provider begin (idp_initiated = false)",

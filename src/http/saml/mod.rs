@@ -9,6 +9,7 @@ mod login;
 pub mod logout;
 mod metadata;
 mod refusal;
+mod resume;
 mod test;
 mod verify;
 

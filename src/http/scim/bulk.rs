@@ -17,6 +17,7 @@ use crate::{
         caller::ScimCaller,
         error::{Kind, ScimFailure},
     },
+    provision::ProvisionError,
     scim::{
         bulk::{Bulk, Made, Method, Outcome, Step, Unresolved, response},
         error::ErrorKind,
@@ -65,12 +66,24 @@ impl Work<'_> {
             return false;
         }
         let together = Steps { caller: self.caller, bulk: self.bulk, todo: steps, made: &self.made };
-        let Ok((done, made)) = self.caller.commit(&together).await else { return false };
-        self.made = made;
-        for (step, done) in steps.iter().zip(done) {
-            self.succeed(step, done);
+        match self.caller.commit(&together).await {
+            Ok((done, made)) => {
+                self.made = made;
+                for (step, done) in steps.iter().zip(done) {
+                    self.succeed(step, done);
+                }
+                true
+            }
+            // All of them share the answer. Doing them one by one would do again what may have been written.
+            Err(ProvisionError::Db(error)) if error.passes() => {
+                let failure = ScimFailure::from(error);
+                for step in steps {
+                    self.fail(step, &failure);
+                }
+                true
+            }
+            Err(_) => false,
         }
-        true
     }
 
     async fn one_by_one(&mut self, steps: &[Step]) {

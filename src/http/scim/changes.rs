@@ -41,6 +41,10 @@ pub struct ReplaceUser {
 impl Change for ReplaceUser {
     type Outcome = UserRow;
 
+    fn resource(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<UserRow, ProvisionError> {
         let replace = |before: &User| self.user.clone().replacing(before);
         user::change_user(tx, published, occasion, self.id, self.precondition.clone(), replace).await
@@ -58,6 +62,10 @@ pub struct PatchUser {
 impl Change for PatchUser {
     type Outcome = UserRow;
 
+    fn resource(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<UserRow, ProvisionError> {
         let patch = |before: &User| self.patch.apply(before, &self.schemas, self.dialect);
         user::change_user(tx, published, occasion, self.id, self.precondition.clone(), patch).await
@@ -71,6 +79,10 @@ pub struct DeleteUser {
 
 impl Change for DeleteUser {
     type Outcome = ();
+
+    fn resource(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<(), ProvisionError> {
         user::delete_user(tx, published, occasion, self.id, self.precondition.clone()).await
@@ -96,6 +108,10 @@ pub struct ReplaceGroup {
 impl Change for ReplaceGroup {
     type Outcome = GroupRow;
 
+    fn resource(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<GroupRow, ProvisionError> {
         group::replace_group(tx, published, occasion, self.id, self.precondition.clone(), self.group.clone()).await
     }
@@ -110,6 +126,10 @@ pub struct ChangeGroup {
 impl Change for ChangeGroup {
     type Outcome = GroupRow;
 
+    fn resource(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<GroupRow, ProvisionError> {
         group::change_group(tx, published, occasion, self.id, self.precondition.clone(), self.change.clone()).await
     }
@@ -122,6 +142,10 @@ pub struct DeleteGroup {
 
 impl Change for DeleteGroup {
     type Outcome = ();
+
+    fn resource(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
 
     async fn make(&self, tx: &mut Tx, published: &Published, occasion: &mut Occasion) -> Result<(), ProvisionError> {
         group::delete_group(tx, published, occasion, self.id, self.precondition.clone()).await

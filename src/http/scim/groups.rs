@@ -13,6 +13,7 @@ use super::{
     listing::list_collection,
     parameters::{Parameters, ResourceId},
     respond::{changed, created, document, found, not_modified},
+    unanswered,
 };
 use crate::{
     db::group::find_group,
@@ -24,8 +25,11 @@ use crate::{
 pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
     let projection = query.projection(&caller.schemas.group)?;
     let group = Group::parse(&body, caller.settings.dialect)?;
-    let row = caller.commit(&CreateGroup(group)).await?;
-    Ok(created(render_one(&Groups(&caller), row, &projection).await?))
+    let row = match unanswered::find_group(&caller, &group).await? {
+        Some(earlier) => earlier,
+        None => caller.commit(&CreateGroup(group)).await?,
+    };
+    Ok(created(render_one(&Groups(&caller), row, &projection).await.map_err(ScimFailure::after_commit)?))
 }
 
 pub async fn read(
@@ -57,7 +61,7 @@ pub async fn replace(
     let projection = query.projection(&caller.schemas.group)?;
     let group = Group::parse(&body, caller.settings.dialect)?;
     let row = caller.commit(&ReplaceGroup { id, precondition, group }).await?;
-    Ok(found(render_one(&Groups(&caller), row, &projection).await?))
+    Ok(found(render_one(&Groups(&caller), row, &projection).await.map_err(ScimFailure::after_commit)?))
 }
 
 /// A group may have very many members: the answer is empty unless attributes are asked for.
@@ -71,7 +75,11 @@ pub async fn patch(
     let projection = query.projection(&caller.schemas.group)?;
     let change = Patch::parse(&body, caller.settings.dialect)?.group_change(caller.settings.dialect)?;
     let row = caller.commit(&ChangeGroup { id, precondition, change }).await?;
-    if projection.is_asked() { Ok(found(render_one(&Groups(&caller), row, &projection).await?)) } else { Ok(changed(row.version)) }
+    if projection.is_asked() {
+        Ok(found(render_one(&Groups(&caller), row, &projection).await.map_err(ScimFailure::after_commit)?))
+    } else {
+        Ok(changed(row.version))
+    }
 }
 
 pub async fn delete(

@@ -13,6 +13,7 @@ mod parameters;
 mod respond;
 mod roles;
 mod search;
+mod unanswered;
 mod users;
 
 use axum::{extract::DefaultBodyLimit, handler::Handler as _, http::Method};

@@ -13,22 +13,30 @@ use super::{
     listing::list_collection,
     parameters::{Parameters, ResourceId},
     respond::{created, document, found, not_modified},
+    unanswered,
 };
 use crate::{
     db::identity::find_user,
     domain::id::kind::Account,
     http::{caller::ScimCaller, error::ScimFailure},
+    provision::ProvisionError,
     scim::{patch::Patch, resource::User},
 };
 
 pub async fn create(caller: ScimCaller, query: Parameters, Body(body): Body) -> Result<Response, ScimFailure> {
     let projection = query.projection(&caller.schemas.user)?;
     let user = User::parse(&body, &caller.schemas, caller.settings.dialect)?.created()?;
-    let made = caller.commit(&CreateUser(user)).await?;
     let users = Users(&caller);
-    let rendered =
-        if made.is_new { render_new(&users, made.user, &projection).await? } else { render_one(&users, made.user, &projection).await? };
-    Ok(created(rendered))
+    let rendered = match caller.commit(&CreateUser(user.clone())).await {
+        Ok(made) if made.is_new => render_new(&users, made.user, &projection).await,
+        Ok(made) => render_one(&users, made.user, &projection).await,
+        Err(refused @ ProvisionError::Taken(_)) => {
+            let earlier = unanswered::find_user(&caller, &user).await?.ok_or(refused)?;
+            render_one(&users, earlier, &projection).await
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(created(rendered.map_err(ScimFailure::after_commit)?))
 }
 
 pub async fn read(
@@ -60,7 +68,7 @@ pub async fn replace(
     let projection = query.projection(&caller.schemas.user)?;
     let user = User::parse(&body, &caller.schemas, caller.settings.dialect)?;
     let row = caller.commit(&ReplaceUser { id, precondition, user }).await?;
-    Ok(found(render_one(&Users(&caller), row, &projection).await?))
+    Ok(found(render_one(&Users(&caller), row, &projection).await.map_err(ScimFailure::after_commit)?))
 }
 
 pub async fn patch(
@@ -73,7 +81,7 @@ pub async fn patch(
     let (projection, dialect) = (query.projection(&caller.schemas.user)?, caller.settings.dialect);
     let patch = Patch::parse(&body, dialect)?;
     let row = caller.commit(&PatchUser { id, precondition, patch, dialect, schemas: caller.schemas.clone() }).await?;
-    Ok(found(render_one(&Users(&caller), row, &projection).await?))
+    Ok(found(render_one(&Users(&caller), row, &projection).await.map_err(ScimFailure::after_commit)?))
 }
 
 pub async fn delete(
