@@ -185,7 +185,7 @@ pub async fn relocate(
     to: Move,
     preview: bool,
 ) -> Result<Option<Moved>, OrganizationError> {
-    let (mut tx, model) = begin(store).await?;
+    let (mut tx, model) = begin(store, occasion).await?;
     let before = db::organization::find_organization(&mut tx, store.tenant, grant.at()).await?.ok_or(OrganizationError::NotFound)?;
     if !precondition.admits(before.version) {
         return Err(OrganizationError::Stale);

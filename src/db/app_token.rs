@@ -4,6 +4,7 @@ use super::{
     assignment::HeldColumns,
     column,
     engine::{Db, DbError, Target, Tx},
+    identity::{dormant, identity_of_origin},
 };
 use crate::domain::{
     assignment::Assignment,

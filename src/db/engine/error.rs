@@ -65,8 +65,7 @@ impl DbError {
             | Self::File(_)
             | Self::Revoked
             | Self::RightsChanged => true,
-            Self::Rehearsed
-            | Self::Address { .. } | Self::Taken(_) | Self::Statement(_) | Self::Corrupt { .. } | Self::Migrate(_) => false,
+            Self::Rehearsed | Self::Address { .. } | Self::Taken(_) | Self::Statement(_) | Self::Corrupt { .. } | Self::Migrate(_) => false,
         }
     }
 
