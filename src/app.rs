@@ -1,6 +1,7 @@
 //! The wiring: what every part of the program is handed. The only place that asks the machine for the time and for randomness.
 
 pub mod clock;
+pub mod job_watch;
 pub mod readiness;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 pub use self::clock::{Clock, DatabaseClock};
-use self::readiness::Readiness;
+use self::{job_watch::JobWatch, readiness::Readiness};
 use crate::{
     admin::{
         check_cache::CheckCache, own_keys::OwnKeysCache, provisioning_log::ProvisioningLog, session_rights::SessionRightsCache,
@@ -80,6 +81,8 @@ pub struct Parts {
     /// Woken after every commit that wrote audit rows or left accounts to be mapped again.
     pub committed: Arc<Notify>,
     pub under_way: UnderWay,
+    /// Whether the jobs of this node run.
+    pub job_watch: JobWatch,
     pub readiness: Readiness,
     /// Of requests that change the same resource.
     pub queues: Queues,
@@ -184,6 +187,7 @@ impl App {
             intake: Intake::default(),
             committed: Arc::new(Notify::new()),
             under_way: UnderWay::default(),
+            job_watch: JobWatch::default(),
             readiness: Readiness::default(),
             queues: Queues::default(),
             dns: Dns::system(),

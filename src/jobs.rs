@@ -2,22 +2,25 @@
 //!
 //! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
 
+mod housekeeping;
 pub mod metadata;
+mod supervise;
 pub mod warnings;
 mod watching;
+
+pub use housekeeping::purge;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
+use self::supervise::{BACK_OFF, supervise};
 use crate::{
-    app::App,
-    db::{self, DbError, evaluation, identity, logout, oauth, provisioning_log, role_version, seal, sign_in, test_sign_in},
+    app::{App, job_watch::Job},
+    db::{self, DbError, evaluation, identity, seal},
     domain::{
         actor::Actor,
         id::{ConnectionId, TenantId},
-        model::MAX_SESSION_TTL_SECS,
-        time::Timestamp,
     },
     provision::{
         ProvisionError,
@@ -30,10 +33,6 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(50);
 /// Looks for work that nobody announced: of another node, or of a process that ended.
 const SWEEP: Duration = Duration::from_secs(30);
-/// So long a deleted person is remembered, for an identity provider that brings them back.
-const REMEMBERED_SECS: i64 = 90 * 86_400;
-/// How often what expired is removed.
-const PURGE_EVERY_SECS: i64 = 600;
 
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -74,12 +73,24 @@ impl Failures {
     }
 }
 
-/// Works until `stop` says so, then seals what is there.
-pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
-    let (mut swept_at, mut purged_at) = (None, None);
-    // In a task of its own: whoever fetches waits for others, and nobody waits for that.
-    let readings = tokio::spawn(metadata::run(app.clone(), stop.clone()));
-    let watching = tokio::spawn(watching::run(app.clone(), stop.clone()));
+/// Runs the jobs until `stop` turns true, then seals what is left. A job that panics is restarted.
+pub async fn run(app: App, stop: watch::Receiver<bool>) {
+    let (jobs, app) = (app.job_watch.clone(), &app);
+    let stopped = || stop.clone();
+    tokio::join!(
+        supervise(Job::AfterCommits, &jobs, BACK_OFF, stopped(), || after_commits(app.clone(), stopped())),
+        supervise(Job::Housekeeping, &jobs, BACK_OFF, stopped(), || housekeeping::run(app.clone(), stopped())),
+        // Apart from the others, because it waits for servers of other people.
+        supervise(Job::Metadata, &jobs, BACK_OFF, stopped(), || metadata::run(app.clone(), stopped())),
+        supervise(Job::Watching, &jobs, BACK_OFF, stopped(), || watching::run(app.clone(), stopped())),
+    );
+    report("the last log of sign-ins", None, app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
+    report("the last provisioning log", None, app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
+    report("the last seal", None, seal_all(app).await);
+}
+
+async fn after_commits(app: App, mut stop: watch::Receiver<bool>) {
+    let mut swept_at = None;
     loop {
         if swept_at.is_none_or(|at: Instant| at.elapsed() >= SWEEP) {
             swept_at = Some(Instant::now());
@@ -87,27 +98,14 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
         } else {
             report("seal and map", None, after_commit(&app).await);
         }
-        if purged_at.is_none_or(|at: Timestamp| at.plus_secs(PURGE_EVERY_SECS) <= app.now()) {
-            purged_at = Some(app.now());
-            report("purge", None, purge(&app).await);
-            report("warnings", None, warnings::give(&app).await);
-        }
+        app.job_watch.completed(Job::AfterCommits, Instant::now());
         // Only waiting is cut short here, never work.
         tokio::select! {
             () = app.committed.notified() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(SWEEP) => {}
-            () = told(&mut stop) => break,
+            () = told(&mut stop) => return,
         }
     }
-    if let Err(error) = watching.await {
-        tracing::error!(%error, "the watch over the database ended before its time");
-    }
-    if let Err(error) = readings.await {
-        tracing::error!(%error, "the readings of metadata ended before their time");
-    }
-    report("the last log of sign-ins", None, app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
-    report("the last provisioning log", None, app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
-    report("the last seal", None, seal_all(&app).await);
 }
 
 async fn told(stop: &mut watch::Receiver<bool>) {
@@ -168,6 +166,7 @@ async fn mark_due(app: &App, tenant: TenantId, connection: ConnectionId) -> Resu
         if last.is_none() {
             return Ok(());
         }
+        app.job_watch.progress(Job::AfterCommits, Instant::now());
     }
 }
 
@@ -182,6 +181,7 @@ async fn seal_all(app: &App) -> Result<(), JobError> {
 async fn seal_tenant(app: &App, tenant: TenantId) -> Result<(), JobError> {
     let key = app.keys.chain();
     while seal::seal(&app.db, tenant, &key).await?.left {
+        app.job_watch.progress(Job::AfterCommits, Instant::now());
         tokio::task::yield_now().await;
     }
     Ok(())
@@ -196,6 +196,7 @@ async fn remap_all(app: &App, tenant: TenantId, connection: ConnectionId) -> Res
         if done < CHUNK {
             return Ok(mapped);
         }
+        app.job_watch.progress(Job::AfterCommits, Instant::now());
         tokio::task::yield_now().await;
     }
 }
@@ -207,38 +208,6 @@ async fn remap_once(app: &App, tenant: TenantId, connection: ConnectionId) -> Re
     let done = remap_chunk(&mut tx, &published, &mut occasion).await?;
     tx.commit().await?;
     Ok(done)
-}
-
-/// Removes what expired, unless nobody knows what time it is.
-pub async fn purge(app: &App) -> Result<(), JobError> {
-    app.set_clock().await?;
-    if let Err(off) = app.check_clock() {
-        tracing::debug!("nothing is removed: {off}");
-        return Ok(());
-    }
-    while identity::forget_deleted(&app.db, app.now().plus_secs(-REMEMBERED_SECS)).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    while oauth::purge_access_tokens(&app.db, app.now()).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    while provisioning_log::purge_entries(&app.db, app.now().plus_secs(-provisioning_log::RETENTION_SECS)).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    while role_version::purge_versions(&app.db, app.now(), MAX_SESSION_TTL_SECS).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    while test_sign_in::purge_tests(&app.db, app.now()).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    while logout::purge_logout_requests(&app.db, app.now()).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    db::idempotency::purge(&app.db, app.now().plus_secs(-db::idempotency::TTL_SECS)).await?;
-    while sign_in::purge_expired(&app.db, app.now()).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    Ok(())
 }
 
 fn report(job: &'static str, tenant: Option<TenantId>, outcome: Result<(), JobError>) {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A module may use only modules to its right; a test reads the imports and checks it. `policy` may use `scim` because rules are
-//! SCIM filters: one parser serves API filters, PATCH paths and conditions. `app`, `config`, `keys` and `jobs` are wiring.
+//! SCIM filters: one parser serves API filters, PATCH paths and conditions. `app`, `config`, `keys`, `log` and `jobs` are wiring.
 //!
 //! Decisions that are hard to undo have a page each in `docs/adr`.
 
@@ -19,6 +19,7 @@ pub mod domain;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod log;
 pub mod outbound;
 pub mod policy;
 pub mod provision;

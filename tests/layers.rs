@@ -18,15 +18,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("provision", &["db", "policy", "scim", "saml", "domain"]),
     ("admin", &["outbound", "keys", "provision", "db", "policy", "scim", "saml", "domain"]),
     ("config", &["keys", "db", "domain"]),
+    // Writes lines to stderr.
+    ("log", &["config"]),
     // Asks the network, and knows nothing of the rest.
     ("dns", &[]),
     // Fetches what people name: bounded, and not from the inside.
     ("outbound", &["config"]),
     ("app", &["config", "dns", "outbound", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
-    ("http", &["app", "config", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    ("http", &["app", "log", "config", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
     // Works beside the routes, from the same wiring.
-    ("jobs", &["app", "keys", "admin", "provision", "db", "policy", "saml", "domain"]),
-    ("cli", &["jobs", "app", "config", "outbound", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
+    ("jobs", &["app", "log", "keys", "admin", "provision", "db", "policy", "saml", "domain"]),
+    ("cli", &["jobs", "app", "log", "config", "outbound", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
     ("main", &["cli", "jobs", "app", "config", "outbound", "http", "keys", "admin", "provision", "db", "policy", "scim", "saml", "domain"]),
 ];
 
@@ -240,6 +242,14 @@ fn each_library_stands_where_it_belongs() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `println!` and `eprintln!` panic when nobody reads what they print.
+#[test]
+fn nothing_prints_but_the_output_of_commands() {
+    let prints = |code: &str| ["println!", "eprintln!", "print!", "eprint!", "dbg!"].iter().any(|print| code.contains(print));
+    let wrong: Vec<_> = sources().into_iter().filter(|source| prints(&source.code)).map(|source| source.place).collect();
+    assert!(wrong.is_empty(), "write with `cli::Output` or `tracing` in {wrong:?}");
 }
 
 #[test]

@@ -24,15 +24,15 @@ mod sign_ins;
 mod token;
 mod why;
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     app::{self, App, Migrations},
     config::{Config, LogFormat},
     db::{Db, connection::ConnectionRow, tenant::Tenant},
+    log,
 };
 
 pub use output::{Failure, Output};
@@ -140,11 +140,11 @@ fn run(cli: Cli, output: &mut Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure::new(error.to_string()))?;
     if let Command::Demo(demo) = cli.command {
         // No configuration has a say in it.
-        start_log("warn", LogFormat::Text);
+        let _log = log::start("warn", LogFormat::Text);
         return runtime.block_on(demo.run(output));
     }
     let config = Config::load(cli.config.as_deref())?;
-    start_log(&config.log_level, config.log_format);
+    let _log = log::start(&config.log_level, config.log_format);
     let migrations = if cli.no_migrate { Migrations::Leave } else { Migrations::Run };
     let makes_none = matches!(cli.command, Command::Check(_));
     if !cli.new_database && !makes_none {
@@ -174,19 +174,6 @@ async fn dispatch(command: Command, context: Context, output: &mut Output) -> Re
         Command::Audit(command) => command.run(context, output).await,
         Command::Attention(command) => command.run(context, output).await,
         Command::Check(command) => command.run(context, output).await,
-    }
-}
-
-/// The log goes to stderr, so that what is printed stays readable for programs.
-fn start_log(level: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    if let Err(error) = started {
-        tracing::warn!("the log was set up before: {error}");
     }
 }
 

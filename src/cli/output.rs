@@ -62,13 +62,18 @@ impl Output {
     /// Something that whoever reads stdout does not ask for, and people should know.
     pub fn warn(&mut self, line: impl Display) -> Result<(), Failure> {
         self.finish()?;
-        eprintln!("rolegate: warning: {}", visible(&line.to_string(), &[]));
+        complain(format_args!("warning: {}", visible(&line.to_string(), &[])));
         Ok(())
     }
 
     pub fn finish(&mut self) -> Result<(), Failure> {
         self.to.flush().map_err(|error| Failure::from_printing(&error))
     }
+}
+
+/// Prints a line to stderr. `eprintln!` would panic when stderr is closed.
+fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "rolegate: {line}");
 }
 
 pub struct ArrayOutput<'a> {
@@ -116,7 +121,7 @@ impl Failure {
         if self.quiet {
             return ExitCode::SUCCESS;
         }
-        eprintln!("rolegate: {}", visible(&self.message, &[]));
+        complain(visible(&self.message, &[]));
         ExitCode::FAILURE
     }
 }

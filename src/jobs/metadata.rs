@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{JobError, report, told};
 use crate::{
     admin::metadata::{Changes, reading},
-    app::App,
+    app::{App, job_watch::Job},
     db::idp_metadata::{self, MetadataRow},
     domain::actor::Actor,
 };
@@ -24,6 +24,7 @@ pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = told(&mut stop) => return,
         }
         report("metadata", None, round(&app).await);
+        app.job_watch.completed(Job::Metadata, Instant::now());
     }
 }
 
@@ -31,6 +32,7 @@ pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
 pub async fn round(app: &App) -> Result<(), JobError> {
     for row in idp_metadata::list_due(&app.db, app.now()).await? {
         report("the metadata of one connection", Some(row.tenant), read(app, &row).await);
+        app.job_watch.progress(Job::Metadata, Instant::now());
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::told;
-use crate::app::{App, readiness};
+use crate::app::{App, job_watch::Job, readiness};
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -13,6 +13,7 @@ pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
     loop {
         // What it finds goes to the log.
         readiness::find_obstacle(&app).await;
+        app.job_watch.completed(Job::Watching, Instant::now());
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = told(&mut stop) => return,

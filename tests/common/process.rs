@@ -17,15 +17,16 @@ pub struct Process {
 impl Process {
     /// Starts on a free port and waits until it is ready. `folder` has the data and the master key.
     pub async fn start(database: &str, folder: &Path, more: &[(&str, &str)]) -> Self {
-        Self::start_with(database, folder, more, Stdio::inherit()).await
+        Self::start_logging_to(database, folder, more, Stdio::inherit()).await
     }
 
     /// As [`Process::start`], with the log in a file.
     pub async fn start_logged(database: &str, folder: &Path, more: &[(&str, &str)], log: &Path) -> Self {
-        Self::start_with(database, folder, more, File::create(log).unwrap().into()).await
+        Self::start_logging_to(database, folder, more, File::create(log).unwrap().into()).await
     }
 
-    async fn start_with(database: &str, folder: &Path, more: &[(&str, &str)], log: Stdio) -> Self {
+    /// As [`Process::start`], with another place for its log.
+    pub async fn start_logging_to(database: &str, folder: &Path, more: &[(&str, &str)], stderr: Stdio) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(env!("CARGO_BIN_EXE_rolegate"))
             .arg("serve")
@@ -36,12 +37,15 @@ impl Process {
             .envs(more.iter().copied())
             .current_dir(folder)
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(stderr)
             .spawn()
             .unwrap();
-        let process = Self { child, base: format!("http://127.0.0.1:{port}") };
+        let mut process = Self { child, base: format!("http://127.0.0.1:{port}") };
         let ready = format!("{}/health/ready", process.base);
         for _ in 0..300 {
+            if let Some(ended) = process.child.try_wait().unwrap() {
+                panic!("the gateway ended before it was ready: {ended}");
+            }
             if reqwest::get(&ready).await.is_ok_and(|answer| answer.status() == 200) {
                 return process;
             }

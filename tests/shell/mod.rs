@@ -5,6 +5,7 @@ mod hang_up;
 mod jobs;
 mod killed;
 mod locks;
+mod log;
 mod ready;
 mod requests;
 mod times;
