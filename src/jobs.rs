@@ -2,6 +2,7 @@
 //!
 //! Every step takes its work from the database, so that any number of nodes may do it and a process that ends leaves nothing undone.
 
+mod audit_heads;
 mod housekeeping;
 pub mod metadata;
 mod supervise;
@@ -83,10 +84,12 @@ pub async fn run(app: App, stop: watch::Receiver<bool>) {
         // Apart from the others, because it waits for servers of other people.
         supervise(Job::Metadata, &jobs, BACK_OFF, stopped(), || metadata::run(app.clone(), stopped())),
         supervise(Job::Watching, &jobs, BACK_OFF, stopped(), || watching::run(app.clone(), stopped())),
+        supervise(Job::AuditHeads, &jobs, BACK_OFF, stopped(), || audit_heads::run(app.clone(), stopped())),
     );
     report("the last log of sign-ins", None, app.sign_in_log.flush(&app.db).await.map_err(JobError::from));
     report("the last provisioning log", None, app.provisioning_log.flush(&app.db).await.map_err(JobError::from));
     report("the last seal", None, seal_all(app).await);
+    report("the last audit heads", None, audit_heads::write(app, &mut audit_heads::Logged::new()).await);
 }
 
 async fn after_commits(app: App, mut stop: watch::Receiver<bool>) {

@@ -25,6 +25,8 @@ pub enum Job {
     Metadata,
     /// Checks whether the node is ready and reads the database's clock.
     Watching,
+    /// Logs the heads of the audit chains.
+    AuditHeads,
 }
 
 impl fmt::Display for Job {
@@ -34,6 +36,7 @@ impl fmt::Display for Job {
             Self::Housekeeping => "housekeeping",
             Self::Metadata => "metadata",
             Self::Watching => "watching",
+            Self::AuditHeads => "audit_heads",
         })
     }
 }

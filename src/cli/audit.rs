@@ -80,7 +80,7 @@ impl Verify {
         let mut broken = Vec::new();
         for tenant in tenants {
             let verdict = db::seal::verify(&app.db, tenant.id, &app.keys.chain(), self.head.as_ref()).await?;
-            let head = format!("{}:{}", verdict.head.number, verdict.head.seal);
+            let head = verdict.head.to_string();
             if let Some(found) = &verdict.broken {
                 broken.push(format!("{} at number {}: {}", tenant.slug, found.number, found.why));
             }

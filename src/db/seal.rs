@@ -4,7 +4,7 @@
 //! insert or reorder sealed rows unseen. Rows at the end could be cut off together with the head; against that, heads are exported. Rows
 //! at the beginning can be archived and pruned; an anchor, under the same key, says where the rest goes on.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,13 @@ impl Head {
     #[must_use]
     pub fn none() -> Self {
         Self { number: 0, seal: String::new() }
+    }
+}
+
+/// As `audit verify --head` takes it.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.number, self.seal)
     }
 }
 
@@ -232,6 +239,28 @@ pub async fn find_head(source: impl Into<Target<'_>>, tenant: TenantId) -> Resul
     let sql = "select number, seal from chain_head where tenant = $1 and chain = 'audit'";
     let row: Option<(i64, String)> = source.into().query(sql).bind(tenant.to_string()).optional().await?;
     Ok(row.map_or_else(Head::none, |(number, seal)| Head { number, seal }))
+}
+
+/// The head of a tenant's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantHead {
+    pub tenant: TenantId,
+    pub slug: String,
+    pub head: Head,
+}
+
+/// The heads of the chains that have a row, by tenant, behind `after`; at most a thousand.
+pub async fn list_heads(source: impl Into<Target<'_>>, after: Option<TenantId>) -> Result<Vec<TenantHead>, DbError> {
+    let sql = "select tenant.id, tenant.slug, chain_head.number, chain_head.seal from chain_head
+        join tenant on tenant.id = chain_head.tenant
+        where chain_head.chain = 'audit' and chain_head.number > 0 and chain_head.tenant > $1
+        order by chain_head.tenant limit 1000";
+    let after = after.map_or_else(String::new, |tenant| tenant.to_string());
+    let rows: Vec<(String, String, i64, String)> = source.into().query(sql).bind(after).all().await?;
+    let read = |(tenant, slug, number, seal): (String, String, i64, String)| {
+        Ok(TenantHead { tenant: column::id("a chain's tenant", &tenant)?, slug, head: Head { number, seal } })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 #[derive(sqlx::FromRow)]

@@ -6,6 +6,7 @@ pub mod engines;
 pub mod gateway;
 pub mod idp;
 pub mod installation;
+pub mod log;
 pub mod process;
 pub mod statements;
 pub mod together;

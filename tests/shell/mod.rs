@@ -1,5 +1,6 @@
 //! What surrounds every request, and the process that serves them.
 
+mod audit_head;
 mod away;
 mod hang_up;
 mod jobs;
