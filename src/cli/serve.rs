@@ -12,7 +12,7 @@ use tokio::{
 use super::{Context, Failure};
 use crate::{
     app::App,
-    http::{self, listen::BOUNDS},
+    http::{self, listen::Bounds},
     jobs,
 };
 
@@ -51,7 +51,8 @@ pub async fn serve(app: App, listener: TcpListener, stop: watch::Receiver<bool>)
     tracing::info!(listen = ?listener.local_addr().ok(), public_url = %app.config.public_url, "rolegate serves");
     let (jobs_stop, jobs_stopped) = watch::channel(false);
     let jobs = tokio::spawn(jobs::run(app.clone(), jobs_stopped));
-    let server = http::listen::serve(listener, http::router(app.clone()), BOUNDS, stop.clone());
+    let bounds = Bounds::new(&app.config.trusted_proxies);
+    let server = http::listen::serve(listener, http::router(app.clone()), bounds, stop.clone());
     tokio::select! {
         () = server => {}
         // Requests run in tasks of their own: what is cut off here is only clients that do not finish sending.
