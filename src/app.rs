@@ -27,7 +27,7 @@ use crate::{
     db::{Db, DbError, PoolSize, installation, seal},
     dns::Dns,
     domain::{
-        actor::{Actor, Occasion, Tally},
+        actor::{Actor, Correlation, Occasion, Tally},
         id::{ConnectionId, IdSource, TenantId},
         time::Timestamp,
     },
@@ -209,9 +209,11 @@ impl App {
 
     /// What a change carries along: who, when, under which request, and its identifiers.
     #[must_use]
-    pub fn occasion(&self, actor: Actor, correlation: impl Into<String>) -> Occasion {
+    pub fn occasion(&self, actor: Actor, correlation: impl Into<Correlation>) -> Occasion {
         let now = self.now();
-        Occasion { actor, now, ids: IdSource::new(now, self.random.bytes()), correlation: correlation.into(), tally: Tally::default() }
+        let ids = IdSource::new(now, self.random.bytes());
+        let Correlation { id: correlation, client_request_id } = correlation.into();
+        Occasion { actor, now, ids, correlation, client_request_id, tally: Tally::default() }
     }
 
     /// Numbers and seals what was committed. A failure is logged and made up for by the next one: the change itself stands.

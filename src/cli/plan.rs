@@ -34,8 +34,14 @@ impl Plan {
         let db = app::look_at_database(&context.config, context.migrations).await?;
         let now = Clock::System.now();
         let ids = IdSource::new(now, Random::System.bytes());
-        let mut occasion =
-            Occasion { actor: Actor::HostOperator, now, ids, correlation: correlation(&Random::System), tally: Tally::default() };
+        let mut occasion = Occasion {
+            actor: Actor::HostOperator,
+            now,
+            ids,
+            correlation: correlation(&Random::System),
+            client_request_id: None,
+            tally: Tally::default(),
+        };
         let previewed = apply::preview(&db, &mut occasion, &file, &metadata).await?;
         print_warnings(&previewed, output)?;
         if context.json {

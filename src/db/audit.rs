@@ -67,11 +67,23 @@ async fn append_rows(tx: &mut Tx, occasion: &mut Occasion, rows: &[(TenantId, &E
                 .bind(entry.target_kind)
                 .bind(entry.target_id.as_str())
                 .bind(occasion.correlation.as_str())
-                .bind(column::to_document(&entry.detail));
+                .bind(detail(occasion, entry));
         }
         query.later().await?;
     }
     Ok(())
+}
+
+/// The entry's detail as a document, with the id that the client gave its request.
+fn detail(occasion: &Occasion, entry: &Entry) -> String {
+    match (&occasion.client_request_id, &entry.detail) {
+        (Some(id), Value::Object(members)) => {
+            let mut members = members.clone();
+            members.insert("client_request_id".to_owned(), id.as_str().into());
+            column::to_document(&Value::Object(members))
+        }
+        (_, detail) => column::to_document(detail),
+    }
 }
 
 pub async fn publish(tx: &mut Tx, tenant: TenantId, occasion: &mut Occasion, events: &[Event]) -> Result<(), DbError> {

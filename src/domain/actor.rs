@@ -20,8 +20,29 @@ pub struct Occasion {
     pub ids: IdSource,
     /// The request's id, in logs and in audit rows.
     pub correlation: String,
+    /// The id that the client gave its request.
+    pub client_request_id: Option<String>,
     /// What was changed so far.
     pub tally: Tally,
+}
+
+/// The ids of a request: ours, and the one that the client gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correlation {
+    pub id: String,
+    pub client_request_id: Option<String>,
+}
+
+impl From<String> for Correlation {
+    fn from(id: String) -> Self {
+        Self { id, client_request_id: None }
+    }
+}
+
+impl From<&str> for Correlation {
+    fn from(id: &str) -> Self {
+        id.to_owned().into()
+    }
 }
 
 /// How much a request changed, for its entry in the provisioning log.

@@ -14,11 +14,11 @@ use axum::{
 use super::{
     error::{Kind, ScimFailure},
     meter::Meter,
-    request::RequestId,
+    request::{RequestId, Requester},
 };
 use crate::{
     app::App,
-    db::{oauth, token},
+    db::{DbError, oauth, token},
     domain::{
         actor::Actor,
         connection::ScimSettings,
@@ -90,9 +90,10 @@ async fn find_bearer(parts: &mut Parts, app: &App, now: Timestamp) -> Result<(to
     let hash = keys::hash(secret);
     let bearer = if short_lived { oauth::find_access_bearer(&app.db, &hash).await? } else { token::find_bearer(&app.db, &hash).await? };
     let Some(bearer) = bearer else {
-        tracing::info!(connection.asked = ?slug, "a SCIM request is refused: nobody has made its token");
+        tracing::info!(connection.asked = ?slug, "a SCIM request is refused: its token is unknown");
         return Err(ScimFailure::unauthenticated());
     };
+    identify(parts, &Actor::Scim { connection: bearer.connection, token: bearer.token });
     if let Some(why) = bearer.refused_at(&slug, now) {
         tracing::warn!(connection.name = %bearer.slug, connection.asked = ?slug, token.id = %bearer.token, "a SCIM request is refused: {why}");
         return Err(ScimFailure::unauthenticated());
@@ -107,14 +108,18 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_LIMIT).contains(&secret.len())).then_some(secret)
 }
 
-/// Outside of the request's transaction and at most once a minute, so that a token in constant use is no hot row. A request does not
-/// fail because its mark could not be made.
+/// Outside of the request's transaction and at most once a minute, so that a token in constant use is no hot row.
 async fn mark_used(app: &App, bearer: &token::Bearer, now: Timestamp) {
     if bearer.last_used_at.is_some_and(|last| now < last.plus_secs(60)) {
         return;
     }
-    if let Err(error) = token::mark_token_used(&app.db, bearer.tenant, bearer.connection, bearer.token, now).await {
-        tracing::warn!(token.id = %bearer.token, %error, "the last use of a token was not written");
+    report_unmarked(token::mark_token_used(&app.db, bearer.tenant, bearer.connection, bearer.token, now).await);
+}
+
+/// Logs that the last use of a token or session could not be written. The request goes on without it.
+pub(super) fn report_unmarked<T>(marked: Result<T, DbError>) {
+    if let Err(error) = marked {
+        tracing::warn!(%error, "the last use of a token or session was not written");
     }
 }
 
@@ -127,6 +132,13 @@ pub(super) async fn parameter(parts: &mut Parts, app: &App, name: &str) -> Resul
             _ => Ok(None),
         },
         Err(_) => Ok(None),
+    }
+}
+
+/// Notes who makes the request, for the log.
+pub(super) fn identify(parts: &Parts, actor: &Actor) {
+    if let Some(requester) = parts.extensions.get::<Requester>() {
+        requester.identify(actor);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{caller::ScimCaller, meter::Meter, queue::Busy};
+use super::{caller::ScimCaller, meter::Meter, queue::Busy, request::RequestId};
 use crate::{
     app::App,
     db::{
@@ -51,7 +51,7 @@ pub struct Author<'a> {
     pub tenant: TenantId,
     pub connection: ConnectionId,
     pub actor: &'a Actor,
-    pub correlation: &'a str,
+    pub request_id: &'a RequestId,
     /// Where what was changed is counted.
     pub meter: &'a Meter,
 }
@@ -71,7 +71,7 @@ pub async fn commit<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Re
                 attempt += 1;
             }
             Err(ProvisionError::OwnersAccount(owner)) if change.is_final() => {
-                let mut occasion = app.occasion(author.actor.clone(), author.correlation);
+                let mut occasion = app.occasion(author.actor.clone(), author.request_id);
                 tell_of_claim(&app.db, author.tenant, author.connection, &mut occasion, owner).await?;
                 return Err(ProvisionError::OwnersAccount(owner));
             }
@@ -81,7 +81,7 @@ pub async fn commit<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Re
 }
 
 async fn attempt_once<C: Change>(app: &App, author: &Author<'_>, change: &C) -> Result<C::Outcome, ProvisionError> {
-    let mut occasion = app.occasion(author.actor.clone(), author.correlation);
+    let mut occasion = app.occasion(author.actor.clone(), author.request_id);
     let mut tx = acting::begin(&app.db, author.tenant, &occasion, Writes::Accounts(&[])).await?;
     let published = app.published.read(&mut tx, author.tenant, author.connection).await?.ok_or(ProvisionError::NotFound)?;
     let outcome = change.make(&mut tx, &published, &mut occasion).await?;
@@ -98,7 +98,7 @@ impl ScimCaller {
             tenant: self.tenant,
             connection: self.connection,
             actor: &self.actor,
-            correlation: self.request_id.as_str(),
+            request_id: &self.request_id,
             meter: &self.meter,
         };
         commit(&self.app, &author, change).await

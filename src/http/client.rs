@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{HeaderMap, HeaderName, request::Parts},
+    http::{Extensions, HeaderMap, HeaderName, request::Parts},
 };
 
 use super::error::{Kind, Problem};
@@ -41,10 +41,7 @@ impl Stranger {
     /// `None` for a request that came over no socket.
     #[must_use]
     pub fn of(parts: &Parts, trusted: &[Network]) -> Option<Self> {
-        let ConnectInfo(socket) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-        let socket = socket.ip().to_canonical();
-        // Who hides behind a proxy's unreadable word is that proxy.
-        Some(Self::at(behind(socket, &parts.headers, trusted).unwrap_or(socket)))
+        nearest(&parts.extensions, &parts.headers, trusted).map(Self::at)
     }
 
     #[must_use]
@@ -61,6 +58,14 @@ impl Stranger {
 pub fn address(parts: &Parts, trusted: &[Network]) -> Option<IpAddr> {
     let ConnectInfo(socket) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
     behind(socket.ip().to_canonical(), &parts.headers, trusted)
+}
+
+/// As [`address`]; of a client behind a proxy that says something unreadable, the address of the proxy.
+#[must_use]
+pub fn nearest(extensions: &Extensions, headers: &HeaderMap, trusted: &[Network]) -> Option<IpAddr> {
+    let ConnectInfo(socket) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    let socket = socket.ip().to_canonical();
+    Some(behind(socket, headers, trusted).unwrap_or(socket))
 }
 
 fn behind(socket: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Option<IpAddr> {

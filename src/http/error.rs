@@ -204,7 +204,11 @@ impl IntoResponse for ScimFailure {
         let mut response = (status(self.kind), Json(self.body())).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(SCIM_JSON));
         mark(self.kind, response.headers_mut());
-        response.extensions_mut().insert(Refusal { scim_type: self.scim_type.and_then(scim_type), detail: self.detail });
+        let scim_type = self.scim_type.and_then(scim_type);
+        if let Some(code) = scim_type {
+            response.extensions_mut().insert(RefusalCode(code));
+        }
+        response.extensions_mut().insert(Refusal { scim_type, detail: self.detail });
         response
     }
 }
@@ -215,6 +219,10 @@ pub struct Refusal {
     pub scim_type: Option<&'static str>,
     pub detail: String,
 }
+
+/// Why a request was refused, for the log: the code of a problem document, or the `scimType`.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusalCode(pub &'static str);
 
 /// Headers that belong to a status.
 pub(super) fn mark(kind: Kind, headers: &mut HeaderMap) {
@@ -389,6 +397,7 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         mark(self.kind, response.headers_mut());
+        response.extensions_mut().insert(RefusalCode(self.code));
         response
     }
 }

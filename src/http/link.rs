@@ -55,7 +55,7 @@ pub async fn post(
         return page::failed(Problem::unavailable(off.to_string()));
     }
     let Some(token) = form.ok().and_then(|form| form.0.token).or(query.token).map(Secret::new) else { return refuse() };
-    let mut occasion = app.occasion(Actor::System, request_id.as_str());
+    let mut occasion = app.occasion(Actor::System, &request_id.0);
     let secret = keys::secret(app.random.bytes());
     match admin::session::sign_in_by_link(&app.db, &mut occasion, &token, &secret, cookie_hash(&app, &headers)).await {
         Ok(Some(expires_at)) => {

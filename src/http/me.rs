@@ -97,7 +97,7 @@ fn show(app: &App, me: &Me) -> Response {
 
 /// Ends the session here, and then asks its identity provider to end it there; whatever comes of that, here it has ended.
 pub async fn log_out(headers: HeaderMap, LeavingCaller(caller): LeavingCaller) -> Result<Response, Problem> {
-    let mut occasion = caller.app.occasion(caller.actor.clone(), caller.request_id.as_str());
+    let mut occasion = caller.app.occasion(caller.actor.clone(), &caller.request_id);
     admin::session::sign_out(caller.db(), &mut occasion, caller.tenant, &caller.session).await?;
     let forgotten = [(header::SET_COOKIE, forget_cookie(&caller.app))];
     let onward = saml::logout::begin(&caller.app, &caller.session).await.unwrap_or_else(|problem| {

@@ -1,4 +1,9 @@
-//! What surrounds every request: a task of its own, an id, one line in the log.
+//! Surrounds every request with a task, an id and one line in the log.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -8,28 +13,63 @@ use axum::{
 };
 use tracing::{Instrument as _, Span};
 
-use super::{error::Problem, health::PROBES};
-use crate::app::App;
+use super::{
+    client,
+    error::{Problem, RefusalCode},
+    health::PROBES,
+};
+use crate::{
+    app::App,
+    domain::actor::{Actor, Correlation},
+};
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Carries the client's own id back to it.
+const CLIENT_HEADER: HeaderName = HeaderName::from_static("x-client-request-id");
 
 /// Names a request in logs, in audit rows and towards the client.
 #[derive(Debug, Clone)]
-pub struct RequestId(String);
+pub struct RequestId {
+    /// Always made by the gateway: a client that chose it could make its changes look like those of another request.
+    ours: String,
+    client: Option<String>,
+}
 
 impl RequestId {
-    /// The caller's own, when it has the form of an id: 1 to 64 letters, digits, `-`, `_`, `.`; else a new one.
-    fn choose(headers: &HeaderMap, app: &App) -> Self {
-        let sane = |text: &&str| {
+    /// Makes an id, and keeps the client's beside it if that has the form of an id: 1 to 64 letters, digits, `-`, `_`, `.`.
+    fn new(headers: &HeaderMap, app: &App) -> Self {
+        let is_id = |text: &&str| {
             (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         };
-        let sent = headers.get(HEADER).and_then(|value| value.to_str().ok()).filter(sane);
-        Self(sent.map_or_else(|| format!("{:032x}", u128::from_be_bytes(app.random.bytes())), str::to_owned))
+        let client = headers.get(HEADER).and_then(|value| value.to_str().ok()).filter(is_id).map(str::to_owned);
+        Self { ours: format!("{:032x}", u128::from_be_bytes(app.random.bytes())), client }
     }
 
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.ours
+    }
+
+    /// The id that the client gave its request.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+}
+
+impl From<&RequestId> for Correlation {
+    fn from(id: &RequestId) -> Self {
+        Self { id: id.ours.clone(), client_request_id: id.client.clone() }
+    }
+}
+
+/// The actor of a request, once it is known; for the log.
+#[derive(Debug, Clone, Default)]
+pub struct Requester(Arc<OnceLock<(&'static str, Option<String>)>>);
+
+impl Requester {
+    pub fn identify(&self, actor: &Actor) {
+        let _ = self.0.set((actor.kind(), actor.id()));
     }
 }
 
@@ -38,11 +78,14 @@ impl RequestId {
 /// A panic ends that task alone.
 pub async fn run_to_completion(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let began = app.now();
-    let id = RequestId::choose(request.headers(), &app);
+    let id = RequestId::new(request.headers(), &app);
     let method = request.method().clone();
+    let address = client::nearest(request.extensions(), request.headers(), &app.config.trusted_proxies);
+    let requester = Requester::default();
     let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     request.extensions_mut().insert(id.clone());
-    let span = tracing::info_span!("request", request.id = id.as_str());
+    request.extensions_mut().insert(requester.clone());
+    let span = tracing::info_span!("request", request.id = id.as_str(), request.client_id = id.client());
     let under_way = app.under_way.enter();
     let work = async move {
         let response = next.run(request).await;
@@ -57,11 +100,40 @@ pub async fn run_to_completion(State(app): State<App>, mut request: Request, nex
         }
     };
     let duration_ms = app.now().millis() - began.millis();
-    log(&span, &method, &route, response.status(), duration_ms);
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(HEADER, value);
+    if response.status().is_client_error() {
+        log_refusal(&span, (&method, &route), &response, (&requester, address), duration_ms);
+    } else {
+        log(&span, &method, &route, response.status(), duration_ms);
+    }
+    for (name, id) in [(HEADER, Some(id.as_str())), (CLIENT_HEADER, id.client())] {
+        if let Some(Ok(value)) = id.map(HeaderValue::from_str) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
+}
+
+/// A refusal is logged with who asked and from where.
+fn log_refusal(
+    span: &Span,
+    (method, route): (&Method, &str),
+    response: &Response,
+    (requester, address): (&Requester, Option<IpAddr>),
+    duration_ms: i64,
+) {
+    let (actor_kind, actor_id) = requester.0.get().map(|(kind, id)| (*kind, id.as_deref())).unzip();
+    tracing::info!(
+        parent: span,
+        http.method = %method,
+        http.route = route,
+        http.status = response.status().as_u16(),
+        duration_ms,
+        actor.kind = actor_kind,
+        actor.id = actor_id.flatten(),
+        client.address = address.map(tracing::field::display),
+        refusal.code = response.extensions().get::<RefusalCode>().map(|code| code.0),
+        "request refused"
+    );
 }
 
 fn log(span: &Span, method: &Method, route: &str, status: StatusCode, duration_ms: i64) {
@@ -124,7 +196,9 @@ mod tests {
         };
         let (status, body) = call("/boom").await;
         assert_eq!(status, 500);
-        assert!(body.contains("\"code\":\"internal\"") && body.contains("request r-1") && !body.contains("mistake"), "{body}");
+        assert!(body.contains("\"code\":\"internal\"") && !body.contains("r-1") && !body.contains("mistake"), "{body}");
+        let (_, id) = body.split_once("as request ").unwrap();
+        assert!(id.bytes().take(32).all(|byte| byte.is_ascii_hexdigit()), "{body}");
         assert_eq!(call("/fine").await, (200, "fine".to_owned()));
         app.under_way.ended().await;
     }

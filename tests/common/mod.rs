@@ -28,5 +28,12 @@ pub fn ids(seed: u8) -> IdSource {
 
 /// The host operator, at [`NOW`].
 pub fn occasion(seed: u8) -> Occasion {
-    Occasion { actor: Actor::HostOperator, now: NOW, ids: ids(seed), correlation: format!("test-{seed}"), tally: Tally::default() }
+    Occasion {
+        actor: Actor::HostOperator,
+        now: NOW,
+        ids: ids(seed),
+        correlation: format!("test-{seed}"),
+        client_request_id: None,
+        tally: Tally::default(),
+    }
 }

@@ -61,7 +61,7 @@ struct Seen {
 impl Visit for Seen {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "request.id" => self.id = Some(value.to_owned()),
+            "request.client_id" => self.id = Some(value.to_owned()),
             "summary" => value.clone_into(&mut self.summary),
             "db.statement" => value.trim().clone_into(&mut self.statement),
             _ => {}

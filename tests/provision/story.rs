@@ -180,7 +180,14 @@ impl Story {
         let mut bytes = [0x5a; 16];
         bytes[..8].copy_from_slice(&seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
         bytes[8..].copy_from_slice(&seed.to_le_bytes());
-        Occasion { actor, now, ids: IdSource::new(now, bytes), correlation: format!("test-{seed}"), tally: Tally::default() }
+        Occasion {
+            actor,
+            now,
+            ids: IdSource::new(now, bytes),
+            correlation: format!("test-{seed}"),
+            client_request_id: None,
+            tally: Tally::default(),
+        }
     }
 
     /// Does a change in a transaction of its own, and again while another one is in the way.

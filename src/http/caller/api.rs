@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::{
-    bearer_token, request_id,
+    bearer_token, identify, report_unmarked, request_id,
     session::{CSRF_HEADER, SessionCaller},
 };
 use crate::{
@@ -68,7 +68,7 @@ impl Caller {
 
     #[must_use]
     pub fn occasion(&self) -> Occasion {
-        self.app.occasion(self.actor.clone(), self.request_id.as_str())
+        self.app.occasion(self.actor.clone(), &self.request_id)
     }
 
     /// A connection of the caller's tenant; of another one's, nobody is told that it exists.
@@ -165,7 +165,7 @@ async fn by_api_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<C
         return Ok(None);
     }
     if token.last_used_at.is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {
-        api_token::mark_api_token_used(&app.db, session.tenant, token.id, now).await?;
+        report_unmarked(api_token::mark_api_token_used(&app.db, session.tenant, token.id, now).await);
     }
     let mut caller = Caller { by: By::ApiToken(token.id), ..session.into() };
     if let Actor::Account(account) = &mut caller.actor {
@@ -184,11 +184,12 @@ async fn by_app_token(secret: &str, parts: &Parts, app: &App) -> Result<Option<C
         return Ok(None);
     }
     let home = Some(token.organization);
+    let actor = Actor::Application { token: token.id, organization: token.organization };
+    identify(parts, &actor);
     client::admit(&model, home, client::address(parts, &app.config.trusted_proxies))?;
     if token.last_used_at.is_none_or(|last| last.plus_secs(MARK_EVERY_SECS) <= now) {
-        app_token::mark_app_token_used(&app.db, token.tenant, token.id, now).await?;
+        report_unmarked(app_token::mark_app_token_used(&app.db, token.tenant, token.id, now).await);
     }
-    let actor = Actor::Application { token: token.id, organization: token.organization };
     Ok(Some(Caller { app: app.clone(), tenant: token.tenant, actor, model, request_id: request_id(parts), home, by: By::AppToken }))
 }
 

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::request_id;
+use super::{identify, report_unmarked, request_id};
 use crate::{
     admin,
     app::App,
@@ -96,7 +96,7 @@ impl SessionCaller {
             return Ok(None);
         }
         if session.last_seen_at.plus_secs(MARK_EVERY_SECS) <= now {
-            db::session::mark_seen(&app.db, tenant, session.id, now).await?;
+            report_unmarked(db::session::mark_seen(&app.db, tenant, session.id, now).await);
         }
         let assignments = live(db::assignment::list_held(&app.db, tenant, account).await?);
         let at_sign_in = match &session.rights {
@@ -113,6 +113,7 @@ impl SessionCaller {
         let actor =
             AccountActor { account, kind, session: session.id, surface: session.surface, assignments, only: None, at_sign_in, seen };
         let actor = Actor::Account(actor);
+        identify(parts, &actor);
         Ok(Some(Self { app: app.clone(), tenant, actor, session, model, request_id: request_id(parts), address, home, secret }))
     }
 

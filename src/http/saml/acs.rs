@@ -78,7 +78,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(FormError::Full) => return page::failed(full()),
     };
     // Only now: a body may take its time.
-    let mut occasion = app.occasion(Actor::Saml { connection: asked.id }, request_id(&parts).as_str());
+    let mut occasion = app.occasion(Actor::Saml { connection: asked.id }, &request_id(&parts));
     if let Some((connection, row)) = &begun {
         match test::receive(&app, connection, row, &form, &mut occasion).await {
             Ok(Some(response)) => return response,

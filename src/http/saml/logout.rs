@@ -64,7 +64,7 @@ pub async fn get(
     let query = query.unwrap_or_default();
     let received = form::parse_query(&query).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
     match find(&app, &slug).await {
-        Ok(connection) => receive(&app, &connection, received, id.as_str()).await,
+        Ok(connection) => receive(&app, &connection, received, &id).await,
         Err(response) => response,
     }
 }
@@ -82,7 +82,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(FormError::Refused(message)) => Err(message),
         Err(FormError::Full) => return page::failed(full()),
     };
-    receive(&app, &connection, received, request_id(&parts).as_str()).await
+    receive(&app, &connection, received, &request_id(&parts)).await
 }
 
 async fn find(app: &App, slug: &str) -> Result<Connection, Response> {
@@ -92,8 +92,8 @@ async fn find(app: &App, slug: &str) -> Result<Connection, Response> {
     }
 }
 
-async fn receive(app: &App, connection: &Connection, received: Result<Received, String>, correlation: &str) -> Response {
-    let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, correlation);
+async fn receive(app: &App, connection: &Connection, received: Result<Received, String>, request_id: &RequestId) -> Response {
+    let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id);
     match received {
         Ok(received) => judge(app, connection, received, &mut occasion).await.unwrap_or_else(page::failed),
         Err(message) => refuse(app, connection, &mut occasion, SignInRefusal::new("logout", message)),
