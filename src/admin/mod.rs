@@ -37,6 +37,7 @@ pub mod preset_upgrade;
 pub mod provisioning_log;
 pub mod recover;
 pub mod relocation;
+mod repeats;
 pub mod report;
 pub mod rewrap;
 pub mod role;

@@ -1,12 +1,13 @@
 //! The provisioning log: what SCIM requests leave to be written down after them, and reading it.
 //!
-//! No request waits for its entry to be written. What comes faster than it is written down is counted, not kept.
+//! No request waits for its entry to be written. Refusals of one kind are stored one by one up to a budget, and counted beyond it.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::repeats::{Outcome, Repeated, Repeats};
 use crate::{
     db::{Db, DbError, activity, provisioning_log as log},
     domain::{
@@ -21,6 +22,9 @@ pub use crate::db::provisioning_log::LogEntry;
 
 /// Entries that wait in memory at most.
 const CAPACITY: usize = 20_000;
+/// Refusals of a connection that are stored one by one in an hour: of one kind, and in all.
+const OF_KIND: u32 = 100;
+const OF_CONNECTION: u32 = 300;
 /// Entries of one transaction.
 const BATCH: usize = 1000;
 
@@ -31,14 +35,47 @@ pub struct ProvisioningLog(Arc<Mutex<Waiting>>);
 #[derive(Debug, Default)]
 struct Waiting {
     entries: Vec<LogEntry>,
+    repeats: Repeats<Budget, Kind, LogEntry>,
     spoke: BTreeMap<(TenantId, ConnectionId), Timestamp>,
     lost: u64,
+}
+
+/// Refusals of one method with the same status and `scimType` at one connection are of one kind.
+type Kind = (ConnectionId, String, u16, Option<String>);
+
+/// Limits the refusals that are stored one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Budget {
+    Kind(Kind),
+    Connection(ConnectionId),
+}
+
+impl Repeated for LogEntry {
+    fn id(&self) -> EventId {
+        self.id
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn repeat(&mut self, at: Timestamp) {
+        self.occurrences += 1;
+        self.last_at = at;
+    }
 }
 
 impl ProvisioningLog {
     pub fn note(&self, entry: LogEntry) {
         let mut waiting = self.lock();
         waiting.spoke.insert((entry.tenant, entry.connection), entry.at);
+        if entry.status >= 400 {
+            let kind = (entry.connection, entry.method.clone(), entry.status, entry.scim_type.clone());
+            let budgets = [(Budget::Kind(kind.clone()), OF_KIND), (Budget::Connection(entry.connection), OF_CONNECTION)];
+            if let Outcome::Counted(_) = waiting.repeats.add(&entry, kind, budgets) {
+                return;
+            }
+        }
         if waiting.entries.len() < CAPACITY {
             waiting.entries.push(entry);
         } else {
@@ -49,7 +86,15 @@ impl ProvisioningLog {
     /// Writes down what waits. While the database is not to be had it waits on; what cannot be written even then is lost and counted:
     /// it is a log, not the audit trail.
     pub async fn flush(&self, db: &Db) -> Result<(), DbError> {
-        let mut taken = std::mem::take(&mut *self.lock());
+        let mut taken = {
+            let mut waiting = self.lock();
+            Taken {
+                entries: std::mem::take(&mut waiting.entries),
+                counted: waiting.repeats.take_changed(),
+                spoke: std::mem::take(&mut waiting.spoke),
+                lost: std::mem::take(&mut waiting.lost),
+            }
+        };
         if taken.lost > 0 {
             tracing::warn!(lost = taken.lost, "SCIM requests came faster than their log was written: some are missing in it");
             taken.lost = 0;
@@ -62,12 +107,13 @@ impl ProvisioningLog {
     }
 
     /// Before what came meanwhile.
-    fn put_back(&self, mut taken: Waiting) {
+    fn put_back(&self, mut taken: Taken) {
         let mut waiting = self.lock();
         taken.entries.append(&mut waiting.entries);
         let beyond = taken.entries.len().saturating_sub(CAPACITY);
         taken.entries.truncate(CAPACITY);
         waiting.entries = taken.entries;
+        waiting.repeats.put_back(taken.counted);
         waiting.lost += taken.lost + beyond as u64;
         for (who, at) in taken.spoke {
             waiting.spoke.entry(who).or_insert(at);
@@ -85,7 +131,17 @@ impl ProvisioningLog {
     }
 }
 
-impl Waiting {
+/// The entries of one flush.
+#[derive(Debug)]
+struct Taken {
+    entries: Vec<LogEntry>,
+    /// Refusals that repeat, each with its count.
+    counted: Vec<LogEntry>,
+    spoke: BTreeMap<(TenantId, ConnectionId), Timestamp>,
+    lost: u64,
+}
+
+impl Taken {
     /// What was written is no longer here then, and neither is what the database will never take.
     async fn write(&mut self, db: &Db) -> Result<(), DbError> {
         while !self.entries.is_empty() {
@@ -98,6 +154,10 @@ impl Waiting {
             }
             self.entries.drain(..batch);
             outcome?;
+        }
+        if !self.counted.is_empty() {
+            insert(db, &self.counted).await?;
+            self.counted.clear();
         }
         if self.spoke.is_empty() {
             return Ok(());
@@ -129,6 +189,9 @@ pub async fn list(
     if grant.at() != connection.organization {
         return Ok(Vec::new());
     }
-    waiting.flush(db).await?;
+    // A failure to write does not stop the reader.
+    if let Err(error) = waiting.flush(db).await {
+        tracing::warn!(%error, "the provisioning log is read without its newest entries: they could not be written");
+    }
     log::list_entries(db, connection.tenant, connection.id, before, limit).await
 }

@@ -69,7 +69,11 @@ impl SignIns {
                 SignInOutcome::Refused => format!("REFUSED ({})", row.step.as_deref().unwrap_or("sign-in")),
             };
             let cure = row.why.cure.as_ref().map(|cure| format!(" – {cure}")).unwrap_or_default();
-            output.line(format!("{}  {slug}  {}  {outcome}: {}{cure}", row.at, row.id, row.message))?;
+            let repeated = match row.occurrences {
+                1 => String::new(),
+                times => format!(" ({times} times until {})", row.last_at),
+            };
+            output.line(format!("{}  {slug}  {}  {outcome}: {}{cure}{repeated}", row.at, row.id, row.message))?;
         }
         Ok(())
     }
@@ -95,5 +99,7 @@ fn shown(slug: &str, row: &SignInLogRow) -> Value {
         "got": row.why.got,
         "cure": row.why.cure,
         "account": row.account,
+        "occurrences": row.occurrences,
+        "last_at": row.last_at.to_string(),
     })
 }

@@ -31,6 +31,12 @@ pub struct LogEntry {
     pub duration_ms: i64,
     /// The request's id, also in the audit rows of what it changed.
     pub correlation: String,
+    /// The id that the client gave its request.
+    pub client_request_id: Option<String>,
+    /// How many refusals of one kind the entry stands for; 1 for a single request.
+    pub occurrences: i64,
+    /// When the last of them came.
+    pub last_at: Timestamp,
 }
 
 #[derive(sqlx::FromRow)]
@@ -46,6 +52,9 @@ struct Row {
     assignments_changed: i64,
     duration_ms: i64,
     correlation: String,
+    client_request_id: Option<String>,
+    occurrences: i64,
+    last_at_ms: Option<i64>,
 }
 
 impl Row {
@@ -64,23 +73,28 @@ impl Row {
             assignments_changed: self.assignments_changed,
             duration_ms: self.duration_ms,
             correlation: self.correlation,
+            client_request_id: self.client_request_id,
+            occurrences: self.occurrences,
+            last_at: Timestamp::from_millis(self.last_at_ms.unwrap_or(self.at_ms)),
         })
     }
 }
 
-/// Entries of a connection that is gone meanwhile are dropped.
+/// Entries of a connection that is gone meanwhile are dropped. An entry that is there gets the higher count.
 pub async fn insert_entries(tx: &mut Tx, entries: &[LogEntry]) -> Result<(), DbError> {
     // A foreign key that fails would take the whole batch with it.
     let sql = "with entry (tenant, connection, id, at_ms, method, resource, status, scim_type, detail, facts_changed, assignments_changed,
-            duration_ms, correlation) as (values {($1, $2, $3, cast($4 as bigint), $5, $6, cast($7 as bigint), $8, $9, cast($10 as bigint), cast($11 as bigint), cast($12 as bigint), $13)})
+            duration_ms, correlation, client_request_id, occurrences, last_at_ms) as (values {($1, $2, $3, cast($4 as bigint), $5, $6, cast($7 as bigint), $8, $9, cast($10 as bigint), cast($11 as bigint), cast($12 as bigint), $13, $14, cast($15 as bigint), cast($16 as bigint))})
         insert into provisioning_log (tenant, connection, id, at_ms, method, resource, status, scim_type, detail, facts_changed,
-            assignments_changed, duration_ms, correlation)
+            assignments_changed, duration_ms, correlation, client_request_id, occurrences, last_at_ms)
         select entry.tenant, entry.connection, entry.id, entry.at_ms, entry.method, entry.resource, entry.status, entry.scim_type,
-            entry.detail, entry.facts_changed, entry.assignments_changed, entry.duration_ms, entry.correlation
+            entry.detail, entry.facts_changed, entry.assignments_changed, entry.duration_ms, entry.correlation, entry.client_request_id,
+            entry.occurrences, entry.last_at_ms
         from entry
         join connection on connection.tenant = entry.tenant and connection.id = entry.connection
         where true
-        on conflict do nothing";
+        on conflict (tenant, connection, id) do update set occurrences = excluded.occurrences, last_at_ms = excluded.last_at_ms
+        where provisioning_log.occurrences < excluded.occurrences";
     for chunk in entries.chunks(SET_LIMIT) {
         let mut query = tx.query_set(sql, chunk.len());
         for entry in chunk {
@@ -97,7 +111,10 @@ pub async fn insert_entries(tx: &mut Tx, entries: &[LogEntry]) -> Result<(), DbE
                 .bind(entry.facts_changed)
                 .bind(entry.assignments_changed)
                 .bind(entry.duration_ms)
-                .bind(entry.correlation.as_str());
+                .bind(entry.correlation.as_str())
+                .bind(entry.client_request_id.as_deref())
+                .bind(entry.occurrences)
+                .bind(entry.last_at.millis());
         }
         query.run().await?;
     }
@@ -112,7 +129,8 @@ pub async fn list_entries(
     before: Option<EventId>,
     limit: i64,
 ) -> Result<Vec<LogEntry>, DbError> {
-    let sql = "select id, at_ms, method, resource, status, scim_type, detail, facts_changed, assignments_changed, duration_ms, correlation
+    let sql = "select id, at_ms, method, resource, status, scim_type, detail, facts_changed, assignments_changed, duration_ms, correlation,
+            client_request_id, occurrences, last_at_ms
         from provisioning_log where tenant = $1 and connection = $2 and id < $3 order by id desc limit $4";
     // Above every identifier: they are lower-case hexadecimal.
     let before = before.map_or_else(|| "g".to_owned(), |id| id.to_string());

@@ -139,6 +139,10 @@ pub struct SignInLogRow {
     pub message: String,
     pub why: Why,
     pub account: Option<AccountId>,
+    /// How many refusals of one kind the row stands for; 1 for a single sign-in.
+    pub occurrences: i64,
+    /// When the last of them came.
+    pub last_at: Timestamp,
 }
 
 /// What the message says in words, in parts.
@@ -174,6 +178,8 @@ struct LogRow {
     got: Option<String>,
     cure: Option<String>,
     account: Option<String>,
+    occurrences: i64,
+    last_at_ms: Option<i64>,
 }
 
 impl LogRow {
@@ -187,14 +193,20 @@ impl LogRow {
             message: self.message,
             why: Why { code: self.code, expected: self.expected, got: self.got, cure: self.cure },
             account: column::optional_id("a sign-in's account", self.account.as_deref())?,
+            occurrences: self.occurrences,
+            last_at: Timestamp::from_millis(self.last_at_ms.unwrap_or(self.at_ms)),
         })
     }
 }
 
-/// Outside the transactions of sign-ins, many at a time: a refused one has none, and none waits for its log.
+/// Outside the transactions of sign-ins, many at a time: a refused one has none, and none waits for its log. A row that is there gets
+/// the higher count.
 pub async fn log_sign_ins(tx: &mut Tx, rows: &[(TenantId, SignInLogRow)]) -> Result<(), DbError> {
-    let sql = "insert into sign_in_log (tenant, connection, id, at_ms, outcome, step, message, account, code, expected, got, cure)
-        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)} on conflict do nothing";
+    let sql = "insert into sign_in_log (tenant, connection, id, at_ms, outcome, step, message, account, code, expected, got, cure,
+            occurrences, last_at_ms)
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)}
+        on conflict (tenant, connection, id) do update set occurrences = excluded.occurrences, last_at_ms = excluded.last_at_ms
+        where sign_in_log.occurrences < excluded.occurrences";
     for chunk in rows.chunks(SET_LIMIT) {
         let mut query = tx.query_set(sql, chunk.len());
         for (tenant, row) in chunk {
@@ -210,7 +222,9 @@ pub async fn log_sign_ins(tx: &mut Tx, rows: &[(TenantId, SignInLogRow)]) -> Res
                 .bind(row.why.code.as_deref())
                 .bind(row.why.expected.as_deref())
                 .bind(row.why.got.as_deref())
-                .bind(row.why.cure.as_deref());
+                .bind(row.why.cure.as_deref())
+                .bind(row.occurrences)
+                .bind(row.last_at.millis());
         }
         query.run().await?;
     }
@@ -224,7 +238,7 @@ pub async fn find_sign_in(
     connection: ConnectionId,
     id: EventId,
 ) -> Result<Option<SignInLogRow>, DbError> {
-    let sql = "select id, connection, at_ms, outcome, step, message, account, code, expected, got, cure
+    let sql = "select id, connection, at_ms, outcome, step, message, account, code, expected, got, cure, occurrences, last_at_ms
         from sign_in_log where tenant = $1 and connection = $2 and id = $3";
     let mut source = source.into();
     let query = source.query(sql).bind(tenant.to_string()).bind(connection.to_string()).bind(id.to_string());
@@ -251,7 +265,7 @@ pub async fn search_sign_in_log(
     before: Option<EventId>,
     limit: i64,
 ) -> Result<Vec<SignInLogRow>, DbError> {
-    let sql = "select id, connection, at_ms, outcome, step, message, account, code, expected, got, cure
+    let sql = "select id, connection, at_ms, outcome, step, message, account, code, expected, got, cure, occurrences, last_at_ms
         from sign_in_log
         where tenant = $1 and connection = $2 and id < $3 and ($4 = '' or outcome = $4) and ($5 = '' or step = $5)
             and ($6 = '' or account = $6) and at_ms >= $7 and at_ms < $8

@@ -44,6 +44,12 @@ impl Stranger {
         nearest(&parts.extensions, &parts.headers, trusted).map(Self::at)
     }
 
+    /// The address, or the first half of it.
+    #[must_use]
+    pub fn address(self) -> IpAddr {
+        self.0
+    }
+
     #[must_use]
     pub fn at(address: IpAddr) -> Self {
         Self(match address.to_canonical() {

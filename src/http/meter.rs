@@ -59,7 +59,7 @@ pub async fn record(State(app): State<App>, mut request: Request, next: Next) ->
     let began = app.now();
     let meter = Meter::default();
     request.extensions_mut().insert(meter.clone());
-    let correlation = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
+    let request_id = request.extensions().get::<RequestId>().cloned();
     let method = request.method().as_str().to_owned();
     // The query may hold values of persons, and so may a path that leads nowhere.
     let resource = cut(&without_names(below_scim(request.uri().path())));
@@ -79,7 +79,10 @@ pub async fn record(State(app): State<App>, mut request: Request, next: Next) ->
         facts_changed: tally.facts,
         assignments_changed: tally.assignments,
         duration_ms: app.now().millis() - began.millis(),
-        correlation,
+        correlation: request_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
+        occurrences: 1,
+        last_at: began,
+        client_request_id: request_id.and_then(|id| id.client().map(str::to_owned)),
     });
     response
 }

@@ -166,6 +166,9 @@ async fn pages_come_one_behind_the_other(#[values(Engine::Sqlite, Engine::Postgr
             assignments_changed: 0,
             duration_ms: 1,
             correlation: "r".to_owned(),
+            client_request_id: None,
+            occurrences: 1,
+            last_at: occasion.now,
         });
     }
     gateway.settle().await;

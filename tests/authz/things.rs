@@ -116,6 +116,8 @@ impl Things {
             message: MARK.to_owned(),
             why: Why::default(),
             account: None,
+            occurrences: 1,
+            last_at: occasion.now,
         };
         let mut tx = gateway.app.db.begin().await.unwrap();
         db::idp_metadata::propose(&mut tx, model.tenant, row.connection.id, &proposals).await.unwrap();

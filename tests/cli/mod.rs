@@ -320,6 +320,8 @@ async fn a_refused_sign_in_is_found_by_its_reference() {
         step: (outcome == SignInOutcome::Refused).then(|| "signature".to_owned()),
         message: message.to_owned(),
         account: None,
+        occurrences: 1,
+        last_at: NOW,
     };
     let refused = row(SignInOutcome::Refused, "no trusted certificate made this signature", ids.make());
     let rows = [refused.clone(), row(SignInOutcome::Accepted, "signed in", ids.make())];

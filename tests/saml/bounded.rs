@@ -12,6 +12,7 @@ use rolegate::{
     http::{self, routes::Entry, saml::intake::Held},
     saml::issuer::Sign,
 };
+use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -90,20 +91,67 @@ async fn a_client_that_asks_too_fast_is_told_to_wait_at_every_open_route() {
     assert_eq!(from("2001:db8::2", Method::GET, LOGIN).await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// From however many addresses.
-#[tokio::test]
-async fn the_log_of_refusals_grows_no_faster_than_its_pace_and_sign_ins_are_always_in_it() {
-    let gateway = gateway(Engine::Sqlite, "idp_initiated = true", "").await;
-    for _ in 0..2100 {
-        assert_eq!(gateway.browser().post_form(ACS, &[("RelayState", "x")]).await.status, StatusCode::FORBIDDEN);
-    }
-    let message = ada(&gateway, &[]);
-    let signed_in = gateway.browser().post_form(ACS, &[("SAMLResponse", &idp::signed(&message, Sign::Both))]).await;
-    assert_eq!(signed_in.status, StatusCode::SEE_OTHER);
-    gateway.settle().await;
-    assert_eq!(gateway.count("select count(*) from sign_in_log where outcome = 'refused'").await, 2000);
-    assert_eq!(gateway.count("select count(*) from sign_in_log where outcome = 'accepted'").await, 1);
+/// A response that is none, from this address. The reference that the browser is shown.
+async fn junk(gateway: &Gateway, from: &str) -> String {
+    let request = Request::builder().method(Method::POST).uri(ACS).header("content-type", "application/x-www-form-urlencoded");
+    let request = request.extension(ConnectInfo(SocketAddr::new(from.parse().unwrap(), 4711)));
+    let answer = gateway.send(request.body(Body::from("SAMLResponse=AAAA")).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    reference(&answer.text())
 }
+
+fn reference(page: &str) -> String {
+    let is_reference = |word: &&str| word.len() == 36 && word.matches('-').count() == 4;
+    page.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find(is_reference).unwrap_or_else(|| panic!("{page}")).to_owned()
+}
+
+#[rstest]
+#[tokio::test]
+async fn junk_of_strangers_is_counted_and_pushes_no_real_refusal_out(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = gateway(engine, "idp_initiated = true\njit = \"off\"", "").await;
+    let mut references = Vec::new();
+    for _ in 0..900 {
+        references.push(junk(&gateway, "192.0.2.1").await);
+    }
+    gateway.settle().await;
+    let rows = "select count(*) from sign_in_log";
+    assert_eq!(gateway.count(rows).await, 11, "ten one by one, and one that counts the others");
+    assert_eq!(gateway.count("select occurrences from sign_in_log where occurrences > 1").await, 890);
+    // Each browser was shown a reference that is in the log.
+    references.sort();
+    references.dedup();
+    assert_eq!(references.len(), 11);
+    for reference in &references {
+        let row: Option<(i64,)> = gateway.app.db.query(FIND).bind(reference.as_str()).optional().await.unwrap();
+        assert_eq!(row, Some((1,)), "{reference}");
+    }
+
+    // From however many addresses: all together have a budget, too.
+    for n in 0..300 {
+        junk(&gateway, &format!("198.51.{}.{}", n / 250, n % 250)).await;
+    }
+    gateway.settle().await;
+    assert_eq!(gateway.count(rows).await, 101);
+    assert_eq!(gateway.count("select cast(sum(occurrences) as bigint) from sign_in_log").await, 1200);
+
+    // The identity provider's own people are in the log one by one, refused or let in.
+    for n in 0..20 {
+        let mut message = idp::message(SLUG, &format!("person-{n}@acme.example"), gateway.app.now());
+        message.attributes = ada(&gateway, &[]).attributes;
+        let answer = gateway.browser().post_form(ACS, &[("SAMLResponse", &idp::signed(&message, Sign::Both))]).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text());
+    }
+    gateway.settle().await;
+    assert_eq!(gateway.count("select count(*) from sign_in_log where step = 'account' and occurrences = 1").await, 20);
+
+    // In the next hour there is room again.
+    gateway.app.clock.advance_secs(3600);
+    junk(&gateway, "192.0.2.1").await;
+    gateway.settle().await;
+    assert_eq!(gateway.count(rows).await, 122);
+}
+
+const FIND: &str = "select count(*) from sign_in_log where id = $1";
 
 #[tokio::test]
 async fn sign_ins_that_begin_at_one_connection_leave_no_more_rows_than_its_pace() {

@@ -174,7 +174,7 @@ async fn every_request_of_a_known_connection_has_an_entry(#[values(Engine::Sqlit
         ["GET /Users 200 - 0 0", "GET /… 404 - 0 0", "POST /Groups 201 - 1 0", "POST /Users 201 - 1 0", "POST /Users 409 uniqueness 0 0",]
     );
     let made = entries.iter().find(|entry| entry.status == 201 && entry.resource == "/Users").unwrap();
-    assert_eq!((made.at, made.correlation.as_str()), (NOW, request_id.as_str()));
+    assert_eq!((made.at, made.correlation.as_str(), made.client_request_id.as_deref()), (NOW, request_id.as_str(), Some("r-1")));
     let text = format!("{entries:?}");
     assert!(!text.contains(&token(OKTA)) && !text.contains("anna"), "{text}");
 }
@@ -221,6 +221,8 @@ async fn a_log_waits_for_the_database(#[values(Engine::Sqlite, Engine::Postgres)
         message: "in".to_owned(),
         why: Why::default(),
         account: None,
+        occurrences: 1,
+        last_at: NOW,
     };
     gateway.app.sign_in_log.note(tenant(), row.clone());
     let gone = gateway.reopen().await;
@@ -270,4 +272,33 @@ async fn somebody_is_told_when_a_token_will_expire_or_a_connection_falls_silent(
     jobs::round(&gateway.app).await.unwrap();
     let days: Vec<_> = open().await.into_iter().filter_map(|(_, days)| days).collect();
     assert_eq!(days, [7, 7, 1, 1]);
+}
+
+/// Neither the provisioning log nor the audit log is filled by what is refused.
+#[rstest]
+#[tokio::test]
+async fn refusals_of_one_token_are_counted_and_others_stay_in_the_log(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let gateway = Gateway::begin(engine).await;
+    gateway.post("/Users", json!({ "userName": "anna" })).await.expect(201);
+    let audit = gateway.written().await;
+    for _ in 0..250 {
+        gateway.filter("/Users", "nonsense").await.expect(400);
+    }
+    for _ in 0..5 {
+        gateway.post("/Users", json!({ "userName": "anna" })).await.expect(409);
+    }
+    jobs::round(&gateway.app).await.unwrap();
+    let count = async |sql: &'static str| gateway.db().query(sql).optional::<(i64,)>().await.unwrap().unwrap().0;
+    assert_eq!(count("select count(*) from provisioning_log where status = 400").await, 101);
+    assert_eq!(count("select cast(sum(occurrences) as bigint) from provisioning_log where status = 400").await, 250);
+    assert_eq!(count("select count(*) from provisioning_log where status = 409 and occurrences = 1").await, 5);
+    assert_eq!(count("select count(*) from provisioning_log where status = 201").await, 1);
+    assert_eq!(gateway.written().await, audit, "refusals write no audit rows");
+    // A row that counts is brought up to date.
+    for _ in 0..50 {
+        gateway.filter("/Users", "nonsense").await.expect(400);
+    }
+    jobs::round(&gateway.app).await.unwrap();
+    assert_eq!(count("select count(*) from provisioning_log where status = 400").await, 101);
+    assert_eq!(count("select occurrences from provisioning_log where occurrences > 1").await, 200);
 }

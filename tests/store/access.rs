@@ -121,6 +121,8 @@ async fn sign_ins_are_listed_newest_first_page_by_page(#[values(Engine::Sqlite, 
         step: step.map(str::to_owned),
         message: "in words".into(),
         account,
+        occurrences: 1,
+        last_at: NOW,
     };
     let refused = row(ids.make(), SignInOutcome::Refused, Some("conditions"), None);
     let accepted = row(ids.make(), SignInOutcome::Accepted, None, Some(world.account));
@@ -184,6 +186,8 @@ async fn tenants_reach_nothing_of_each_other(#[values(Engine::Sqlite, Engine::Po
         step: None,
         message: "in words".into(),
         account: None,
+        occurrences: 1,
+        last_at: NOW,
     };
     let mut tx = acme.db.begin().await.unwrap();
     assert!(insert_roles(&mut tx, theirs, std::slice::from_ref(&held), false, NOW).await.unwrap());

@@ -39,6 +39,9 @@ fn entry(world: &World, id: EventId, at: Timestamp) -> LogEntry {
         assignments_changed: -2,
         duration_ms: 7,
         correlation: "r".into(),
+        client_request_id: None,
+        occurrences: 1,
+        last_at: at,
     }
 }
 

@@ -58,6 +58,12 @@ struct ShownEntry {
     duration_ms: i64,
     /// The request's id, in the log and in audit rows.
     correlation: String,
+    /// The id that the client sent in `X-Request-Id`.
+    client_request_id: Option<String>,
+    /// How many refusals of one kind this entry counts: when many come within an hour, they share an entry. 1 otherwise.
+    occurrences: i64,
+    /// When the last of them came; `at` is the first.
+    last_at: Moment,
 }
 
 impl ShownEntry {
@@ -75,6 +81,9 @@ impl ShownEntry {
             assignments_changed: entry.assignments_changed,
             duration_ms: entry.duration_ms,
             correlation: entry.correlation,
+            client_request_id: entry.client_request_id,
+            occurrences: entry.occurrences,
+            last_at: entry.last_at.into(),
         }
     }
 }

@@ -27,23 +27,26 @@ use crate::{
 const PATH: &str = "/api/v1/connections/{slug}/sign-in-log";
 
 pub fn routes() -> Routes {
-    Routes::chapter("Sign-in log", "Sign-ins and sign-outs by SAML, accepted and refused, in words. Kept for 90 days.")
-        .document(
-            Operation::get(PATH, "List the sign-ins of a connection")
-                .about("The newest first.")
-                .needs::<ReadLogs>()
-                .pages::<LogParameters>()
-                .refuses(StatusCode::BAD_REQUEST, &["account", "since", "until"])
-                .answers::<Paged<ShownSignIn>>(StatusCode::OK, "A page of sign-ins"),
-            list,
-        )
-        .document(
-            Operation::get("/api/v1/connections/{slug}/sign-in-log/{id}", "Look a sign-in up")
-                .about("By the reference number that the browser was shown.")
-                .needs::<ReadLogs>()
-                .answers::<ShownSignIn>(StatusCode::OK, "The sign-in"),
-            get,
-        )
+    Routes::chapter(
+        "Sign-in log",
+        "Sign-ins and sign-outs by SAML, accepted and refused, in words. Refusals that repeat are counted in one row. Kept for 90 days.",
+    )
+    .document(
+        Operation::get(PATH, "List the sign-ins of a connection")
+            .about("The newest first.")
+            .needs::<ReadLogs>()
+            .pages::<LogParameters>()
+            .refuses(StatusCode::BAD_REQUEST, &["account", "since", "until"])
+            .answers::<Paged<ShownSignIn>>(StatusCode::OK, "A page of sign-ins"),
+        list,
+    )
+    .document(
+        Operation::get("/api/v1/connections/{slug}/sign-in-log/{id}", "Look a sign-in up")
+            .about("By the reference number that the browser was shown.")
+            .needs::<ReadLogs>()
+            .answers::<ShownSignIn>(StatusCode::OK, "The sign-in"),
+        get,
+    )
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -116,6 +119,10 @@ struct ShownSignIn {
     /// What to do.
     cure: Option<String>,
     account: Option<AccountId>,
+    /// How many refusals of one kind this row counts: when many come within an hour, they share a row. 1 otherwise.
+    occurrences: i64,
+    /// When the last of them came; `at` is the first.
+    last_at: Moment,
 }
 
 impl ShownSignIn {
@@ -131,6 +138,8 @@ impl ShownSignIn {
             got: row.why.got,
             cure: row.why.cure,
             account: row.account,
+            occurrences: row.occurrences,
+            last_at: row.last_at.into(),
         }
     }
 }

@@ -71,7 +71,8 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
     if let Err(off) = app.check_clock() {
         return page::failed(Problem::unavailable(off.to_string()));
     }
-    let Ok(mut held) = app.intake.enter(asked.id, Stranger::of(&parts, &app.config.trusted_proxies)) else { return page::failed(full()) };
+    let client = Stranger::of(&parts, &app.config.trusted_proxies);
+    let Ok(mut held) = app.intake.enter(asked.id, client) else { return page::failed(full()) };
     let form = match form::read(&parts.headers, body, &mut held).await {
         Ok(form) => Ok(form),
         Err(FormError::Refused(message)) => Err(message),
@@ -89,7 +90,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
     let Some(mut enabled) = enabled else { return page::not_found() };
     match sign_in(&app, &mut enabled, form, &parts.headers, &mut occasion).await {
         Ok(admitted) => welcome(&app, &enabled.connection, &mut occasion, &admitted),
-        Err(Failure::Refused(refusal)) => refuse(&app, &enabled.connection, &mut occasion, refusal),
+        Err(Failure::Refused(refusal)) => refuse(&app, &enabled.connection, &mut occasion, refusal, client),
         Err(Failure::Broken(problem)) => page::failed(problem),
     }
 }
@@ -177,6 +178,8 @@ fn welcome(app: &App, connection: &Connection, occasion: &mut Occasion, admitted
         message: if admitted.created { "signed in for the first time; an account was made" } else { "signed in" }.to_owned(),
         why: Why::default(),
         account: Some(admitted.account),
+        occurrences: 1,
+        last_at: occasion.now,
     };
     app.sign_in_log.note(connection.tenant, row);
     app.committed.notify_one();

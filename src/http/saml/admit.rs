@@ -130,7 +130,7 @@ async fn attempt_once(
         );
     }
     let outcome = match sign_in::sign_in(&mut tx, &published, occasion, verified.claim.clone(), sought).await? {
-        SignIn::Refused(refused) => Outcome::Refused(SignInRefusal::new("account", refused.to_string())),
+        SignIn::Refused(refused) => Outcome::Refused(SignInRefusal::new("account", refused.to_string()).using_up()),
         SignIn::Admitted { account, created } => {
             let ttl_end = occasion.now.plus_secs(connection.saml.session_ttl_secs);
             let expires_at = assertion.session_not_on_or_after.map_or(ttl_end, |end| end.min(ttl_end));
@@ -189,14 +189,14 @@ async fn consume(
     now: Timestamp,
 ) -> Result<Consumed, ProvisionError> {
     let (tenant, id) = (connection.tenant, connection.id);
-    let refuse = |step, message: &str| Ok(Consumed::Refused(SignInRefusal::new(step, message)));
     if !db::sign_in::consume_assertion(tx, tenant, id, &assertion.issuer, &assertion.id, assertion.remembered_until).await? {
         return Ok(Consumed::Used);
     }
     // The verification and this transaction waited for their turns.
     if assertion.usable_until <= app.now() {
-        return Ok(Consumed::Refused(SignInRefusal::too_late("the assertion expired while it was worked on")));
+        return Ok(Consumed::Refused(SignInRefusal::too_late("the assertion expired while it was worked on").using_up()));
     }
+    let refuse = |step, message: &str| Ok(Consumed::Refused(SignInRefusal::new(step, message).using_up()));
     match &assertion.in_response_to {
         Some(request) => {
             let Some(secret) = browser else {

@@ -2,7 +2,6 @@
 //! signed out here, whatever the identity provider says of it or whether it can be reached at all.
 
 use axum::{
-    Extension,
     extract::{Path, RawQuery, Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -10,7 +9,7 @@ use axum::{
 
 use super::{
     Addresses,
-    acs::full,
+    acs::{Failure, full},
     find_enabled,
     form::{self, Carried, FormError},
     refusal::{SignInRefusal, refuse},
@@ -55,16 +54,14 @@ enum Message {
     Response(LogoutResponse),
 }
 
-pub async fn get(
-    State(app): State<App>,
-    Path(slug): Path<String>,
-    RawQuery(query): RawQuery,
-    Extension(id): Extension<RequestId>,
-) -> Response {
+pub async fn get(State(app): State<App>, Path(slug): Path<String>, RawQuery(query): RawQuery, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     let query = query.unwrap_or_default();
     let received = form::parse_query(&query).map(|(carried, relay_state)| Received { carried, relay_state, query: Some(query) });
     match find(&app, &slug).await {
-        Ok(connection) => receive(&app, &connection, received, &id).await,
+        Ok(connection) => {
+            receive(&app, &connection, received, &request_id(&parts), Stranger::of(&parts, &app.config.trusted_proxies)).await
+        }
         Err(response) => response,
     }
 }
@@ -82,7 +79,7 @@ pub async fn post(State(app): State<App>, Path(slug): Path<String>, request: Req
         Err(FormError::Refused(message)) => Err(message),
         Err(FormError::Full) => return page::failed(full()),
     };
-    receive(&app, &connection, received, &request_id(&parts)).await
+    receive(&app, &connection, received, &request_id(&parts), stranger).await
 }
 
 async fn find(app: &App, slug: &str) -> Result<Connection, Response> {
@@ -92,15 +89,26 @@ async fn find(app: &App, slug: &str) -> Result<Connection, Response> {
     }
 }
 
-async fn receive(app: &App, connection: &Connection, received: Result<Received, String>, request_id: &RequestId) -> Response {
+async fn receive(
+    app: &App,
+    connection: &Connection,
+    received: Result<Received, String>,
+    request_id: &RequestId,
+    client: Option<Stranger>,
+) -> Response {
     let mut occasion = app.occasion(Actor::Saml { connection: connection.id }, request_id);
-    match received {
-        Ok(received) => judge(app, connection, received, &mut occasion).await.unwrap_or_else(page::failed),
-        Err(message) => refuse(app, connection, &mut occasion, SignInRefusal::new("logout", message)),
+    let judged = match received {
+        Ok(received) => judge(app, connection, received, &mut occasion).await,
+        Err(message) => Err(SignInRefusal::new("logout", message).into()),
+    };
+    match judged {
+        Ok(response) => response,
+        Err(Failure::Refused(refusal)) => refuse(app, connection, &mut occasion, refusal, client),
+        Err(Failure::Broken(problem)) => page::failed(problem),
     }
 }
 
-async fn judge(app: &App, connection: &Connection, received: Received, occasion: &mut Occasion) -> Result<Response, Problem> {
+async fn judge(app: &App, connection: &Connection, received: Received, occasion: &mut Occasion) -> Result<Response, Failure> {
     let by_redirect = received.query.is_some();
     let relay_state = received.relay_state.clone().filter(|state| state.len() <= RELAY_STATE);
     let mut connection = connection.clone();
@@ -110,7 +118,7 @@ async fn judge(app: &App, connection: &Connection, received: Received, occasion:
         occasion.now = app.now();
         let message = match verified {
             Ok(message) => message,
-            Err(refusal) => return Ok(refuse(app, &connection, occasion, refusal.into())),
+            Err(refusal) => return Err(SignInRefusal::from(refusal).into()),
         };
         let request = match message {
             Message::Request(request) => request,
@@ -119,16 +127,10 @@ async fn judge(app: &App, connection: &Connection, received: Received, occasion:
         match logout::end_by_identity_provider(&app.db, occasion, &connection, &request).await? {
             Ended::Sessions(ended) => {
                 note(app, &connection, occasion, format!("signed out by the identity provider: {ended} sessions ended"));
-                return answer(app, &connection, &request, relay_state.as_deref(), by_redirect).await;
+                return Ok(answer(app, &connection, &request, relay_state.as_deref(), by_redirect).await?);
             }
-            Ended::Replayed => {
-                let refusal = SignInRefusal::new("replay", "the LogoutRequest was used before");
-                return Ok(refuse(app, &connection, occasion, refusal));
-            }
-            Ended::Expired => {
-                let refusal = SignInRefusal::too_late("the LogoutRequest expired while it was worked on");
-                return Ok(refuse(app, &connection, occasion, refusal));
-            }
+            Ended::Replayed => return Err(SignInRefusal::new("replay", "the LogoutRequest was used before").into()),
+            Ended::Expired => return Err(SignInRefusal::too_late("the LogoutRequest expired while it was worked on").into()),
             // A certificate may have been retired, or the connection switched off, while the signature was checked.
             Ended::ConnectionChanged => match find_enabled(app, connection.slug.as_str()).await? {
                 Some(found) => connection = found,
@@ -136,7 +138,7 @@ async fn judge(app: &App, connection: &Connection, received: Received, occasion:
             },
         }
     }
-    Err(Problem::unavailable("The connection is being changed; try again."))
+    Err(Problem::unavailable("The connection is being changed; try again.").into())
 }
 
 async fn verify(app: &App, connection: &Connection, received: Received) -> Result<Result<Message, Refusal>, Problem> {
@@ -177,11 +179,11 @@ async fn answer(
 }
 
 /// The identity provider answers a request of ours. Here the session has ended long before.
-async fn hear(app: &App, connection: &Connection, occasion: &mut Occasion, response: &LogoutResponse) -> Result<Response, Problem> {
+async fn hear(app: &App, connection: &Connection, occasion: &mut Occasion, response: &LogoutResponse) -> Result<Response, Failure> {
     if !logout::is_answered(&app.db, occasion, connection, &response.in_response_to).await? {
         let refusal =
             SignInRefusal::new("in_response_to", "the LogoutResponse answers a request that is unknown, answered already or too old");
-        return Ok(refuse(app, connection, occasion, refusal));
+        return Err(refusal.into());
     }
     if response.success {
         return Ok(page::say(StatusCode::OK, "Signed out", &["Your session has ended here and at your identity provider."]));
@@ -201,6 +203,8 @@ fn note(app: &App, connection: &Connection, occasion: &mut Occasion, message: St
         message,
         why: Why::default(),
         account: None,
+        occurrences: 1,
+        last_at: occasion.now,
     };
     app.sign_in_log.note(connection.tenant, row);
     app.committed.notify_one();

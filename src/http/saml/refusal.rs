@@ -4,6 +4,7 @@
 use axum::{http::StatusCode, response::Response};
 
 use crate::{
+    admin::sign_in_log::Cause,
     app::App,
     db::sign_in::{SignInLogRow, SignInOutcome, Why},
     domain::{
@@ -11,7 +12,10 @@ use crate::{
         connection::Connection,
         id::{AccountId, EventId},
     },
-    http::page::{self, Message},
+    http::{
+        client::Stranger,
+        page::{self, Message},
+    },
     saml,
 };
 
@@ -22,11 +26,19 @@ pub struct SignInRefusal {
     pub message: String,
     pub why: Why,
     pub account: Option<AccountId>,
+    /// The message was genuine and is used up: it cannot be sent again to be refused again.
+    pub is_used_up: bool,
 }
 
 impl SignInRefusal {
     pub fn new(step: &'static str, message: impl Into<String>) -> Self {
-        Self { step, message: message.into(), why: Why { code: Some(step.to_owned()), ..Why::default() }, account: None }
+        Self { step, message: message.into(), why: Why { code: Some(step.to_owned()), ..Why::default() }, account: None, is_used_up: false }
+    }
+
+    /// A refusal of a message that this refusal uses up.
+    #[must_use]
+    pub fn using_up(self) -> Self {
+        Self { is_used_up: true, ..self }
     }
 
     /// It held when it was verified, and no longer when its turn came in the database.
@@ -49,15 +61,10 @@ impl From<saml::Refusal> for SignInRefusal {
 }
 
 /// Writes the reason where admins read it, and answers.
-pub fn refuse(app: &App, connection: &Connection, occasion: &mut Occasion, refusal: SignInRefusal) -> Response {
+pub fn refuse(app: &App, connection: &Connection, occasion: &mut Occasion, refusal: SignInRefusal, client: Option<Stranger>) -> Response {
     let id: EventId = occasion.ids.make();
-    tracing::info!(
-        connection.id = %connection.id,
-        reference = %id,
-        step = refusal.step,
-        reason = refusal.message.as_str(),
-        "a sign-in was refused"
-    );
+    let (step, reason) = (refusal.step, refusal.message.clone());
+    let cause = if refusal.is_used_up { Cause::IdentityProvider } else { Cause::Anybody(client.map(Stranger::address)) };
     let row = SignInLogRow {
         id,
         connection: connection.id,
@@ -67,9 +74,15 @@ pub fn refuse(app: &App, connection: &Connection, occasion: &mut Occasion, refus
         message: refusal.message,
         why: refusal.why,
         account: refusal.account,
+        occurrences: 1,
+        last_at: occasion.now,
     };
-    app.sign_in_log.note(connection.tenant, row);
-    app.committed.notify_one();
+    let reference = app.sign_in_log.note_refusal(connection.tenant, row, cause);
+    tracing::info!(connection.id = %connection.id, %reference, step, reason, "a sign-in was refused");
+    // A row that counts refusals is written in the next round of the jobs: a flood does not wake them.
+    if reference == id {
+        app.committed.notify_one();
+    }
     let lines = ["Your sign-in was not accepted. Please begin again; if it stays so, tell your administrator this reference number."];
-    page::respond(StatusCode::FORBIDDEN, &Message { title: "Sign-in refused", lines: &lines, reference: Some(id.to_string()) })
+    page::respond(StatusCode::FORBIDDEN, &Message { title: "Sign-in refused", lines: &lines, reference: Some(reference.to_string()) })
 }

@@ -39,6 +39,8 @@ pub(super) fn note(app: &App, connection: &Connection, occasion: &mut Occasion) 
             ..Why::default()
         },
         account: None,
+        occurrences: 1,
+        last_at: occasion.now,
     };
     app.sign_in_log.note(connection.tenant, row);
 }
