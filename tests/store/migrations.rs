@@ -55,3 +55,16 @@ async fn another_process_sees_what_was_committed_and_nothing_that_was_dropped(#[
     assert_eq!(other.query(count).optional::<(i64,)>().await.unwrap(), Some((1,)));
     other.close().await;
 }
+
+/// A migration that is not in the list would never run.
+#[test]
+fn every_file_of_the_migrations_is_in_the_list() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = std::fs::read_to_string(root.join("src/db/migrate.rs")).unwrap();
+    let mut files: Vec<String> =
+        std::fs::read_dir(root.join("migrations")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let places: Vec<usize> =
+        files.iter().map(|file| list.find(&format!("migrations/{file}")).unwrap_or_else(|| panic!("{file} is not in the list"))).collect();
+    assert!(places.is_sorted(), "the list has the order of the numbers");
+}
