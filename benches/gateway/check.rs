@@ -312,6 +312,7 @@ fn custom(id: rolegate::domain::id::RoleId, name: &str, permissions: &[String]) 
         exclusive_family: None,
         rank: 0,
         managed_roles: ManagedRoles::All,
+        owner_named: std::collections::BTreeSet::new(),
         managed_groups: ManagedGroups::All,
         auto_assign_on_join: false,
         auto_assign_first_user: false,

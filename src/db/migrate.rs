@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "when connections closed", include_str!("../../migrations/0014_when_connections_closed.sql")),
     (15, "versions of what accounts hold", include_str!("../../migrations/0015_held_versions.sql")),
     (16, "settings of a tenant's file that are known", include_str!("../../migrations/0016_settings_that_are_known.sql")),
+    (25, "what owners answer for", include_str!("../../migrations/0025_what_owners_answer_for.sql")),
 ];
 
 impl Db {
