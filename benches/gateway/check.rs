@@ -178,6 +178,7 @@ impl World {
             organization: self.organizations[0],
             name: "bench".to_owned(),
             created_by: None,
+            owner: None,
             created_at: app.now(),
             expires_at: app.now().plus_secs(3600),
             revoked_at: None,
