@@ -13,7 +13,6 @@ use crate::{
         audit::Entry,
     },
     domain::{
-        account::SignInStatus,
         actor::Occasion,
         assignment::{Assignment, live},
         id::{AccountId, AppTokenId, TenantId},
@@ -58,6 +57,7 @@ pub async fn create(
         organization: grant.at(),
         name: name.as_str().to_owned(),
         created_by: grant.actor().account_id(),
+        owner: grant.actor().account_id(),
         created_at: occasion.now,
         expires_at: occasion.now.plus_secs(ttl_secs),
         revoked_at: None,
@@ -72,15 +72,10 @@ pub async fn create(
     Ok((row, secret))
 }
 
-/// Whether somebody stands behind a token that counts otherwise. Where the tenant has no service accounts, no bearer outlives the person: it
-/// is good for something while who made it could make it still. The operator of the host always could.
+/// Whether the owner who answers for a token could make it still. The operator of the host always could.
 pub async fn is_backed(db: &Db, model: &RoleModel, token: &AppTokenRow) -> Result<bool, DbError> {
-    let Some(maker) = token.created_by.filter(|_| !model.settings.service_accounts) else { return Ok(true) };
-    let row = db::account::find_account(db, model.tenant, maker).await?;
-    if row.is_none_or(|row| row.account.status != SignInStatus::Active) {
-        return Ok(false);
-    }
-    let held = live(db::assignment::list_held(db, model.tenant, maker).await?);
+    let Some(owner) = token.owner else { return Ok(true) };
+    let held = db::app_token::list_held_by_owner(db, model.tenant, owner).await?;
     Ok(is_open_below::<ManageAppTokens>(&held, model, token.organization))
 }
 
@@ -89,7 +84,7 @@ pub async fn is_backed(db: &Db, model: &RoleModel, token: &AppTokenRow) -> Resul
 #[serde(rename_all = "snake_case")]
 pub enum AppTokenState {
     Live,
-    /// See [`is_backed`]: it counts again when whoever made it could make it again.
+    /// See [`is_backed`]: it is valid again when its owner could make it again, or when another owner takes it over.
     Unbacked,
     Expired,
     Revoked,
@@ -110,14 +105,12 @@ pub async fn list(
 pub async fn list_all(db: &Db, model: &RoleModel, now: Timestamp) -> Result<Vec<(AppTokenRow, AppTokenState)>, DbError> {
     let rows = db::app_token::list_app_tokens(db, model.tenant).await?;
     let mut held: BTreeMap<AccountId, Vec<Assignment>> = BTreeMap::new();
-    if !model.settings.service_accounts {
-        for assignment in db::app_token::list_held_by_makers(db, model.tenant).await? {
-            held.entry(assignment.account).or_default().push(assignment);
-        }
+    for assignment in db::app_token::list_held_by_owners(db, model.tenant).await? {
+        held.entry(assignment.account).or_default().push(assignment);
     }
     let backed = |row: &AppTokenRow| {
-        let Some(maker) = row.created_by.filter(|_| !model.settings.service_accounts) else { return true };
-        held.get(&maker).is_some_and(|held| is_open_below::<ManageAppTokens>(held, model, row.organization))
+        let Some(owner) = row.owner else { return true };
+        held.get(&owner).is_some_and(|held| is_open_below::<ManageAppTokens>(held, model, row.organization))
     };
     let state = |row: &AppTokenRow| match row.revoked_at {
         Some(_) => AppTokenState::Revoked,
@@ -134,6 +127,28 @@ pub async fn list_all(db: &Db, model: &RoleModel, now: Timestamp) -> Result<Vec<
 
 pub async fn find(db: &Db, tenant: TenantId, id: AppTokenId) -> Result<Option<AppTokenRow>, DbError> {
     db::app_token::find_app_token(db, tenant, id).await
+}
+
+/// Makes the actor the owner who answers for a token, as if they had made it. Its secret and its end stay.
+pub async fn take_over(
+    grant: &Grant<Subtree<ManageAppTokens>>,
+    db: &Db,
+    occasion: &mut Occasion,
+    tenant: TenantId,
+    id: AppTokenId,
+) -> Result<AppTokenRow, AppTokenError> {
+    let mut tx = db.begin().await?;
+    let row = db::app_token::find_app_token(&mut tx, tenant, id).await?;
+    let live = |row: &AppTokenRow| row.organization == grant.at() && row.revoked_at.is_none() && row.expires_at > occasion.now;
+    let row = row.filter(live).ok_or(AppTokenError::NotFound)?;
+    let owner = grant.actor().account_id();
+    if row.owner == owner {
+        return Ok(row);
+    }
+    db::app_token::set_owner(&mut tx, tenant, id, owner).await?;
+    record(&mut tx, occasion, "app_token.taken_over", &row).await?;
+    tx.commit().await?;
+    Ok(AppTokenRow { owner, ..row })
 }
 
 /// Ends it at once; one that was revoked before stays so.
@@ -155,7 +170,8 @@ pub async fn revoke(
 }
 
 async fn record(tx: &mut db::Tx, occasion: &mut Occasion, action: &'static str, row: &AppTokenRow) -> Result<(), DbError> {
-    let detail = json!({ "name": row.name, "organization": row.organization, "expires_at": row.expires_at.to_string() });
+    let detail =
+        json!({ "name": row.name, "organization": row.organization, "expires_at": row.expires_at.to_string(), "owner": row.owner });
     let entry = Entry { action, target_kind: "app_token", target_id: row.id.to_string(), detail };
     db::audit::append(tx, row.tenant, occasion, &[entry]).await
 }

@@ -1,6 +1,6 @@
 //! Roles by the hand of people: looking at them, making, editing, cloning and deleting them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -12,15 +12,17 @@ use crate::{
     db::{self, Db, DbError, role::RoleRow},
     domain::{
         actor::{Actor, Occasion},
+        catalogue::Permission,
         id::{RoleId, TenantId},
         model::RoleModel,
         name::fold,
-        role::Role,
+        role::{ManagedGroups, ManagedRoles, Role},
     },
     policy::{
         access::{Denied, Grant},
         action::{CreateRoles, DeleteRoles, ReadRoles, UpdateRoles},
-        assigning::authorize_auto_assign,
+        assigning::{Coming, authorize_auto_assign},
+        ceiling,
         places::Places,
         role_change::{self, Draft, RoleRefusal},
     },
@@ -95,7 +97,9 @@ pub async fn create(
     draft: &Draft,
 ) -> Result<Shown, RoleError> {
     let mut change = ModelChange::begin(db, tenant, occasion).await?;
-    let role = role_change::create(&change.model, draft, occasion.ids.make())?;
+    let mut role = role_change::create(&change.model, draft, occasion.ids.make())?;
+    let by_owner = ceiling::is_owner_of_tenant(grant.actor(), &change.model);
+    role.owner_named = role_change::owner_named(&role.owner_named, &role, draft, by_owner);
     may_auto_assign(grant.actor(), &change.model, None, &role)?;
     insert(&mut change, occasion, &role).await?;
     change.note("role.created", "role", &role.id, json!({ "name": role.name, "permissions": role.permissions }));
@@ -105,7 +109,7 @@ pub async fn create(
 
 /// Makes a role that does what another one does; and what it does not take over, in words.
 pub async fn clone(
-    _grant: &Grant<CreateRoles>,
+    grant: &Grant<CreateRoles>,
     db: &Db,
     occasion: &mut Occasion,
     tenant: TenantId,
@@ -114,7 +118,10 @@ pub async fn clone(
 ) -> Result<(Shown, Vec<String>), RoleError> {
     let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let original = change.model.role(id).ok_or(RoleError::NotFound)?.clone();
-    let role_change::Clone { role, dropped } = role_change::clone(&change.model, &original, name, occasion.ids.make())?;
+    let role_change::Clone { mut role, dropped } = role_change::clone(&change.model, &original, name, occasion.ids.make())?;
+    if ceiling::is_owner_of_tenant(grant.actor(), &change.model) {
+        role.owner_named.clone_from(&original.owner_named);
+    }
     insert(&mut change, occasion, &role).await?;
     let detail = json!({ "name": role.name, "permissions": role.permissions, "clone_of": { "id": original.id, "name": original.name } });
     change.note("role.created", "role", &role.id, detail);
@@ -140,9 +147,15 @@ pub async fn edit(
 ) -> Result<Shown, RoleError> {
     let mut change = ModelChange::begin(db, tenant, occasion).await?;
     let row = locked(&mut change, id, precondition).await?;
-    let role = role_change::edit(&change.model, &row.role, draft)?;
+    let mut role = role_change::edit(&change.model, &row.role, draft)?;
+    let by_owner = ceiling::is_owner_of_tenant(grant.actor(), &change.model);
+    role.owner_named = role_change::owner_named(&row.role.owner_named, &role, draft, by_owner);
     role_change::may_widen(grant.actor(), &change.model, &row.role, &role)?;
     may_auto_assign(grant.actor(), &change.model, Some(&row.role), &role)?;
+    if !by_owner && gives(&row.role) != gives(&role) {
+        let places = role_use::list_holdings(&mut change, &row.role).await?;
+        ceiling::check_widening(grant.actor(), &change.model, &row.role, &role, &places)?;
+    }
     let fields = role_change::changed(&row.role, &role);
     let holders = db::assignment_list::count_holders_of(&mut change.tx, tenant, id).await?;
     if fields.is_empty() {
@@ -152,7 +165,7 @@ pub async fn edit(
         return Err(RoleRefusal::NameTaken(role.name.to_string()).into());
     }
     let (gone, new) = (row.role.permissions.difference(&role.permissions), role.permissions.difference(&row.role.permissions));
-    let words = |pairs: &mut dyn Iterator<Item = &crate::domain::catalogue::Permission>| pairs.map(ToString::to_string).collect::<Vec<_>>();
+    let words = |pairs: &mut dyn Iterator<Item = &Permission>| pairs.map(ToString::to_string).collect::<Vec<_>>();
     let detail = json!({ "name": role.name, "fields": fields, "added": words(&mut { new }), "removed": words(&mut { gone }) });
     change.note("role.changed", "role", &id, detail);
     change.commit(occasion).await?;
@@ -201,11 +214,19 @@ pub(super) async fn locked(change: &mut ModelChange, id: RoleId, precondition: P
 
 /// A role that comes by itself is a grant to people who are not here yet: it takes the right to grant it, also to change what it gives.
 fn may_auto_assign(actor: &Actor, model: &RoleModel, before: Option<&Role>, after: &Role) -> Result<(), Denied> {
-    let given = |role: &Role| (role.permissions.clone(), role.managed_roles.clone(), role.managed_groups.clone());
+    let by_itself = |role: &Role| role.auto_assign_on_join || role.auto_assign_first_user;
     let comes = |role: &Role| (role.auto_assign_on_join, role.auto_assign_first_user);
-    let by_itself = after.auto_assign_on_join || after.auto_assign_first_user;
-    let same = before.is_some_and(|before| comes(before) == comes(after) && given(before) == given(after));
-    if by_itself && !same { authorize_auto_assign(actor, model, after.id).map(drop) } else { Ok(()) }
+    let same = before.is_some_and(|before| comes(before) == comes(after) && gives(before) == gives(after));
+    if !by_itself(after) || same {
+        return Ok(());
+    }
+    let coming = if before.is_some_and(by_itself) { Coming::AsBefore } else { Coming::Anew };
+    authorize_auto_assign(actor, model, after, coming).map(drop)
+}
+
+/// What a role gives whoever holds it.
+fn gives(role: &Role) -> (&BTreeSet<Permission>, &ManagedRoles, &ManagedGroups) {
+    (&role.permissions, &role.managed_roles, &role.managed_groups)
 }
 
 /// Whoever may look at roles anywhere sees all of them: they belong to the tenant.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::model_change::ModelChange;
 use crate::{
     db::{
-        self, Db, DbError, Tx,
+        self, Db, DbError,
         acting::{self, Writes},
         audit::Entry,
         role_set::RoleSetRow,
@@ -14,12 +15,12 @@ use crate::{
     domain::{
         actor::Occasion,
         id::{RoleId, RoleSetId, TenantId},
-        model::RoleModel,
         name::Title,
     },
     policy::{
-        access::Grant,
+        access::{Denied, Grant},
         action::{CreateRoles, DeleteRoles},
+        ceiling,
     },
 };
 
@@ -39,35 +40,37 @@ pub enum RoleSetError {
     #[error("the tenant has {MOST} sets of roles already: delete one that it does not need")]
     TooMany,
     #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
     Db(#[from] DbError),
 }
 
 pub async fn create(
-    _grant: &Grant<CreateRoles>,
+    grant: &Grant<CreateRoles>,
     db: &Db,
     occasion: &mut Occasion,
-    model: &RoleModel,
+    tenant: TenantId,
     name: Title,
     roles: BTreeSet<RoleId>,
 ) -> Result<RoleSetRow, RoleSetError> {
     if roles.is_empty() || roles.len() > MOST {
         return Err(RoleSetError::Size);
     }
-    let mut tx = acting::begin(db, model.tenant, occasion, Writes::Model).await?;
-    // Of two that make the last one the second waits; and no role of it goes meanwhile.
-    db::tenant::raise_model_version(&mut tx, model.tenant).await?;
-    let known: BTreeSet<RoleId> = db::role::list_roles(&mut tx, model.tenant).await?.into_iter().map(|row| row.role.id).collect();
-    if let Some(unknown) = roles.iter().find(|role| !known.contains(role)) {
-        return Err(RoleSetError::UnknownRole(*unknown));
+    // Of two that make the last one the second waits, and no role of it goes or changes meanwhile.
+    let mut change = ModelChange::begin(db, tenant, occasion).await?;
+    for id in &roles {
+        let role = change.model.role(*id).ok_or(RoleSetError::UnknownRole(*id))?;
+        ceiling::check_set(grant.actor(), &change.model, role)?;
     }
-    if db::role_set::list_role_sets(&mut tx, model.tenant).await?.len() >= MOST {
+    if db::role_set::list_role_sets(&mut change.tx, tenant).await?.len() >= MOST {
         return Err(RoleSetError::TooMany);
     }
     let row = RoleSetRow { id: occasion.ids.make(), name, roles };
-    if !db::role_set::insert_role_set(&mut tx, model.tenant, &row, occasion.now).await? {
+    if !db::role_set::insert_role_set(&mut change.tx, tenant, &row, occasion.now).await? {
         return Err(RoleSetError::NameTaken(row.name.to_string()));
     }
-    tell(tx, model.tenant, occasion, "role_set.created", &row).await?;
+    change.note("role_set.created", "role_set", &row.id, json!({ "name": row.name, "roles": row.roles }));
+    change.commit(occasion).await?;
     Ok(row)
 }
 
@@ -88,12 +91,8 @@ pub async fn delete(
     if !db::role_set::delete_role_set(&mut tx, tenant, id).await? {
         return Err(RoleSetError::NotFound);
     }
-    Ok(tell(tx, tenant, occasion, "role_set.deleted", &row).await?)
-}
-
-async fn tell(mut tx: Tx, tenant: TenantId, occasion: &mut Occasion, action: &'static str, row: &RoleSetRow) -> Result<(), DbError> {
     let detail = json!({ "name": row.name, "roles": row.roles });
-    let entry = Entry { action, target_kind: "role_set", target_id: row.id.to_string(), detail };
+    let entry = Entry { action: "role_set.deleted", target_kind: "role_set", target_id: row.id.to_string(), detail };
     db::audit::tell(&mut tx, tenant, occasion, &[entry]).await?;
-    tx.commit().await
+    Ok(tx.commit().await?)
 }

@@ -1,7 +1,7 @@
 //! What holds on to a role: who has it, and the rules and default mappings that name it; and the way to let go: its holders are moved to
 //! another role, then it is deleted.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use crate::{
     db::{self, Db, DbError, Tx, assignment_list::ListedAssignment},
     domain::{
         actor::{Actor, Occasion},
+        assignment::Holding,
         id::{AccountId, OrganizationId, RoleId, TenantId},
         model::RoleModel,
         role::Role,
@@ -21,6 +22,7 @@ use crate::{
     policy::{
         access::Grant,
         action::{DeleteRoles, ReadAssignments, ReadMapping},
+        ceiling,
         mapping::Mapping,
         places::{Places, places_or_nowhere},
         role_change,
@@ -140,6 +142,25 @@ pub(super) async fn read(change: &mut ModelChange, actor: &Actor, role: &Role, n
     Ok(Usage { role: role.name.to_string(), assignments, holders, defaults, rules, others })
 }
 
+/// Returns where a change of the role changes what somebody has or gets: where it is held, and everywhere below the root for a role
+/// that comes by joining, is in a set, or may be granted because an owner named it. A rule or default mapping gives it where it says.
+pub(super) async fn list_holdings(change: &mut ModelChange, role: &Role) -> Result<BTreeSet<Holding>, DbError> {
+    let (tenant, model) = (change.model.tenant, &change.model);
+    let mut holdings: BTreeSet<Holding> =
+        db::assignment_list::list_holdings_of(&mut change.tx, tenant, role.id).await?.into_iter().collect();
+    let is_named = model.roles().any(|other| other.owner_named.contains(&role.id.to_string()));
+    let comes = role.auto_assign_on_join || role.auto_assign_first_user;
+    if is_named || comes || db::role_set::is_in_a_set(&mut change.tx, tenant, role.id).await? {
+        holdings.insert(ceiling::everywhere(model, role.id));
+    }
+    let connections = db::connection::list_connections(&mut change.tx, tenant).await?;
+    for (id, mapping) in db::listing::list_published_mappings::<Mapping>(&mut change.tx, tenant).await? {
+        let at = connections.iter().find(|row| row.connection.id == id).map(|row| row.connection.organization);
+        holdings.extend(at.into_iter().flat_map(|at| mapping.holdings_of(model, role.id, at)));
+    }
+    Ok(holdings)
+}
+
 async fn holders(tx: &mut Tx, tenant: TenantId, role: RoleId, at: &Places, limit: i64) -> Result<Vec<ListedAssignment>, DbError> {
     let asked = db::assignment_list::Asked { places: Some(at), role: Some(role), ..db::assignment_list::Asked::default() };
     db::assignment_list::list_assignments(tx, tenant, &asked, None, limit).await
@@ -215,12 +236,7 @@ pub async fn replace(
 }
 
 fn requests(held: &ListedAssignment, from: RoleId, to: RoleId) -> [Request; 2] {
-    let holding = |role| crate::domain::assignment::Holding {
-        role,
-        organization: held.organization,
-        resource_scope: held.resource_scope,
-        reach: held.reach,
-    };
+    let holding = |role| Holding { role, organization: held.organization, resource_scope: held.resource_scope, reach: held.reach };
     let may_delegate = held.origins.iter().any(|origin| origin.may_delegate);
     [
         Request { account: held.account, holding: holding(to), wish: Wish::Grant { may_delegate } },

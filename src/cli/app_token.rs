@@ -112,7 +112,7 @@ impl Create {
 fn words(state: AppTokenState) -> &'static str {
     match state {
         AppTokenState::Live => "live",
-        AppTokenState::Unbacked => "unbacked (whoever made it could not make it any more: make another)",
+        AppTokenState::Unbacked => "unbacked (its owner could not make it any more: another owner can take it over)",
         AppTokenState::Expired => "expired",
         AppTokenState::Revoked => "revoked",
     }

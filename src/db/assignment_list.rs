@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
-        assignment::Reach,
+        assignment::{Holding, Reach},
         id::{AccountId, AssignmentId, OrganizationId, RoleId, ScopeId, TenantId},
         time::Timestamp,
     },
@@ -195,6 +195,22 @@ pub async fn count_holders_of(source: impl Into<Target<'_>>, tenant: TenantId, r
     let sql = "select count(distinct account) from assignment where tenant = $1 and role = $2";
     let row: Option<(i64,)> = source.into().query(sql).bind(tenant.to_string()).bind(role.to_string()).optional().await?;
     Ok(row.map_or(0, |(count,)| count))
+}
+
+/// Returns where a role is held, each place once, in order.
+pub async fn list_holdings_of(source: impl Into<Target<'_>>, tenant: TenantId, role: RoleId) -> Result<Vec<Holding>, DbError> {
+    let sql = "select distinct organization, resource_scope, reach from assignment
+        where tenant = $1 and role = $2 order by organization, resource_scope, reach";
+    let rows: Vec<(String, String, String)> = source.into().query(sql).bind(tenant.to_string()).bind(role.to_string()).all().await?;
+    let read = |(organization, resource_scope, reach): (String, String, String)| {
+        Ok(Holding {
+            role,
+            organization: column::id("assignment.organization", &organization)?,
+            resource_scope: column::id_or_empty("assignment.resource_scope", &resource_scope)?,
+            reach: Reach::parse(&reach).ok_or_else(|| DbError::corrupt("an assignment's reach", &reach))?,
+        })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// How many accounts hold each role at these places, for the roles that somebody holds there.

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (16, "settings of a tenant's file that are known", include_str!("../../migrations/0016_settings_that_are_known.sql")),
     (22, "refusals that repeat are counted", include_str!("../../migrations/0022_counted_refusals.sql")),
     (23, "a row for probes", include_str!("../../migrations/0023_write_probe.sql")),
+    (25, "what owners answer for", include_str!("../../migrations/0025_what_owners_answer_for.sql")),
     (27, "the session that a browser had before", include_str!("../../migrations/0027_former_session.sql")),
 ];
 

@@ -38,6 +38,7 @@ struct Row {
     exclusive_family: Option<String>,
     rank: i64,
     managed_roles: String,
+    owner_named: String,
     managed_groups: String,
     auto_assign_on_join: bool,
     auto_assign_first_user: bool,
@@ -63,6 +64,7 @@ impl Row {
             exclusive_family: self.exclusive_family,
             rank: self.rank,
             managed_roles: column::document("a role's managed roles", &self.managed_roles)?,
+            owner_named: column::document("a role's managed roles that an owner named", &self.owner_named)?,
             managed_groups: column::document("a role's managed groups", &self.managed_groups)?,
             auto_assign_on_join: self.auto_assign_on_join,
             auto_assign_first_user: self.auto_assign_first_user,
@@ -76,7 +78,7 @@ impl Row {
 pub async fn list_roles(source: impl Into<Target<'_>>, tenant: TenantId) -> Result<Vec<RoleRow>, DbError> {
     let mut source = source.into();
     let sql = "select id, preset_key, name, description, system, owner_class, root_only, machine_only, locked_fields, exclusive_family,
-            rank, managed_roles, managed_groups, auto_assign_on_join, auto_assign_first_user, scope_kind, from_file, version
+            rank, managed_roles, owner_named, managed_groups, auto_assign_on_join, auto_assign_first_user, scope_kind, from_file, version
         from role where tenant = $1 order by id";
     let rows: Vec<Row> = source.query(sql).bind(tenant.to_string()).all().await?;
     let sql = "select role, permission from role_permission where tenant = $1 order by role, permission";
@@ -89,15 +91,15 @@ pub async fn list_roles(source: impl Into<Target<'_>>, tenant: TenantId) -> Resu
     rows.into_iter().map(|row| row.read(&mut permissions)).collect()
 }
 
-/// Twenty columns of them stay below SQLite's number of placeholders.
+/// Twenty-one columns of them stay below SQLite's number of placeholders.
 const ROLE_CHUNK: usize = 1_000;
 
 /// False when an id or a name (folded) is taken, and then the transaction is to be dropped.
 pub async fn insert_roles(tx: &mut Tx, tenant: TenantId, roles: &[Role], from_file: bool, now: Timestamp) -> Result<bool, DbError> {
     let sql = "insert into role (tenant, id, preset_key, name, name_key, description, system, owner_class, root_only, machine_only,
             locked_fields, exclusive_family, rank, managed_roles, managed_groups, auto_assign_on_join, auto_assign_first_user, scope_kind,
-            from_file, created_at_ms)
-        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)}
+            from_file, created_at_ms, owner_named)
+        values {($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)}
         on conflict do nothing";
     let mut written = 0;
     for chunk in roles.chunks(ROLE_CHUNK) {
@@ -123,7 +125,8 @@ pub async fn insert_roles(tx: &mut Tx, tenant: TenantId, roles: &[Role], from_fi
                 .bind(role.auto_assign_first_user)
                 .bind(role.scope_kind.as_deref())
                 .bind(from_file)
-                .bind(now.millis());
+                .bind(now.millis())
+                .bind(column::to_document(&role.owner_named));
         }
         written += query.run().await?;
     }
@@ -151,7 +154,7 @@ async fn insert_permissions(tx: &mut Tx, tenant: TenantId, roles: &[Role]) -> Re
 pub async fn update_role(tx: &mut Tx, tenant: TenantId, role: &Role) -> Result<bool, DbError> {
     let sql = "update role set name = $3, name_key = $4, description = $5, owner_class = $6, root_only = $7, machine_only = $8,
             locked_fields = $9, exclusive_family = $10, rank = $11, managed_roles = $12, managed_groups = $13, auto_assign_on_join = $14,
-            auto_assign_first_user = $15, scope_kind = $16, version = version + 1
+            auto_assign_first_user = $15, scope_kind = $16, owner_named = $17, version = version + 1
         where tenant = $1 and id = $2
             and not exists (select 1 from role other where other.tenant = $1 and other.name_key = $4 and other.id <> $2)";
     let written = tx
@@ -172,6 +175,7 @@ pub async fn update_role(tx: &mut Tx, tenant: TenantId, role: &Role) -> Result<b
         .bind(role.auto_assign_on_join)
         .bind(role.auto_assign_first_user)
         .bind(role.scope_kind.as_deref())
+        .bind(column::to_document(&role.owner_named))
         .run()
         .await?;
     if written == 0 {

@@ -54,6 +54,13 @@ pub async fn list_role_sets(source: impl Into<Target<'_>>, tenant: TenantId) -> 
     Ok(found)
 }
 
+/// Whether a set names the role.
+pub async fn is_in_a_set(source: impl Into<Target<'_>>, tenant: TenantId, role: RoleId) -> Result<bool, DbError> {
+    let sql = "select role from role_set_role where tenant = $1 and role = $2 limit 1";
+    let row: Option<(String,)> = source.into().query(sql).bind(tenant.to_string()).bind(role.to_string()).optional().await?;
+    Ok(row.is_some())
+}
+
 /// False when it is not there.
 pub async fn delete_role_set(tx: &mut Tx, tenant: TenantId, id: RoleSetId) -> Result<bool, DbError> {
     let sql = "delete from role_set where tenant = $1 and id = $2";

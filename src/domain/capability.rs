@@ -133,6 +133,27 @@ impl Capability {
         )
     }
 
+    /// Whether `managed_roles` and `managed_groups` limit to whom it is done.
+    #[must_use]
+    pub fn is_done_to_accounts(self) -> bool {
+        matches!(
+            self,
+            Self::AssignmentsGrant
+                | Self::AssignmentsRevoke
+                | Self::AccountsUpdate
+                | Self::AccountsIdentifiers
+                | Self::AccountsDisable
+                | Self::AccountsDelete
+                | Self::AccountsVerify
+                | Self::AccountsExport
+                | Self::SessionsRevoke
+                | Self::TokensRead
+                | Self::TokensRevoke
+                | Self::InvitationsManage
+                | Self::GroupsUpdate
+        )
+    }
+
     /// An owner's alone in every preset, whatever a custom role says.
     #[must_use]
     pub fn is_owner_only(self) -> bool {

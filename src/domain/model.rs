@@ -62,8 +62,7 @@ pub struct Settings {
     /// Origin kinds that people may not edit.
     #[serde(default)]
     pub externally_managed: Vec<String>,
-    /// Bearers of applications stand for themselves. Where there are none, each is good for something while a person stands behind it: who
-    /// made it and could still make it.
+    /// Accepted in files and without effect: an owner answers for every token of an application, in every tenant.
     #[serde(default = "yes")]
     pub service_accounts: bool,
     /// The kinds of contexts and resources that a role can be held in.

@@ -27,6 +27,8 @@ pub struct Role {
     pub exclusive_family: Option<String>,
     pub rank: i64,
     pub managed_roles: ManagedRoles,
+    /// The entries of `managed_roles` that an owner wrote. A holder may grant these roles also where they give more than the holder has.
+    pub owner_named: BTreeSet<String>,
     pub managed_groups: ManagedGroups,
     pub auto_assign_on_join: bool,
     pub auto_assign_first_user: bool,
@@ -41,6 +43,17 @@ pub enum ManagedRoles {
     All,
     /// Role ids; `@none` stands for an account without any role.
     Only(Vec<String>),
+}
+
+impl ManagedRoles {
+    /// Returns the entries of a list; none where all are managed.
+    #[must_use]
+    pub fn entries(&self) -> BTreeSet<String> {
+        match self {
+            Self::All => BTreeSet::new(),
+            Self::Only(entries) => entries.iter().cloned().collect(),
+        }
+    }
 }
 
 /// In `managed_roles`: an account without a role. In `managed_groups`: an account without a group.

@@ -355,7 +355,11 @@ impl Problem {
 /// The actor lacks a right: says which, and what would help.
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
-        Self::new(Kind::Forbidden, denied.code(), format!("{denied}."))
+        let problem = Self::new(Kind::Forbidden, denied.code(), format!("{denied}."));
+        match &denied {
+            Denied::BeyondOwnRights { missing, .. } => problem.with(&serde_json::json!({ "missing": missing })),
+            _ => problem,
+        }
     }
 }
 

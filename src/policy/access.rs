@@ -7,18 +7,19 @@ use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
 use crate::domain::{
     actor::{AccountActor, Actor},
-    assignment::{Assignment, Reach},
+    assignment::{Assignment, Holding, Reach},
     capability::Capability,
     catalogue::Permission,
     connection::Audience,
     id::{AccountId, GroupId, OrganizationId},
     model::RoleModel,
+    role::Role,
 };
 
 use super::{
     action::{self, Action, ReadAssignments, SignInToConsole},
     managed::{Extent, manages},
-    permission::{Verdict, acts_at, is_listed, judge},
+    permission::{Verdict, acts_at, is_listed, judge_role},
 };
 
 pub use super::{
@@ -72,6 +73,12 @@ pub enum Denied {
     Gated { capability: Capability, requires: String },
     #[error("{} of this account is out of reach: it holds a role or belongs to a group that your role does not manage", action::name(*.capability))]
     OutOfReach { capability: Capability },
+    /// `missing`: what the role gives there and the actor could not use, in order.
+    #[error(
+        "the role {role:?} gives more than you may use there yourself: {}. Ask an owner, or somebody who may use all of it",
+        shortened(.missing)
+    )]
+    BeyondOwnRights { capability: Capability, role: String, missing: Vec<String> },
     #[error("nobody changes their own roles, except to resign one: ask another administrator")]
     SelfAssignment { capability: Capability },
     #[error("{} is for people: a {actor} cannot administer; sign in to an account that holds the right", action::name(*.capability))]
@@ -102,6 +109,7 @@ impl Denied {
             | Self::RootOnly { capability }
             | Self::Gated { capability, .. }
             | Self::OutOfReach { capability }
+            | Self::BeyondOwnRights { capability, .. }
             | Self::SelfAssignment { capability }
             | Self::NotAPerson { capability, .. }
             | Self::NotInToken { capability }
@@ -122,6 +130,7 @@ impl Denied {
             Self::RootOnly { .. } => "root_only",
             Self::Gated { .. } => "gate",
             Self::OutOfReach { .. } => "out_of_reach",
+            Self::BeyondOwnRights { .. } => "beyond_own_rights",
             Self::SelfAssignment { .. } => "self_assignment",
             Self::NotAPerson { .. } => "not_a_person",
             Self::NotInToken { .. } => "not_in_token",
@@ -132,6 +141,14 @@ impl Denied {
             Self::SinceSignIn { .. } => "sign_in_again",
         }
     }
+}
+
+/// How many permissions a message lists.
+const LISTED: usize = 20;
+
+fn shortened(missing: &[String]) -> String {
+    let listed = missing.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    if missing.len() > LISTED { format!("{listed} and {} more", missing.len() - LISTED) } else { listed }
 }
 
 fn lever(opened_by: &[String]) -> String {
@@ -390,10 +407,14 @@ pub(super) fn opening(model: &RoleModel, capability: Capability) -> impl Iterato
 
 /// Whether what the assignment holds opens the capability; that it acts at the place has been asked before.
 pub(super) fn opens(model: &RoleModel, assignment: &Assignment, capability: Capability) -> Verdict {
-    let Some(role) = model.role(assignment.holding.role) else { return Verdict::NotNamed };
+    model.role(assignment.holding.role).map_or(Verdict::NotNamed, |role| role_opens(model, role, &assignment.holding, capability))
+}
+
+/// As [`opens`], for a role as it was, or as it would be.
+pub(super) fn role_opens(model: &RoleModel, role: &Role, held: &Holding, capability: Capability) -> Verdict {
     if role.owner_class {
         // An owner-class role opens every capability within its reach; what is done at the root only, even an owner does there.
-        let at_root = assignment.holding.organization == model.organizations.root();
+        let at_root = held.organization == model.organizations.root();
         let mut pairs = opening(model, capability).peekable();
         let root_only = |(entity, action): (&str, &str)| is_listed(model, &model.settings.root_only_actions, entity, action);
         return if !at_root && pairs.peek().is_some() && pairs.all(root_only) { Verdict::RootOnly } else { Verdict::Allowed };
@@ -401,7 +422,7 @@ pub(super) fn opens(model: &RoleModel, assignment: &Assignment, capability: Capa
     if capability.is_owner_only() {
         return Verdict::OwnerOnly;
     }
-    opening(model, capability).map(|(entity, action)| judge(model, assignment, entity, action)).max().unwrap_or(Verdict::NotNamed)
+    opening(model, capability).map(|(entity, action)| judge_role(model, role, held, entity, action)).max().unwrap_or(Verdict::NotNamed)
 }
 
 #[cfg(test)]
@@ -410,7 +431,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{actor::AtSignIn, assignment::Holding, id::ScopeId, role::Role},
+        domain::{actor::AtSignIn, id::ScopeId},
         policy::{
             action::{
                 CreateOrganizations, CreateRoles, ManageAppTokens, ManageScimTokens, PublishMapping, ReadAccounts, ReadCertificates,

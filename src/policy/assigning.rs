@@ -9,14 +9,15 @@ use crate::domain::{
     actor::{AccountActor, Actor},
     assignment::{Assignment, Holding, Reach},
     capability::Capability,
-    id::{AccountId, GroupId, OrganizationId, RoleId},
+    id::{AccountId, GroupId, OrganizationId},
     model::RoleModel,
-    role::ManagedRoles,
+    role::{ManagedRoles, Role},
 };
 
 use super::{
     access::{Denied, Grant, Target, now_and_at_sign_in, opens, permit, within_session},
     action::{Action, GrantAssignments, RevokeAssignments},
+    ceiling::{self, Gift},
     managed::{Extent, manages},
     permission::{Verdict, acts_at},
     places::places,
@@ -42,7 +43,16 @@ pub fn authorize_grant(
     to: &Assignee,
     own_groups: &BTreeSet<GroupId>,
 ) -> Result<Grant<GrantAssignments>, Denied> {
-    may_change::<GrantAssignments>(actor, model, holding, to, own_groups)
+    let role = model.role(holding.role);
+    now_and_at_sign_in(actor, model, GrantAssignments::CAPABILITY, |actor, then| {
+        let bound = may_change_by::<GrantAssignments>(actor, then, holding, to, own_groups)?;
+        match (role, actor) {
+            (Some(role), Actor::Account(account)) => bound.check(account, then, model, Gift { role, holding }),
+            // Nobody can hold a role that does not exist; the operator of the host is not bound.
+            _ => Ok(()),
+        }
+    })?;
+    Ok(Grant::new(actor, holding.organization))
 }
 
 /// Whether the actor may take this from the account; one's own may always be resigned.
@@ -62,7 +72,19 @@ pub fn authorize_revoke(
         }
         return Ok(Grant::new(actor, holding.organization));
     }
-    may_change::<RevokeAssignments>(actor, model, holding, from, own_groups)
+    now_and_at_sign_in(actor, model, RevokeAssignments::CAPABILITY, |actor, model| {
+        may_change_by::<RevokeAssignments>(actor, model, holding, from, own_groups).map(drop)
+    })?;
+    Ok(Grant::new(actor, holding.organization))
+}
+
+/// What a role comes to that everybody gets who joins an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coming {
+    /// It comes from now on: as a grant of all of it.
+    Anew,
+    /// It came before. What it gives more is for `ceiling::check_widening`.
+    AsBefore,
 }
 
 /// Whether the actor may let the role come by itself, to people who are not here yet: who may grant it anywhere to somebody who holds
@@ -70,11 +92,18 @@ pub fn authorize_revoke(
 ///
 /// # Errors
 /// With the reason, and what would help.
-pub fn authorize_auto_assign(actor: &Actor, model: &RoleModel, role: RoleId) -> Result<Grant<GrantAssignments>, Denied> {
+pub fn authorize_auto_assign(actor: &Actor, model: &RoleModel, role: &Role, coming: Coming) -> Result<Grant<GrantAssignments>, Denied> {
     let nobodys = BTreeSet::new();
     let newcomer = Assignee { account: None, home: None, target: Target { assignments: &[], groups: &nobodys } };
-    let holding = Holding { role, organization: model.organizations.root(), resource_scope: None, reach: Reach::Subtree };
-    authorize_grant(actor, model, &holding, &newcomer, &nobodys)
+    let holding = ceiling::everywhere(model, role.id);
+    now_and_at_sign_in(actor, model, GrantAssignments::CAPABILITY, |actor, then| {
+        let bound = may_change_by::<GrantAssignments>(actor, then, &holding, &newcomer, &nobodys)?;
+        match (coming, actor) {
+            (Coming::Anew, Actor::Account(account)) => bound.check(account, then, model, Gift { role, holding: &holding }),
+            _ => Ok(()),
+        }
+    })?;
+    Ok(Grant::new(actor, holding.organization))
 }
 
 /// Whether the actor may give anything to anybody at all: by a pair that opens it somewhere, or by a role that they hold to pass on.
@@ -90,15 +119,21 @@ pub fn may_grant_something(actor: &Actor, model: &RoleModel) -> Result<(), Denie
     if model.settings.delegation && origins.any(|row| row.may_delegate) { Ok(()) } else { Err(denied) }
 }
 
-fn may_change<A: Action>(
-    actor: &Actor,
-    model: &RoleModel,
-    holding: &Holding,
-    other: &Assignee,
-    own_groups: &BTreeSet<GroupId>,
-) -> Result<Grant<A>, Denied> {
-    now_and_at_sign_in(actor, model, A::CAPABILITY, |actor, model| may_change_by::<A>(actor, model, holding, other, own_groups))?;
-    Ok(Grant::new(actor, holding.organization))
+/// Whether what somebody gives is compared with what they may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// An owner acts, an owner named the role for this, or it is passed on.
+    Exempt,
+    OwnRights,
+}
+
+impl Bound {
+    fn check(self, account: &AccountActor, then: &RoleModel, model: &RoleModel, gift: Gift<'_>) -> Result<(), Denied> {
+        match self {
+            Self::Exempt => Ok(()),
+            Self::OwnRights => ceiling::check_own(account, then, model, GrantAssignments::CAPABILITY, gift),
+        }
+    }
 }
 
 fn may_change_by<A: Action>(
@@ -107,10 +142,10 @@ fn may_change_by<A: Action>(
     holding: &Holding,
     other: &Assignee,
     own_groups: &BTreeSet<GroupId>,
-) -> Result<(), Denied> {
+) -> Result<Bound, Denied> {
     let at = holding.organization;
     let account = match actor {
-        Actor::HostOperator => return Ok(()),
+        Actor::HostOperator => return Ok(Bound::Exempt),
         Actor::Scim { .. } | Actor::Application { .. } | Actor::Saml { .. } | Actor::System => {
             return Err(Denied::NotAPerson { capability: A::CAPABILITY, actor: actor.kind() });
         }
@@ -126,19 +161,23 @@ fn may_change_by<A: Action>(
     let within_reach = |held: &&Assignment| acts_at(model, held, at, None) && held.holding.reach >= holding.reach;
     let owner_class = |held: &Assignment| model.role(held.holding.role).is_some_and(|role| role.owner_class);
     if account.assignments.iter().filter(within_reach).any(owner_class) {
-        return Ok(());
+        let as_owner = within_session(account, Capability::OwnersGrant).is_ok();
+        return Ok(if as_owner { Bound::Exempt } else { Bound::OwnRights });
     }
     if model.role(holding.role).is_some_and(|role| role.owner_class) {
         return Err(Denied::OwnerOnly { capability: Capability::OwnersGrant });
     }
-    let mut acting = account.assignments.iter().filter(within_reach);
-    let permitted = acting.any(|held| {
+    let permits = |held: &&Assignment| {
         opens(model, held, A::CAPABILITY) == Verdict::Allowed
             && manages(model, held, Extent::At(at), &other.target, own_groups)
             && manages_role(model, held, holding)
-    });
-    if permitted || delegates(model, account, holding, other, own_groups) {
-        return Ok(());
+    };
+    let permitting: Vec<_> = account.assignments.iter().filter(within_reach).filter(permits).collect();
+    if permitting.iter().any(|held| is_named(model, held, holding)) || delegates(model, account, holding, other, own_groups) {
+        return Ok(Bound::Exempt);
+    }
+    if !permitting.is_empty() {
+        return Ok(Bound::OwnRights);
     }
     permit(actor, model, A::CAPABILITY, at)?;
     Err(Denied::OutOfReach { capability: A::CAPABILITY })
@@ -150,6 +189,11 @@ fn manages_role(model: &RoleModel, held: &Assignment, holding: &Holding) -> bool
         ManagedRoles::All => true,
         ManagedRoles::Only(managed) => managed.contains(&holding.role.to_string()),
     })
+}
+
+/// Whether an owner named the role for those who hold this.
+fn is_named(model: &RoleModel, held: &Assignment, holding: &Holding) -> bool {
+    model.role(held.holding.role).is_some_and(|role| role.owner_named.contains(&holding.role.to_string()))
 }
 
 /// The role is held with the right to pass it on, at an organization from which it reaches the place and the account's home.
@@ -252,9 +296,11 @@ mod tests {
     #[test]
     fn a_pair_that_names_it_opens_granting_but_never_owners_nor_unmanaged_roles() {
         let auditor = role_id(&tenant("idaas", vec![]), "Auditor");
-        let curator =
-            Role { managed_roles: ManagedRoles::Only(vec![auditor.to_string(), "@none".into()]), ..grantor(900, "Super Auditor") };
-        let model = tenant("idaas", vec![curator, grantor(901, "Role desk")]);
+        let managed = ManagedRoles::Only(vec![auditor.to_string(), "@none".into()]);
+        let curator = Role { owner_named: managed.entries(), managed_roles: managed.clone(), ..grantor(900, "Super Auditor") };
+        let unnamed = Role { managed_roles: managed, ..grantor(902, "Named by no owner") };
+        let desk = custom_role(901, "Role desk", &["user_role_management:*", "user_management:*", "groups_management:read"]);
+        let model = tenant("idaas", vec![curator, desk, unnamed, grantor(903, "Grants alone")]);
         let actor = |role: u128| person(by_hand([holding(id(role), EU)]));
         let help_desk = role_id(&model, "Help Desk Administrator");
         assert_eq!(grants(&model, &actor(901), &holding(help_desk, EU_WEST), SOMEBODY, None), Ok(()), "of no organization is fine here");
@@ -262,6 +308,8 @@ mod tests {
         assert_eq!(grants(&model, &actor(901), &holding(role_id(&model, "Super Administrator"), EU), SOMEBODY, None), Err("owner_only"));
         assert_eq!(grants(&model, &actor(900), &holding(auditor, EU), SOMEBODY, None), Ok(()));
         assert_eq!(grants(&model, &actor(900), &holding(help_desk, EU), SOMEBODY, None), Err("out_of_reach"));
+        assert_eq!(grants(&model, &actor(902), &holding(auditor, EU), SOMEBODY, None), Err("beyond_own_rights"));
+        assert_eq!(grants(&model, &actor(903), &holding(help_desk, EU), SOMEBODY, None), Err("beyond_own_rights"));
     }
 
     fn grantor(value: u128, name: &str) -> Role {

@@ -87,6 +87,7 @@ pub fn custom_role(value: u128, name: &str, permissions: &[&str]) -> Role {
         exclusive_family: None,
         rank: 0,
         managed_roles: crate::domain::role::ManagedRoles::All,
+        owner_named: std::collections::BTreeSet::new(),
         managed_groups: crate::domain::role::ManagedGroups::All,
         auto_assign_on_join: false,
         auto_assign_first_user: false,

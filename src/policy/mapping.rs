@@ -2,9 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::Rule;
+use super::{
+    ceiling,
+    rule::{Effect, Place, Rule},
+};
 use crate::domain::{
-    id::{RoleId, RuleId},
+    assignment::Holding,
+    id::{OrganizationId, RoleId, RuleId},
+    model::RoleModel,
     time::Timestamp,
 };
 
@@ -75,6 +80,26 @@ impl Mapping {
     #[must_use]
     pub fn refuses(&self) -> bool {
         self.default.unmatched == Unmatched::DenySignIn || self.rules.iter().any(|rule| rule.enabled && rule.refuses())
+    }
+
+    /// Returns what the role comes to where the default mapping or a rule gives it, disabled ones too. `at` is the connection's
+    /// organization. A template can name any organization.
+    #[must_use]
+    pub fn holdings_of(&self, model: &RoleModel, role: RoleId, at: OrganizationId) -> Vec<Holding> {
+        let by_default = self.default.roles.iter().filter(|named| **named == role);
+        let of_default = Holding { role, organization: at, resource_scope: None, reach: model.settings.default_reach };
+        let by_rule = self.rules.iter().flat_map(|rule| &rule.effects).filter_map(|effect| match effect {
+            Effect::Grant { role: named, organization, reach, resource_scope } if *named == role => Some(match organization {
+                Place::Fixed(organization) => Holding { role, organization: *organization, resource_scope: *resource_scope, reach: *reach },
+                Place::Template(_) => ceiling::everywhere(model, role),
+            }),
+            Effect::Grant { .. }
+            | Effect::Exclude { .. }
+            | Effect::DenySignIn { .. }
+            | Effect::SetHomeOrganization { .. }
+            | Effect::SetKind(_) => None,
+        });
+        by_default.map(|_| of_default).chain(by_rule).collect()
     }
 
     /// When a rule begins or ends next: until then the same identity gives the same result.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod action;
 pub mod assigning;
+pub mod ceiling;
 pub mod check;
 pub mod desired;
 pub mod diff;

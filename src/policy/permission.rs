@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    assignment::{Assignment, Reach},
+    assignment::{Assignment, Holding, Reach},
     catalogue::Permission,
     id::{OrganizationId, ScopeId},
     model::RoleModel,
@@ -31,7 +31,11 @@ pub(super) enum Verdict {
 /// Whether the assignment acts at the organization, or in the scope of it.
 #[must_use]
 pub fn acts_at(model: &RoleModel, assignment: &Assignment, at: OrganizationId, scope: Option<ScopeId>) -> bool {
-    let held = &assignment.holding;
+    reaches(model, &assignment.holding, at, scope)
+}
+
+/// Whether what is held so acts at the organization, or in the scope of it.
+pub(super) fn reaches(model: &RoleModel, held: &Holding, at: OrganizationId, scope: Option<ScopeId>) -> bool {
     if held.resource_scope.is_some() {
         return held.organization == at && held.resource_scope == scope;
     }
@@ -55,7 +59,7 @@ fn is_self_service(model: &RoleModel, entity: &str) -> bool {
 }
 
 /// Whether the gate leaves the role's permissions on this entity alive.
-fn passes_gate(model: &RoleModel, role: &Role, entity: &str) -> bool {
+pub(super) fn passes_gate(model: &RoleModel, role: &Role, entity: &str) -> bool {
     let Some(gate) = &model.settings.gate else { return true };
     if !gate.guards.iter().any(|guarded| guarded == entity) {
         return true;
@@ -66,18 +70,20 @@ fn passes_gate(model: &RoleModel, role: &Role, entity: &str) -> bool {
 }
 
 pub(super) fn judge(model: &RoleModel, assignment: &Assignment, entity: &str, action: &str) -> Verdict {
-    let Some(role) = model.role(assignment.holding.role) else { return Verdict::NotNamed };
+    model.role(assignment.holding.role).map_or(Verdict::NotNamed, |role| judge_role(model, role, &assignment.holding, entity, action))
+}
+
+/// As [`judge`], for a role as it was, or as it would be.
+pub(super) fn judge_role(model: &RoleModel, role: &Role, held: &Holding, entity: &str, action: &str) -> Verdict {
     if !names(model, role, entity, action) {
         Verdict::NotNamed
     } else if !passes_gate(model, role, entity) {
         Verdict::Gated
     } else if !role.owner_class && is_listed(model, &model.settings.owner_only, entity, action) {
         Verdict::OwnerOnly
-    } else if assignment.holding.resource_scope.is_none() && is_self_service(model, entity) {
+    } else if held.resource_scope.is_none() && is_self_service(model, entity) {
         Verdict::SelfService
-    } else if assignment.holding.organization != model.organizations.root()
-        && is_listed(model, &model.settings.root_only_actions, entity, action)
-    {
+    } else if held.organization != model.organizations.root() && is_listed(model, &model.settings.root_only_actions, entity, action) {
         Verdict::RootOnly
     } else {
         Verdict::Allowed

@@ -306,6 +306,12 @@ impl PresetRole {
 
     fn instantiate(&self, ids: &BTreeMap<&str, RoleId>) -> Role {
         let id_of = |key: &str| ids.get(key).copied();
+        let managed_roles = match &self.managed_roles {
+            Managed::Word(_) => ManagedRoles::All,
+            Managed::Only(keys) => {
+                ManagedRoles::Only(keys.iter().map(|key| id_of(key).map_or_else(|| key.clone(), |id| id.to_string())).collect())
+            }
+        };
         Role {
             id: id_of(&self.key).expect("every role of the preset has been given an id"),
             key: Some(self.key.clone()),
@@ -319,12 +325,9 @@ impl PresetRole {
             locked_fields: self.locked_fields.clone(),
             exclusive_family: self.exclusive_family.clone(),
             rank: self.rank,
-            managed_roles: match &self.managed_roles {
-                Managed::Word(_) => ManagedRoles::All,
-                Managed::Only(keys) => {
-                    ManagedRoles::Only(keys.iter().map(|key| id_of(key).map_or_else(|| key.clone(), |id| id.to_string())).collect())
-                }
-            },
+            // A preset says what an owner would say.
+            owner_named: managed_roles.entries(),
+            managed_roles,
             managed_groups: match &self.managed_groups {
                 Managed::Word(word) if word == "own" => ManagedGroups::Own,
                 Managed::Word(_) => ManagedGroups::All,

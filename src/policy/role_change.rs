@@ -140,6 +140,7 @@ pub fn create(model: &RoleModel, draft: &Draft, id: RoleId) -> Result<Role, Role
         exclusive_family: None,
         rank: 0,
         managed_roles: ManagedRoles::All,
+        owner_named: BTreeSet::new(),
         managed_groups: ManagedGroups::All,
         auto_assign_on_join: false,
         auto_assign_first_user: false,
@@ -202,6 +203,14 @@ fn includes(model: &RoleModel, role: &Role, permission: &Permission) -> bool {
     grows_alike && model.catalogue.resolve(permission).all(|(entity, action)| names(model, role, &entity.key, action))
 }
 
+/// Returns the entries of `managed_roles` that an owner wrote: all of them where an owner writes the list now, else those that an owner
+/// wrote before and that are still in it.
+#[must_use]
+pub fn owner_named(before: &BTreeSet<String>, after: &Role, draft: &Draft, by_owner: bool) -> BTreeSet<String> {
+    let entries = after.managed_roles.entries();
+    if by_owner && draft.managed_roles.is_some() { entries } else { &entries & before }
+}
+
 /// The names of the fields that differ.
 #[must_use]
 pub fn changed(before: &Role, after: &Role) -> Vec<&'static str> {
@@ -209,7 +218,7 @@ pub fn changed(before: &Role, after: &Role) -> Vec<&'static str> {
         ("name", before.name != after.name),
         ("description", before.description != after.description),
         ("permissions", before.permissions != after.permissions),
-        ("managed_roles", before.managed_roles != after.managed_roles),
+        ("managed_roles", before.managed_roles != after.managed_roles || before.owner_named != after.owner_named),
         ("managed_groups", before.managed_groups != after.managed_groups),
         ("auto_assign_on_join", before.auto_assign_on_join != after.auto_assign_on_join),
         ("auto_assign_first_user", before.auto_assign_first_user != after.auto_assign_first_user),
@@ -266,6 +275,7 @@ pub fn clone(model: &RoleModel, role: &Role, name: Option<&str>, id: RoleId) -> 
         exclusive_family: None,
         rank: 0,
         managed_roles: role.managed_roles.clone(),
+        owner_named: BTreeSet::new(),
         managed_groups: role.managed_groups.clone(),
         auto_assign_on_join: false,
         auto_assign_first_user: false,

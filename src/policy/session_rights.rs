@@ -3,6 +3,8 @@
 //!
 //! Refuses to know where it is kept.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -21,6 +23,9 @@ pub struct RoleVersion {
     owner_class: bool,
     permissions: Vec<Permission>,
     managed_roles: ManagedRoles,
+    /// Left out where it is empty, as versions from before have it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    owner_named: BTreeSet<String>,
     managed_groups: ManagedGroups,
 }
 
@@ -32,6 +37,7 @@ impl RoleVersion {
             owner_class: role.owner_class,
             permissions: role.permissions.iter().cloned().collect(),
             managed_roles: role.managed_roles.clone(),
+            owner_named: role.owner_named.clone(),
             managed_groups: role.managed_groups.clone(),
         }
     }
@@ -42,6 +48,7 @@ impl RoleVersion {
             owner_class: self.owner_class,
             permissions: self.permissions.iter().cloned().collect(),
             managed_roles: self.managed_roles.clone(),
+            owner_named: self.owner_named.clone(),
             managed_groups: self.managed_groups.clone(),
             ..today.clone()
         }

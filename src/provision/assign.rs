@@ -161,6 +161,8 @@ impl Decided {
             record.note("assignment.revoked", "account", account, detail);
         }
         self.effects.write(tx, model.tenant, occasion, model, None, &mut record).await?;
+        // A role that was being changed when it was granted was locked until now: it must still give what was decided about.
+        super::is_current(tx, model).await?;
         record.write(tx, model.tenant, occasion).await?;
         Ok(self.outcomes)
     }

@@ -150,7 +150,8 @@ async fn a_role_comes_by_itself_only_from_whom_it_could_be_granted(#[values(Engi
     let auditor = house.role("Auditor").await;
     let powers = json!(["roles_management:*", "user_role_management:*"]);
     created(&boss.post("/api/v1/roles", &json!({ "name": "Roles", "permissions": powers, "managed_roles": [auditor, "@none"] })).await);
-    created(&boss.post("/api/v1/roles", &json!({ "name": "All roles", "permissions": powers })).await);
+    let and_users = json!(["roles_management:*", "user_role_management:*", "user_management:*"]);
+    created(&boss.post("/api/v1/roles", &json!({ "name": "All roles", "permissions": and_users })).await);
     let welcome = created(&boss.post("/api/v1/roles", &json!({ "name": "Welcome", "permissions": ["user_management:read"] })).await);
     let path = format!("/api/v1/roles/{}", welcome["id"].as_str().unwrap());
     let mut some = house.person("some", Some("acme"), &[held("Roles", "acme")]).await;

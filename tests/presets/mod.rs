@@ -1,6 +1,7 @@
 //! What each preset must show, through the product's own doors.
 
 mod bulk;
+mod ceiling;
 mod dashboard;
 mod delegated_user_management;
 pub mod house;

@@ -207,16 +207,17 @@ set = { kind = "machine" }
 
 #[rstest]
 #[tokio::test]
-async fn where_there_are_no_service_accounts_a_person_stands_behind_every_token(
+async fn an_applications_token_ends_with_its_owner_unless_another_takes_it_over(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
-    for (settings, outlives) in [("min_owners = 1", false), ("min_owners = 1, service_accounts = true", true)] {
-        let house = House::with(engine, "owner-member", settings, "").await;
-        let mut first = house.person("first", Some("acme"), &[held("Organization Owner", "acme")]).await;
-        let mut boss = house.person("boss", Some("acme"), &[held("Organization Owner", "acme")]).await;
-        let of_eu = house.person("of eu", Some("acme"), &[held("Organization Owner", "acme-eu")]).await;
-        let token = created(&boss.post("/api/v1/app-tokens", &json!({ "name": "portal" })).await)["token"].as_str().unwrap().to_owned();
-        let narrow = { of_eu }.post("/api/v1/app-tokens", &json!({ "name": "eu", "organization": "acme-eu" })).await;
+    for (preset, role) in [("owner-member", "Organization Owner"), ("idaas", "Super Administrator")] {
+        let house = House::with(engine, preset, "min_owners = 1", "").await;
+        let mut first = house.person("first", Some("acme"), &[held(role, "acme")]).await;
+        let mut boss = house.person("boss", Some("acme"), &[held(role, "acme")]).await;
+        let mut of_eu = house.person("of eu", Some("acme"), &[held(role, "acme-eu")]).await;
+        let made = created(&boss.post("/api/v1/app-tokens", &json!({ "name": "portal" })).await);
+        let token = made["token"].as_str().unwrap().to_owned();
+        let narrow = of_eu.post("/api/v1/app-tokens", &json!({ "name": "eu", "organization": "acme-eu" })).await;
         let narrow = created(&narrow)["token"].as_str().unwrap().to_owned();
         let on_host = crate::authz::people::app_token(&house.gateway, &house.model().await).await;
         let reads = async |token: &str| {
@@ -224,7 +225,7 @@ async fn where_there_are_no_service_accounts_a_person_stands_behind_every_token(
             let headers = [("authorization", bearer.as_str()), ("accept", "application/json")];
             house.gateway.browser().send(Method::GET, "/api/v1/organizations", &headers, vec![]).await.status
         };
-        let gone = if outlives { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        let gone = StatusCode::UNAUTHORIZED;
         assert_eq!((reads(&token).await, reads(&narrow).await), (StatusCode::OK, StatusCode::OK), "an owner of some place, for it");
         // Blocked, and let in again.
         let path = format!("/api/v1/accounts/{}", boss.id);
@@ -236,10 +237,19 @@ async fn where_there_are_no_service_accounts_a_person_stands_behind_every_token(
         let held = first.get(&format!("{path}/assignments")).await.json()["items"][0]["id"].as_str().unwrap().to_owned();
         assert_eq!(first.delete(&format!("/api/v1/assignments/{held}")).await.status, 204);
         assert_eq!(reads(&token).await, gone);
-        // And not there any more.
+        // And not there any more; then another owner answers for it.
         assert_eq!(first.delete(&path).await.status, 204);
         assert_eq!(reads(&token).await, gone);
-        assert_eq!((reads(&narrow).await, reads(&on_host).await), (StatusCode::OK, StatusCode::OK), "who made these is where they were");
+        let take = format!("/api/v1/app-tokens/{}/take-over", made["id"].as_str().unwrap());
+        assert_eq!(of_eu.post(&take, &Value::Null).await.status, 403, "an owner of a part answers for no token of the whole");
+        let taken = first.post(&take, &Value::Null).await;
+        assert_eq!((taken.status.as_u16(), &taken.json()["owner"], &taken.json()["created_by"]), (200, &json!(first.id), &json!(boss.id)));
+        assert_eq!(reads(&token).await, StatusCode::OK);
+        assert_eq!(first.post(&take, &Value::Null).await.status, 200, "twice is once");
+        assert_eq!(house.gateway.count("select count(*) from audit where action = 'app_token.taken_over'").await, 1);
+        assert_eq!((reads(&narrow).await, reads(&on_host).await), (StatusCode::OK, StatusCode::OK), "their owners are where they were");
+        assert_eq!(first.delete(&format!("/api/v1/app-tokens/{}", made["id"].as_str().unwrap())).await.status, 204);
+        assert_eq!(first.post(&take, &Value::Null).await.status, 404, "a revoked token has ended");
     }
 }
 

@@ -561,6 +561,7 @@ fn custom_role(value: u128, name: &str) -> Role {
         exclusive_family: None,
         rank: 0,
         managed_roles: ManagedRoles::All,
+        owner_named: std::collections::BTreeSet::new(),
         managed_groups: ManagedGroups::All,
         auto_assign_on_join: false,
         auto_assign_first_user: false,

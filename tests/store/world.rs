@@ -133,6 +133,7 @@ pub fn role(ids: &mut IdSource, name: &str, permissions: &[&str]) -> Role {
         exclusive_family: Some("family".into()),
         rank: 7,
         managed_roles: ManagedRoles::Only(vec!["@none".into()]),
+        owner_named: ["@none".into()].into(),
         managed_groups: ManagedGroups::Own,
         auto_assign_on_join: false,
         auto_assign_first_user: true,

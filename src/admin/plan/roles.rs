@@ -100,6 +100,7 @@ impl Planner<'_> {
                 exclusive_family: None,
                 rank: 0,
                 managed_roles: ManagedRoles::All,
+                owner_named: std::collections::BTreeSet::new(),
                 managed_groups: ManagedGroups::All,
                 auto_assign_on_join: false,
                 auto_assign_first_user: false,

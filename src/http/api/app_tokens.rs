@@ -35,7 +35,7 @@ pub fn routes() -> Routes {
     Routes::chapter(
         "Application tokens",
         "Expiring bearers for applications behind the role store: they look at one organization and what is below it, and change nothing. \
-         Making one takes an owner's role that reaches all of that. Where the tenant has no service accounts, one counts while whoever made it could make it still.",
+         Making one takes an owner's role that reaches all of that. A token is valid while the owner who made it, or took it over, could make it still.",
     )
     .document(
         Operation::post(PATH, "Make an application's token")
@@ -54,6 +54,14 @@ pub fn routes() -> Routes {
             .answers::<TokenList>(StatusCode::OK, "Revoked and expired ones too")
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["organization"]),
         list,
+    )
+    .document(
+        Operation::post("/api/v1/app-tokens/{id}/take-over", "Take over an application's token")
+            .about("The caller answers for the token from now on, as if they had made it: it stays valid when the owner before leaves. The secret and the expiry stay.")
+            .needs::<ManageAppTokens>()
+            .answers::<ShownToken>(StatusCode::OK, "The token")
+            .refuses(StatusCode::FORBIDDEN, &["reach_too_short"]),
+        take_over,
     )
     .document(
         Operation::delete("/api/v1/app-tokens/{id}", "Revoke an application's token")
@@ -142,6 +150,15 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<AppTokenI
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+async fn take_over(ChangingCaller(caller): ChangingCaller, Path(id): Path<AppTokenId>) -> Result<Response, Problem> {
+    let found = app_token::find(caller.db(), caller.tenant, id).await?;
+    let at = found.map_or(caller.model.organizations.root(), |row| row.organization);
+    let grant = authorize_subtree::<ManageAppTokens>(&caller.actor, &caller.model, at)?;
+    let row = app_token::take_over(&grant, caller.db(), &mut caller.occasion(), caller.tenant, id).await?;
+    caller.committed();
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(ShownToken::of(&caller.model, row, AppTokenState::Live))).into_response())
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = AppTokenList)]
 struct TokenList {
@@ -166,11 +183,13 @@ struct ShownToken {
     organization: Option<String>,
     /// The account; null: the operator of the host.
     created_by: Option<AccountId>,
+    /// The account of the owner who answers for it; null: the operator of the host.
+    owner: Option<AccountId>,
     created_at: Moment,
     expires_at: Moment,
     revoked_at: Option<Moment>,
     last_used_at: Option<Moment>,
-    /// `live`, `expired`, `revoked`, or `unbacked`: the tenant has no service accounts, and whoever made it could not make it any more.
+    /// `live`, `expired`, `revoked`, or `unbacked`: its owner could not make it any more, and no other owner has taken it over.
     #[schema(value_type = String)]
     state: AppTokenState,
 }
@@ -182,6 +201,7 @@ impl ShownToken {
             name: row.name,
             organization: model.organizations.find(row.organization).map(|organization| organization.slug.to_string()),
             created_by: row.created_by,
+            owner: row.owner,
             created_at: row.created_at.into(),
             expires_at: row.expires_at.into(),
             revoked_at: row.revoked_at.map(Moment),

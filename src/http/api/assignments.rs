@@ -46,6 +46,7 @@ const PATH: &str = "/api/v1/assignments";
 const ONE: &str = "/api/v1/assignments/{id}";
 
 const DENIED: &[&str] = &["self_assignment", "out_of_reach", "owner_only"];
+const GRANT_DENIED: &[&str] = &["self_assignment", "out_of_reach", "owner_only", "beyond_own_rights"];
 const UNPROCESSABLE: &[&str] = &["tenant_mismatch", "not_eligible", "machine_only", "wrong_scope_kind", "unknown_scope", "no_delegation"];
 
 pub fn routes() -> Routes {
@@ -66,7 +67,7 @@ pub fn routes() -> Routes {
             .takes::<NewAssignment>()
             .answers::<ShownAssignment>(StatusCode::CREATED, "It is granted")
             .answers::<ShownAssignment>(StatusCode::OK, "It was granted by hand before; nothing was written")
-            .refuses(StatusCode::FORBIDDEN, DENIED)
+            .refuses(StatusCode::FORBIDDEN, GRANT_DENIED)
             .refuses(StatusCode::CONFLICT, &["already_granted"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, UNPROCESSABLE),
         create,

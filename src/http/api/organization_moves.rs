@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Refusals that only a move has.
-pub(super) const DENIED: &[&str] = &["owner_only", "self_assignment", "out_of_reach", "reach_too_short"];
+pub(super) const DENIED: &[&str] = &["beyond_own_rights", "owner_only", "self_assignment", "out_of_reach", "reach_too_short"];
 pub(super) const TOO_MANY: &str = "too_many_roles";
 
 pub fn routes() -> Routes {

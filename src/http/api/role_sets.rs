@@ -49,6 +49,7 @@ pub fn routes() -> Routes {
                 .needs::<CreateRoles>()
                 .takes::<NewRoleSet>()
                 .answers::<RoleSet>(StatusCode::CREATED, "The set")
+                .refuses(StatusCode::FORBIDDEN, &["beyond_own_rights"])
                 .refuses(StatusCode::CONFLICT, &["role_set_name_taken", "too_many_role_sets"])
                 .refuses(StatusCode::UNPROCESSABLE_ENTITY, &["name", "roles"]),
             create,
@@ -79,6 +80,7 @@ impl From<RoleSetError> for Problem {
             RoleSetError::Size | RoleSetError::UnknownRole(_) => Self::unprocessable("roles", detail).at("roles"),
             RoleSetError::NameTaken(_) => Self::conflict("role_set_name_taken", detail).at("name"),
             RoleSetError::TooMany => Self::conflict("too_many_role_sets", detail),
+            RoleSetError::Denied(denied) => denied.into(),
             RoleSetError::Db(error) => error.into(),
         }
     }
@@ -123,7 +125,7 @@ async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<(S
     let sent: NewRoleSet = body.read()?;
     let name = Title::parse("the name", sent.name.trim());
     let name = name.map_err(|error| Problem::unprocessable("name", format!("{error}.")).at("name"))?;
-    let row = role_set::create(&grant, caller.db(), &mut caller.occasion(), &caller.model, name, sent.roles).await?;
+    let row = role_set::create(&grant, caller.db(), &mut caller.occasion(), caller.tenant, name, sent.roles).await?;
     caller.committed();
     Ok((StatusCode::CREATED, Json(row.into())))
 }

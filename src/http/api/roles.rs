@@ -82,7 +82,7 @@ pub fn routes() -> Routes {
             .takes::<NewRole>()
             .tagged()
             .answers::<ShownRole>(StatusCode::CREATED, "It can be assigned now")
-            .refuses(StatusCode::FORBIDDEN, &["custom_roles_off"])
+            .refuses(StatusCode::FORBIDDEN, &["custom_roles_off", "beyond_own_rights"])
             .refuses(StatusCode::CONFLICT, &["role_name_taken"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, UNPROCESSABLE),
         create,
@@ -96,12 +96,12 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::patch(ONE, "Edit a role")
-            .about("Members that are left out stay as they are. When it takes effect on those signed in, the tenant's `role_change_effect` says.")
+            .about("Members that are left out stay as they are. When it takes effect on those signed in, the tenant's `role_change_effect` says. What the role gives more where somebody holds it, or may get it, the caller must be able to use there: else 403 `beyond_own_rights`, whose member `missing` lists it.")
             .needs::<UpdateRoles>()
             .takes::<RoleEdit>()
             .versioned()
             .answers::<ShownRole>(StatusCode::OK, "As it is now")
-            .refuses(StatusCode::FORBIDDEN, &["system_role", "locked_field", "own_role"])
+            .refuses(StatusCode::FORBIDDEN, &["system_role", "locked_field", "own_role", "beyond_own_rights"])
             .refuses(StatusCode::CONFLICT, &["role_name_taken"])
             .refuses(StatusCode::UNPROCESSABLE_ENTITY, UNPROCESSABLE),
         edit,
@@ -502,6 +502,8 @@ pub struct ShownRole {
     machine_only: bool,
     locked_fields: Vec<String>,
     managed_roles: Managed,
+    /// The entries of `managed_roles` that an owner wrote: a holder may grant these roles also where they give more than the holder has.
+    owner_named: BTreeSet<String>,
     managed_groups: Managed,
     auto_assign_on_join: bool,
     auto_assign_first_user: bool,
@@ -531,6 +533,7 @@ impl ShownRole {
                 ManagedRoles::All => Managed::Word("all".to_owned()),
                 ManagedRoles::Only(ids) => Managed::Only(ids.clone()),
             },
+            owner_named: role.owner_named.clone(),
             managed_groups: match &role.managed_groups {
                 ManagedGroups::All => Managed::Word("all".to_owned()),
                 ManagedGroups::Own => Managed::Word("own".to_owned()),
