@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{
         actor::Occasion,
-        assignment::{Assignment, live},
+        assignment::Assignment,
         id::{AccountId, AppTokenId, TenantId},
         model::RoleModel,
         name::Title,

@@ -264,7 +264,7 @@ async fn no_history_over_the_api_gives_anybody_what_who_acted_did_not_have() {
         let desk: Vec<&str> = if powers.is_empty() { vec![&reads] } else { powers };
         let roles = [file_role("Desk", &desk), file_role("Reader", &[&reads])].concat();
         let house = House::with(Engine::Sqlite, &preset.key, "min_owners = 1, custom_roles = true", &roles).await;
-        let mut people = vec![
+        let mut people = [
             house.person("one", Some("acme"), &[held("Desk", "acme")]).await,
             house.person("same", Some("acme-eu"), &[held("Reader", "acme-eu")]).await,
             house.person("other", Some("acme-us"), &[held("Desk", "acme-us"), held("Reader", "acme")]).await,

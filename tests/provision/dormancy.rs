@@ -149,6 +149,7 @@ async fn a_dormant_role_backs_no_application_token(#[values(Engine::Sqlite, Engi
         organization: id(EU),
         name: "dashboard".to_owned(),
         created_by: Some(ada),
+        owner: Some(ada),
         created_at: occasion.now,
         expires_at: occasion.now.plus_secs(3600),
         revoked_at: None,
@@ -156,7 +157,7 @@ async fn a_dormant_role_backs_no_application_token(#[values(Engine::Sqlite, Engi
     };
     app_token::insert_app_token(&mut tx, &row, "hash").await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(app_token::list_held_by_makers(&story.db, story.tenant).await.unwrap().len(), 1);
+    assert_eq!(app_token::list_held_by_owners(&story.db, story.tenant).await.unwrap().len(), 1);
     story.patch(OKTA, ada, json!({ "active": false })).await.unwrap();
-    assert_eq!(app_token::list_held_by_makers(&story.db, story.tenant).await.unwrap().len(), 0);
+    assert_eq!(app_token::list_held_by_owners(&story.db, story.tenant).await.unwrap().len(), 0);
 }

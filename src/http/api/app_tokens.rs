@@ -156,7 +156,7 @@ async fn take_over(ChangingCaller(caller): ChangingCaller, Path(id): Path<AppTok
     let grant = authorize_subtree::<ManageAppTokens>(&caller.actor, &caller.model, at)?;
     let row = app_token::take_over(&grant, caller.db(), &mut caller.occasion(), caller.tenant, id).await?;
     caller.committed();
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(ShownToken::of(&caller.model, row, AppTokenState::Live))).into_response())
+    Ok(Json(ShownToken::of(&caller.model, row, AppTokenState::Live)).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

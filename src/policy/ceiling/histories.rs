@@ -211,7 +211,7 @@ impl World {
         (0..self.accounts.len()).flat_map(power).collect()
     }
 
-    fn replace_role(&mut self, role: Role) {
+    fn replace_role(&mut self, role: &Role) {
         let roles = self.model.roles().filter(|known| known.id != role.id).cloned().chain([role.clone()]).collect();
         let model = &self.model;
         self.model = RoleModel::new(
@@ -263,8 +263,12 @@ impl World {
                 let target = Target { assignments: &self.accounts[*to], groups: &nobodys };
                 let assignee = Assignee { account: Some(id(3000 + *to as u128)), home: Some(id(PLACES[*at])), target };
                 authorize_grant(&actor, &model, &given, &assignee, &nobodys).map_err(denied)?;
-                let origin =
-                    OriginRow { origin: Origin::Manual { by: None }, since: Timestamp::from_millis(0), may_delegate: *may_delegate };
+                let origin = OriginRow {
+                    origin: Origin::Manual { by: None },
+                    since: Timestamp::from_millis(0),
+                    may_delegate: *may_delegate,
+                    dormant: false,
+                };
                 self.accounts[*to].push(Assignment { id: id(self.next), account: id(40), holding: given, origins: vec![origin] });
             }
             Act::Create(wanted) => {
@@ -273,7 +277,7 @@ impl World {
                 let mut role = role_change::create(&model, &draft, new).map_err(refused)?;
                 role.owner_named = role_change::owner_named(&BTreeSet::new(), &role, &draft, is_owner_of_tenant(&actor, &model));
                 Self::may_come(&actor, &model, None, &role)?;
-                self.replace_role(role);
+                self.replace_role(&role);
             }
             Act::Edit { role, wanted } => {
                 authorize_for_tenant::<UpdateRoles>(&actor, &model).map_err(denied)?;
@@ -289,13 +293,13 @@ impl World {
                 let anywhere = (named || before.auto_assign_on_join).then(|| everywhere(&model, before.id));
                 let places = held.chain(anywhere).collect();
                 check_widening(&actor, &model, before, &after, &places).map_err(denied)?;
-                self.replace_role(after);
+                self.replace_role(&after);
             }
             Act::Clone(role) => {
                 authorize_for_tenant::<CreateRoles>(&actor, &model).map_err(denied)?;
                 let roles: Vec<&Role> = model.roles().collect();
                 let original: &Role = role.get::<&Role>(&roles);
-                self.replace_role(role_change::clone(&model, original, None, new).map_err(refused)?.role);
+                self.replace_role(&role_change::clone(&model, original, None, new).map_err(refused)?.role);
             }
             Act::Join(at) => {
                 let coming = model.roles().filter(|role| role.auto_assign_on_join && !role.owner_class);
