@@ -137,7 +137,7 @@ pub async fn take_over(
     tenant: TenantId,
     id: AppTokenId,
 ) -> Result<AppTokenRow, AppTokenError> {
-    let mut tx = db.begin().await?;
+    let mut tx = acting::begin(db, tenant, occasion, Writes::Accounts(&[])).await?;
     let row = db::app_token::find_app_token(&mut tx, tenant, id).await?;
     let live = |row: &AppTokenRow| row.organization == grant.at() && row.revoked_at.is_none() && row.expires_at > occasion.now;
     let row = row.filter(live).ok_or(AppTokenError::NotFound)?;

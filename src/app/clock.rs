@@ -73,8 +73,8 @@ impl Clock {
         if let Self::Set(set) = self { set.own.now() } else { self.now() }
     }
 
-    /// Takes over what the database's clock showed at some moment between two readings of the own one. What may be the delay of the
-    /// answer changes nothing, so that the time does not jump to and fro.
+    /// Adopts the database's time, which was read between two readings of this node's clock. A difference that the delay of the answer
+    /// can explain is ignored, so that the time does not jump.
     fn set(&self, before: Timestamp, database: Timestamp, after: Timestamp) {
         let Self::Set(set) = self else { return };
         let half_ms = (after.millis() - before.millis()) / 2;

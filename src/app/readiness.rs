@@ -31,7 +31,7 @@ pub enum Obstacle {
     Silent,
 }
 
-/// What was seen last, by whoever looked.
+/// The result of the last look, shared by all probes.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Parts>);
 
@@ -85,7 +85,7 @@ pub async fn find_obstacle(app: &App) -> Option<Arc<Obstacle>> {
     Some(Arc::new(Obstacle::Silent))
 }
 
-/// Comes to its end whoever waits for it: a statement is not cut short.
+/// Runs to its end even if the caller stops waiting: no statement is cancelled.
 async fn look(app: App) {
     let _looking = Looking(&app.readiness);
     let obstacle = try_all(&app).await.err();

@@ -35,7 +35,7 @@ pub async fn attempt<T>(work: impl Future<Output = T>) -> (T, bool) {
 /// Around every commit. The work says whether it came as far as the commit itself, whose answer may be lost on the way
 /// ([`DbError::Uncertain`]). Jobs and commands are nobody's attempt.
 pub(super) async fn noted(commit: impl Future<Output = (Result<(), DbError>, bool)>) -> Result<(), DbError> {
-    // Before it is asked for: whoever is dropped while waiting for the answer may have written.
+    // Set before the commit: a future that is dropped while it waits for the answer may have written.
     let before = WRITTEN.try_with(|written| written.replace(true));
     let (outcome, was_asked) = commit.await;
     let outcome = if was_asked { outcome.map_err(DbError::of_commit) } else { outcome };

@@ -5,7 +5,7 @@ use sqlx::Connection as _;
 use super::engine::{Db, DbError};
 use crate::domain::time::Timestamp;
 
-/// Long enough to need pages of its own: a full file may still take what fits into the pages it has.
+/// Long enough to need new pages: a full file still accepts rows that fit into its existing pages.
 const FILLER: usize = 16 * 1024;
 
 const INSERT: &str = "insert into write_probe (id, filler) values ($1, $2)";

@@ -71,3 +71,15 @@ pub enum ManagedGroups {
     /// Group ids; `@own` stands for the groups of the holder and `@none` for an account without a group.
     Only(Vec<String>),
 }
+
+impl ManagedGroups {
+    /// Returns the entries of a list; none where all are managed.
+    #[must_use]
+    pub fn entries(&self) -> BTreeSet<String> {
+        match self {
+            Self::All => BTreeSet::new(),
+            Self::Own => BTreeSet::from([OWN.to_owned()]),
+            Self::Only(entries) => entries.iter().cloned().collect(),
+        }
+    }
+}

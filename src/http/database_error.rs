@@ -1,4 +1,4 @@
-//! What a client is told when the database fails. An error that passes is 503 with `Retry-After`, never 500.
+//! Answers to a client when the database fails. An error that passes is 503 with `Retry-After`, never 500.
 
 use super::error::{INTERNAL, Kind, Problem, ScimFailure, chain};
 use crate::db::DbError;

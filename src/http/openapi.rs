@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     extract::State,
-    http::{HeaderName, Method, header},
+    http::{Method, header},
     response::{IntoResponse, Response},
 };
 use utoipa::{
@@ -39,7 +39,7 @@ const ABOUT: &str = "Administration of a tenant as JSON. A person calls with the
 
 /// The document of one installation.
 pub async fn get(State(app): State<App>) -> Response {
-    let kind: [(HeaderName, &str); 2] = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+    let kind = [(header::CONTENT_TYPE, "application/json")];
     let mut document = DOCUMENT.clone();
     document.servers = Some(vec![ServerBuilder::new().url(app.config.public_url.join("")).build()]);
     if let Some(components) = &mut document.components {

@@ -21,7 +21,7 @@ pub struct Queues(Arc<Mutex<HashMap<String, Queue>>>);
 #[derive(Debug)]
 struct Queue {
     turns: Arc<Semaphore>,
-    /// Who waits or has a turn.
+    /// The number of requests that wait or have a turn.
     length: usize,
 }
 

@@ -11,7 +11,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
     loop {
-        // What it finds goes to the log.
+        // The result goes to the log.
         readiness::find_obstacle(&app).await;
         app.job_watch.completed(Job::Watching, Instant::now());
         tokio::select! {

@@ -265,9 +265,9 @@ fn manages_as_much(own: &Role, other: &Role) -> bool {
         (ManagedRoles::Only(own), ManagedRoles::Only(other)) => other.iter().all(|key| own.contains(key)),
     };
     let groups = match (&own.managed_groups, &other.managed_groups) {
-        (ManagedGroups::All, _) | (ManagedGroups::Own, ManagedGroups::Own) => true,
-        (ManagedGroups::Only(own), ManagedGroups::Only(other)) => other.iter().all(|key| own.contains(key)),
-        (ManagedGroups::Own | ManagedGroups::Only(_), _) => false,
+        (ManagedGroups::All, _) => true,
+        (_, ManagedGroups::All) => false,
+        (own, other) => other.entries().is_subset(&own.entries()),
     };
     own.owner_class || roles && groups
 }

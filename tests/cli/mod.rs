@@ -299,7 +299,7 @@ fn what_is_not_there_yet_is_said() {
     assert!(refused(&host.run(&["sign-ins", "--reference", unknown])).1.contains("there is no sign-in 01890000"));
     let mode = |name: &str| fs::metadata(host.0.path().join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("rolegate.db"), 0o600, "nobody else reads whom we know");
-    let (_, why) = refused(&host.with(&[("ROLEGATE_DATABASE_URL", "sqlite://nowhere/x.db")], &["accounts"]));
+    let (_, why) = refused(&host.with(&[("ROLEGATE_DATABASE_URL", "sqlite://nowhere/x.db")], &["accounts", "--new-database"]));
     assert!(why.contains("its folder must be there"), "{why}");
 }
 
@@ -461,7 +461,7 @@ fn what_needs_attention_is_listed_until_somebody_resolves_it() {
     }
     let open = host.json(&["attention", "--json"]);
     assert_eq!(open.as_array().unwrap().len(), 1, "told once while it is open: {open}");
-    assert_eq!(keys(&open[0]), ["id", "tenant", "at", "kind", "connection", "account", "user_name", "detail"]);
+    assert_eq!(keys(&open[0]), ["id", "tenant", "at", "kind", "connection", "account", "user_name", "looks_like_owner", "detail"]);
     assert_eq!((&open[0]["kind"], &open[0]["user_name"]), (&json!("owner.recovered"), &json!("owner@acme.example")));
     let id = open[0]["id"].as_str().unwrap();
     let words = String::from_utf8(host.run(&["attention"]).stdout).unwrap();

@@ -13,7 +13,7 @@ use tokio::{
 };
 use url::Url;
 
-/// Where the next commit is cut.
+/// The place where the next commit is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Cut {
@@ -25,7 +25,7 @@ pub enum Cut {
 }
 
 pub struct Proxy {
-    /// Of the database, through the proxy.
+    /// The address of the database, through the proxy.
     pub address: String,
     next: Arc<AtomicU8>,
     accepting: JoinHandle<()>,
@@ -68,7 +68,7 @@ async fn forward(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>) {
     let there = async move {
         let mut bytes = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
-            // The driver sends a commit as a message of its own.
+            // The driver sends a commit as a separate message.
             if bytes[..length].ends_with(b"COMMIT\0") {
                 match next.swap(Cut::Nowhere as u8, Ordering::SeqCst) {
                     found if found == Cut::Before as u8 => return,

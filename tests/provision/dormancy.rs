@@ -49,12 +49,22 @@ async fn usable(story: &Story, account: AccountId) -> Vec<OrganizationId> {
     held.iter().map(|held| held.holding.organization).collect()
 }
 
-/// A pair that the role Editors names.
+/// A pair that the role Editors names and that is not reserved for owners.
 async fn pair(story: &Story) -> (String, String) {
     let model = db::model::load_model(&story.db, story.tenant).await.unwrap();
     let role = model.role_named("Editors").unwrap();
     let permission = role.permissions.iter().next().unwrap();
-    let mut pairs = model.catalogue.resolve(permission).filter(|(entity, _)| entity.scope_kind == "organization");
+    let reserved: BTreeSet<_> = model
+        .settings
+        .owner_only
+        .iter()
+        .flat_map(|listed| model.catalogue.resolve(listed))
+        .map(|(entity, action)| (&entity.key, action))
+        .collect();
+    let mut pairs = model
+        .catalogue
+        .resolve(permission)
+        .filter(|(entity, action)| entity.scope_kind == "organization" && !reserved.contains(&(&entity.key, *action)));
     let (entity, action) = pairs.next().unwrap();
     (entity.key.clone(), action.to_owned())
 }

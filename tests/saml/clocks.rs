@@ -81,7 +81,7 @@ async fn a_node_whose_clock_is_off_signs_nobody_in_and_is_not_ready(
     assert_eq!(sign_in(&node, &ada(&gateway, &[])).await, StatusCode::SEE_OTHER);
 }
 
-/// What another node wrote, or will compare, is in the database's time.
+/// Times that nodes write and compare are in the database's time.
 #[rstest]
 #[tokio::test]
 async fn a_node_goes_by_the_clock_of_the_database(

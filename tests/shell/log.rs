@@ -63,9 +63,19 @@ async fn requests_are_answered_and_jobs_run_although_the_log_cannot_be_written(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(unsealed, 0, "unsealed rows");
-    let ready = client.get(format!("{}/health/ready", process.base)).send().await.unwrap();
-    assert_eq!(ready.status(), 200);
-    let body: serde_json::Value = ready.json().await.unwrap();
+    // A pipe that nobody reads takes some lines, and so does the queue.
+    let mut body = serde_json::Value::Null;
+    for _ in 0..40 {
+        let ready = client.get(format!("{}/health/ready", process.base)).send().await.unwrap();
+        assert_eq!(ready.status(), 200);
+        body = ready.json().await.unwrap();
+        if body["log_lines_lost"].as_u64().is_some_and(|lost| lost > 0) {
+            break;
+        }
+        for _ in 0..50 {
+            assert_eq!(client.get(&users).bearer_auth(token(OKTA)).send().await.unwrap().status(), 200);
+        }
+    }
     assert!(body["log_lines_lost"].as_u64().is_some_and(|lost| lost > 0), "{body}");
     drop(unread);
 }

@@ -14,7 +14,7 @@ use crate::common::{
     process::Process,
 };
 
-/// What the gateway says within two seconds.
+/// Returns the answer of the probe once it has the status, within two seconds.
 async fn becomes(gateway: &Gateway, expected: u16) -> String {
     let mut said = String::new();
     for _ in 0..40 {
@@ -24,7 +24,7 @@ async fn becomes(gateway: &Gateway, expected: u16) -> String {
         if answer.status == expected {
             return said;
         }
-        // What was seen is told for a moment.
+        // The probe repeats its last result for a moment.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{expected} was expected: {said}");

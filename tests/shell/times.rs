@@ -1,4 +1,4 @@
-//! What is written by a node whose clock is a little behind that of the node before.
+//! Rows that a node writes while its clock is a little behind the clock of another node.
 
 use rolegate::{db::seal, jobs};
 use rstest::rstest;

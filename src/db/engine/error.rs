@@ -1,4 +1,4 @@
-//! What can go wrong with a database, by what its caller can do about it.
+//! Errors of the database, grouped by what the caller can do.
 
 use sqlx::{error::DatabaseError, sqlite::SqliteError};
 
@@ -18,7 +18,7 @@ pub enum DbError {
     /// See [`crate::db::attempt::rehearse`].
     #[error("the work was a rehearsal: nothing is committed")]
     Rehearsed,
-    /// Somebody else has the name already. The transaction can only be given up.
+    /// A unique name is taken. The transaction can only be rolled back.
     #[error("a name that must be unique is taken")]
     Taken(#[source] sqlx::Error),
     #[error("the database's file cannot be opened or made: its folder must be there and be writable by this user")]
@@ -44,7 +44,7 @@ impl DbError {
         Self::Corrupt { what, why: why.to_string() }
     }
 
-    /// What no statement can do, whatever it says.
+    /// An error of this program: the engine was used in a wrong way.
     pub(super) fn misused(how: &str) -> Self {
         Self::Statement(sqlx::Error::Protocol(how.to_owned()))
     }
@@ -79,7 +79,7 @@ impl DbError {
     }
 }
 
-/// What an error code of either engine means for us.
+/// The meaning of an error code of either engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Transient,
@@ -124,7 +124,7 @@ fn sqlite(code: u32) -> Meaning {
 }
 
 fn meaning(error: &dyn DatabaseError) -> Meaning {
-    // Somebody deleted meanwhile what the statement refers to: done again, the work finds that it is gone.
+    // Another transaction deleted the row that the statement refers to. A retry finds that it is gone.
     if error.is_foreign_key_violation() {
         return Meaning::Transient;
     }

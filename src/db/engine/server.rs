@@ -37,7 +37,7 @@ struct Parts {
     options: PgConnectOptions,
     transactions: Arc<Semaphore>,
     stale: Stale,
-    /// Of [`Server::probe`]; `None` while it is in use.
+    /// The connection of [`Server::probe`]; `None` while it is in use.
     apart: Mutex<Option<PgConnection>>,
 }
 
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-/// What an open transaction holds beside its connection.
+/// The share of the pool that an open transaction holds, beside its connection.
 #[derive(Debug)]
 pub struct Lease {
     server: Server,

@@ -187,7 +187,8 @@ fn whom_a_role_manages_is_given_with_what_it_does() {
         ..custom_role(value, name, &[GRANTS, "user_management:*", "webhooks_management:*"])
     };
     let some = ManagedRoles::Only(vec!["@none".into(), id::<crate::domain::id::kind::Role>(901).to_string()]);
-    let own = managing(900, "Own", some.clone(), ManagedGroups::Own);
+    let own_and_none = ManagedGroups::Only(vec!["@own".into(), "@none".into()]);
+    let own = managing(900, "Own", some.clone(), own_and_none);
     let given = managing(901, "Given", ManagedRoles::All, ManagedGroups::Own);
     let alike = managing(901, "Given", ManagedRoles::Only(vec!["@none".into()]), ManagedGroups::Own);
     let wide = managing(901, "Given", some, ManagedGroups::All);

@@ -113,10 +113,8 @@ fn settings_tokens_and_rules_that_differ_need_an_owner_of_both_ends() {
 
 #[test]
 fn other_roles_are_granted_and_withdrawn_as_by_hand() {
-    let curator = Role {
-        managed_roles: ManagedRoles::Only(vec![id::<()>(DESK).to_string(), "@none".into()]),
-        ..model().role(id(DESK)).unwrap().clone()
-    };
+    let managed = ManagedRoles::Only(vec![id::<()>(DESK).to_string(), "@none".into()]);
+    let curator = Role { owner_named: managed.entries(), managed_roles: managed, ..model().role(id(DESK)).unwrap().clone() };
     let model = tenant(
         "idaas",
         vec![
