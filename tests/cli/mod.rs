@@ -576,14 +576,14 @@ async fn applications_get_tokens_that_are_listed_and_revoked() {
         (&json!("dashboard"), &json!("acme"), &json!("live"))
     );
     assert!(!listed.to_string().contains("rg_app_"));
-    // As if somebody had made it who is no more.
+    // As if it had an owner whose account is gone.
     let db = Db::open(&format!("sqlite://{}", host.0.path().join("rolegate.db").display()), PoolSize(1)).await.unwrap();
     let mut tx = db.begin().await.unwrap();
-    tx.query("update app_token set created_by = '01900000-0000-7000-8000-000000000002'").run().await.unwrap();
+    tx.query("update app_token set owner = '01900000-0000-7000-8000-000000000002'").run().await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(host.json(&["app-token", "list", "--json"])[0]["state"], "unbacked");
     let words = String::from_utf8(host.run(&["app-token", "list"]).stdout).unwrap();
-    assert!(words.contains("unbacked (whoever made it could not make it any more"), "{words}");
+    assert!(words.contains("unbacked (its owner could not make it any more"), "{words}");
     assert!(host.run(&["app-token", "revoke", id]).status.success());
     assert_eq!(host.json(&["app-token", "list", "--json"])[0]["state"], "revoked");
     assert!(refused(&host.run(&["app-token", "create", "--name", "x", "--ttl", "400d"])).1.contains("366 days"));

@@ -56,12 +56,13 @@ async fn control_and_bidirectional_characters_are_refused_by_every_way_in(#[valu
     for (answer, words) in answers {
         assert_refused(&answer.expect(400).json(), words);
     }
-    let operation = |method: &str, path: &str, data: Value| json!({ "method": method, "path": path, "bulkId": "b", "data": data });
+    let operation =
+        |id: &str, (method, path): (&str, &str), data: Value| json!({ "method": method, "path": path, "bulkId": id, "data": data });
     let sent = bulk(&[
-        operation("POST", "/Users", user("a\u{202e}b")),
-        operation("POST", "/Users", user("b\u{202e}b")),
-        operation("PUT", &ann, user("ann\u{7f}")),
-        operation("POST", "/Groups", group("x\u{2029}")),
+        operation("1", ("POST", "/Users"), user("a\u{202e}b")),
+        operation("2", ("POST", "/Users"), user("b\u{202e}b")),
+        operation("3", ("PUT", ann.as_str()), user("ann\u{7f}")),
+        operation("4", ("POST", "/Groups"), group("x\u{2029}")),
     ]);
     let answer = gateway.post("/Bulk", sent).await.expect(200);
     let words = ["userName holds the character U+202E", "userName holds the character U+202E", "userName holds the character U+007F"];

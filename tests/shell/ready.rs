@@ -6,6 +6,7 @@ use reqwest::StatusCode;
 use rolegate::db::Db;
 use rstest::rstest;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::common::{
@@ -67,13 +68,13 @@ async fn a_server_that_takes_no_writes_is_not_ready_and_check_fails() {
     becomes(&gateway, 503).await;
     let (fine, said) = check(gateway.address(), folder.path());
     assert!(!fine && said.contains("FAILED   database: it takes no writes"), "{said}");
-    let Db::Postgres(server) = gateway.db() else { unreachable!("the database is on PostgreSQL") };
-    let mut connection = server.pool().acquire().await.unwrap();
+    // The connections of the pool were ended.
+    let mut connection = PgConnection::connect(gateway.address()).await.unwrap();
     let reset = "do $$ begin execute format('alter database %I reset default_transaction_read_only', current_database()); end $$";
     for sql in ["set default_transaction_read_only = off", reset] {
-        sqlx::query(sql).execute(&mut *connection).await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
     }
-    drop(connection);
+    connection.close().await.unwrap();
     becomes(&gateway, 200).await;
 }
 

@@ -123,6 +123,7 @@ impl From<AssignRefusal> for Problem {
         };
         let problem = Self::new(kind, refusal.code(), format!("{refusal}."));
         match &refusal {
+            AssignRefusal::Denied(denied) => denied.clone().into(),
             AssignRefusal::ExternallyManaged(causes) => problem.with(&Causes { causes: causes.iter().map(ShownCause::of).collect() }),
             _ => problem,
         }
