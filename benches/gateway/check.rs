@@ -275,7 +275,7 @@ impl World {
                 permit(&Actor::HostOperator, model, self.accounts[(n + k % accounts) * 7919 % ACCOUNTS], &question).unwrap()
             })
             .collect();
-        let answers = answer(&self.db, published, cache, self.tenant, &asked).await.unwrap();
+        let answers = answer(&self.db, published, cache, self.tenant, &Actor::HostOperator, &asked).await.unwrap();
         let bytes = serde_json::to_vec(&answers).unwrap();
         let elapsed = begun.elapsed();
         assert!(answers.len() == count && !bytes.is_empty());

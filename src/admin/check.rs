@@ -20,11 +20,12 @@ use crate::{
     domain::{
         actor::Actor,
         assignment::Assignment,
+        capability::Capability,
         id::{AccountId, ConnectionId, OrganizationId, RuleId, ScopeId, TenantId},
         model::RoleModel,
     },
     policy::{
-        access::{Denied, authorize_about, holds},
+        access::{Denied, authorize_about, holds, permit as permit_action},
         check::{Decision, Holder, Question, Why, decide},
     },
     provision::PublishedCache,
@@ -55,6 +56,8 @@ pub struct Permitted {
     resource_scope: Option<ScopeId>,
     /// Somebody asks for themselves with a session that began without it.
     is_beyond_session: bool,
+    /// Somebody asks for themselves.
+    is_own: bool,
 }
 
 /// Whether the actor may ask this: about itself always, about others with the right to see who holds which role at the organization.
@@ -73,6 +76,7 @@ pub fn permit(actor: &Actor, model: &RoleModel, account: AccountId, question: &Q
         organization: question.organization,
         resource_scope: question.resource_scope,
         is_beyond_session: is_beyond_session(actor, account, question),
+        is_own: actor.account_id() == Some(account),
     })
 }
 
@@ -117,12 +121,14 @@ pub struct Named {
     pub origins: Vec<Origin>,
 }
 
-/// Answers in the order of the questions; all of them see one state of the database.
+/// Answers in the order of the questions; all of them see one state of the database. The assignment behind an answer is named where the actor
+/// may see it.
 pub async fn answer(
     db: &Db,
     published: &PublishedCache,
     cache: &CheckCache,
     tenant: TenantId,
+    actor: &Actor,
     asked: &[Permitted],
 ) -> Result<Vec<Answer>, CheckError> {
     let accounts: BTreeSet<_> = asked.iter().map(|question| question.account).collect();
@@ -133,7 +139,7 @@ pub async fn answer(
     let decided: Vec<_> = asked.iter().map(|question| (question, question.decide(&model, &facts))).collect();
     let shown = decided.iter().filter_map(|(_, decision)| assignment_of(decision));
     let rules = cache.rule_names.of(db, tenant, &facts.givers, shown).await?;
-    let naming = Naming { model: &model, givers: &facts.givers, rules: &rules };
+    let naming = Naming { model: &model, actor, givers: &facts.givers, rules: &rules };
     Ok(decided.iter().map(|(question, decision)| naming.answer(question, decision)).collect())
 }
 
@@ -189,22 +195,30 @@ fn assignment_of<'a>(decision: &Decision<'a>) -> Option<&'a Assignment> {
 
 struct Naming<'n> {
     model: &'n RoleModel,
+    actor: &'n Actor,
     givers: &'n BTreeMap<ConnectionId, Giver>,
     rules: &'n HashMap<RuleId, String>,
 }
 
 impl Naming<'_> {
     fn answer(&self, asked: &Permitted, decision: &Decision) -> Answer {
-        let assignment = assignment_of(decision).map(|held| self.named(held));
+        let assignment = assignment_of(decision).filter(|held| self.may_see(asked, held)).map(|held| self.named(held));
         let because = match decision {
             Decision::Allowed(_) => {
-                let by = assignment.as_ref().map_or_else(String::new, |held| format!("{} at {}", held.role, held.organization));
+                let above = || "a role held at an organization above".to_owned();
+                let by = assignment.as_ref().map_or_else(above, |held| format!("{} at {}", held.role, held.organization));
                 let detail = format!("{}:{} is among the permissions of {by}.", asked.entity, asked.action);
                 Because { code: "granted", detail, assignment }
             }
             Decision::Denied { why, .. } => Because { code: why.code(), detail: sentence(&why.to_string()), assignment },
         };
         Answer { allowed: decision.is_allowed(), because }
+    }
+
+    /// The right was asked for at the organization of the question. What reaches it from above may be hidden.
+    fn may_see(&self, asked: &Permitted, held: &Assignment) -> bool {
+        let at = held.holding.organization;
+        asked.is_own || at == asked.organization || permit_action(self.actor, self.model, Capability::AssignmentsRead, at).is_ok()
     }
 
     fn named(&self, held: &Assignment) -> Named {

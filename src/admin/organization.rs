@@ -21,9 +21,11 @@ use crate::{
     },
     policy::{
         access::Grant,
-        action::{CreateOrganizations, DeleteOrganizations, ReadOrganizations, UpdateOrganizations},
+        action::{CreateOrganizations, DeleteOrganizations, ReadMapping, ReadOrganizations, UpdateOrganizations},
         inheritance::Relocation,
         mapping::Mapping,
+        places::places_or_nowhere,
+        rule::Rule,
     },
     provision::{Precondition, PublishedCache},
 };
@@ -243,8 +245,21 @@ pub async fn delete(
     }
     let mut inside = named(&db::organization::count_contents(&mut tx, store.tenant, id, occasion.now).await?);
     let mappings: Vec<(ConnectionId, Mapping)> = db::listing::list_published_mappings(&mut tx, store.tenant).await?;
-    let rules = mappings.iter().flat_map(|(_, mapping)| &mapping.rules).filter(|rule| rule.names_organization(id));
-    inside.extend(rules.map(|rule| format!("the rule {:?}", rule.name)));
+    let naming = |mapping: &Mapping| mapping.rules.iter().filter(|rule| rule.names_organization(id)).cloned().collect::<Vec<_>>();
+    let naming: Vec<_> =
+        mappings.iter().map(|(connection, mapping)| (*connection, naming(mapping))).filter(|(_, rules)| !rules.is_empty()).collect();
+    if !naming.is_empty() {
+        let connections = db::connection::list_connections(&mut tx, store.tenant).await?;
+        let readable = places_or_nowhere::<ReadMapping>(grant.actor(), &model);
+        let is_readable =
+            |id: ConnectionId| connections.iter().any(|row| row.connection.id == id && readable.contains(row.connection.organization));
+        for (connection, rules) in naming {
+            let named = |rule: &Rule| {
+                if is_readable(connection) { format!("the rule {:?}", rule.name) } else { "a rule that you may not see".to_owned() }
+            };
+            inside.extend(rules.iter().map(named));
+        }
+    }
     if !inside.is_empty() || !db::organization::delete_organization(&mut tx, store.tenant, id, occasion.now).await? {
         return Err(OrganizationError::InUse(inside));
     }

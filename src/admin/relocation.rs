@@ -100,7 +100,7 @@ pub async fn permit(
     Ok(authorize_relocation(actor, model, moved, &measured.effects, &people, &own_groups)?)
 }
 
-/// Who gains and who loses a role in an organization that a tenant's file moves.
+/// Lists who gains and who loses a role in an organization that a tenant's file moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The slug.

@@ -161,7 +161,7 @@ pub async fn edit(
 
 /// Deletes a role that nobody holds and nothing names.
 pub async fn delete(
-    _grant: &Grant<DeleteRoles>,
+    grant: &Grant<DeleteRoles>,
     db: &Db,
     occasion: &mut Occasion,
     tenant: TenantId,
@@ -171,16 +171,16 @@ pub async fn delete(
     let mut change = ModelChange::begin(db, tenant).await?;
     let row = locked(&mut change, id, precondition).await?;
     role_change::may_edit(&row.role)?;
-    remove(&mut change, &row.role).await?;
+    remove(&mut change, grant.actor(), &row.role).await?;
     Ok(change.commit(occasion).await?)
 }
 
 /// Inside a change: the role goes, or it is said what holds it.
-pub(super) async fn remove(change: &mut ModelChange, role: &Role) -> Result<(), RoleError> {
+pub(super) async fn remove(change: &mut ModelChange, actor: &Actor, role: &Role) -> Result<(), RoleError> {
     let named = role_use::find_mappings(&mut change.tx, &change.model, role.id).await?;
     let tenant = change.model.tenant;
     if !named.is_empty() || !db::role::delete_role(&mut change.tx, tenant, role.id).await? {
-        let usage = role_use::read(change, role, named).await?;
+        let usage = role_use::read(change, actor, role, named).await?;
         return Err(RoleError::InUse(Box::new(usage)));
     }
     change.note("role.deleted", "role", &role.id, json!({ "name": role.name }));

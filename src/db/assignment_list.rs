@@ -199,8 +199,11 @@ pub async fn count_holders_at(db: &Db, tenant: TenantId, places: &Places) -> Res
 }
 
 /// How many assignments a role has.
-pub async fn count_assignments(source: impl Into<Target<'_>>, tenant: TenantId, role: RoleId) -> Result<i64, DbError> {
-    let sql = "select count(*) from assignment where tenant = $1 and role = $2";
-    let row: Option<(i64,)> = source.into().query(sql).bind(tenant.to_string()).bind(role.to_string()).optional().await?;
-    Ok(row.map_or(0, |(count,)| count))
+pub async fn count_assignments_at(source: impl Into<Target<'_>>, tenant: TenantId, role: RoleId, places: &Places) -> Result<i64, DbError> {
+    let mut statement = Statement::new("select count(*) from assignment where tenant = ? and role = ?", [text(&tenant), text(&role)]);
+    if let Places::Only(places) = places {
+        statement.push(" and organization in ", []).push_set(places.iter().map(ToString::to_string));
+    }
+    let rows: Vec<(i64,)> = statement.all(source).await?;
+    Ok(rows.first().map_or(0, |(count,)| *count))
 }

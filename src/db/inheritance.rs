@@ -1,4 +1,4 @@
-//! What reaches an organization from the organizations above it.
+//! Reads the roles and tokens that reach an organization from the organizations above it.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::{
 pub struct ReachingRow {
     pub reaching: Reaching,
     pub user_name: String,
-    /// Of the account.
+    /// The home of the account.
     pub home: Option<OrganizationId>,
 }
 
@@ -47,7 +47,7 @@ impl Row {
     }
 }
 
-/// Lists the roles held with reach `subtree` at the organizations `at`. Of the same accounts and roles, it also lists those held at `kept`.
+/// Lists the roles held with reach `subtree` at the organizations `at`. It also lists the same roles of the same accounts held at `kept`.
 /// The order is that of user names, roles and organizations.
 pub async fn list_reaching(
     source: impl Into<Target<'_>>,

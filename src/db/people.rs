@@ -1,7 +1,9 @@
 //! Accounts as administrators are shown them: those that somebody may see, by a condition, a page at a time.
 
+use std::collections::BTreeSet;
+
 use super::{
-    Db, DbError, column,
+    Db, DbError, SET_LIMIT, Tx, column,
     engine::Target,
     filter::Condition,
     statement::{Statement, text},
@@ -134,6 +136,17 @@ pub async fn list_people(
     }
     statement.push(" order by r.id limit ?", [limit.into()]);
     statement.all::<Row>(source).await?.into_iter().map(Row::read).collect()
+}
+
+/// Of these accounts, those at home or members at the places.
+pub async fn list_visible(tx: &mut Tx, tenant: TenantId, places: &Places, ids: &[AccountId]) -> Result<BTreeSet<AccountId>, DbError> {
+    let mut found = BTreeSet::new();
+    for chunk in ids.chunks(SET_LIMIT) {
+        let asked = Asked { places, condition: None, lacking: None, ids: Some(chunk) };
+        let most = i64::try_from(chunk.len()).expect("a chunk is small");
+        found.extend(list_people(&mut *tx, tenant, &asked, None, most).await?.into_iter().map(|row| row.id));
+    }
+    Ok(found)
 }
 
 /// One account, whoever may see it; `None` when the tenant has none of this id.

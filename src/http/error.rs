@@ -342,6 +342,13 @@ pub struct ProblemDocument {
     more: Map<String, Value>,
 }
 
+impl Problem {
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.kind == Kind::NotFound
+    }
+}
+
 /// The actor lacks a right: says which, and what would help.
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {

@@ -76,6 +76,10 @@ pub enum Note {
         rule: RuleId,
         organization: OrganizationId,
     },
+    /// The account is at home outside the connection's subtree, and no owner at the root published the rule that sets another home.
+    HomeOutsideAnchor {
+        rule: RuleId,
+    },
     /// An owner-class role, and the connection does not allow owner grants.
     OwnerGrantNotAllowed {
         rule: Option<RuleId>,

@@ -1,4 +1,4 @@
-//! What an organization inherits from the organizations above it, and what a change of place does to that.
+//! Inheritance from the organizations above, and how a move changes it.
 //!
 //! A move grants roles and withdraws roles. It needs the rights that the same grants and withdrawals need by hand.
 
@@ -57,7 +57,7 @@ pub struct Effects {
     pub rules: bool,
 }
 
-/// What the right to grant a role to an account depends on.
+/// The facts about an account that the right to grant it a role depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Affected {
     pub home: Option<OrganizationId>,
@@ -92,7 +92,7 @@ impl Relocation<'_> {
 
     /// Returns which of these roles start to reach the moved organization, and which stop.
     ///
-    /// `held` has the roles held at [`Self::exchanged`]; of the same accounts, it also has those held at [`Self::kept`].
+    /// `held` has the roles held at [`Self::exchanged`], and the same roles of the same accounts held at [`Self::kept`].
     #[must_use]
     pub fn shift(&self, held: &[Reaching]) -> Shift {
         let (before, after) = (self.line(self.before), self.line(self.after));

@@ -88,6 +88,12 @@ pub fn places<A: Action>(actor: &Actor, model: &RoleModel) -> Result<Places, Den
     Ok(found)
 }
 
+/// As [`places`]; nowhere is no refusal.
+#[must_use]
+pub fn places_or_nowhere<A: Action>(actor: &Actor, model: &RoleModel) -> Places {
+    places::<A>(actor, model).unwrap_or_else(|_| Places::Only(BTreeSet::new()))
+}
+
 /// By these assignments and this model alone.
 fn places_of(assignments: &[Assignment], model: &RoleModel, capability: Capability) -> Places {
     let at_organizations = assignments.iter().filter(|held| held.holding.resource_scope.is_none());

@@ -28,9 +28,11 @@ use crate::{
     },
     policy::{
         access::{Denied, Target, permit},
+        action::{GrantAssignments, ReadAccounts, ReadAssignments},
         assigning::{Assignee, authorize_grant, authorize_revoke},
         invariant::{self, Ineligible, LastLocalOwner, OwnerFloor},
         mapping::{Apply, Mapping},
+        places::{Places, places, places_or_nowhere},
         rule::Rule,
     },
 };
@@ -179,6 +181,7 @@ pub async fn decide(tx: &mut Tx, model: &RoleModel, occasion: &mut Occasion, req
     let as_owners = if concerns_owners { db::account::as_owners(tx, model.tenant, &ids).await? } else { BTreeMap::new() };
     // Under the floor's lock: another transaction may have released what was retained here.
     let held = db::assignment::held(tx, model.tenant, &accounts.keys().copied().collect::<Vec<_>>()).await?;
+    let unseen = unseen(tx, model, &occasion.actor, &held, &accounts).await?;
     let actor = occasion.actor.account_id();
     let with_groups: Vec<AccountId> = accounts.keys().copied().chain(actor).collect();
     let mut groups = db::group::memberships(&mut *tx, model.tenant, &with_groups).await?;
@@ -191,7 +194,7 @@ pub async fn decide(tx: &mut Tx, model: &RoleModel, occasion: &mut Occasion, req
             (id, Subject { row, groups: groups.remove(&id).unwrap_or_default(), held: held.get(&id).cloned().unwrap_or_default() })
         })
         .collect();
-    let mut desk = Desk { model, people, owners, as_owners, own_groups, mappings, brought: None, revoked: Vec::new() };
+    let mut desk = Desk { model, people, unseen, owners, as_owners, own_groups, mappings, brought: None, revoked: Vec::new() };
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         outcomes.push(desk.decide(occasion, request).unwrap_or_else(Outcome::Refused));
@@ -204,6 +207,24 @@ pub async fn decide(tx: &mut Tx, model: &RoleModel, occasion: &mut Occasion, req
         release_others(tx, model, but, &mut desk.owners, &mut effects).await?;
     }
     Ok(Decided { outcomes, effects, revoked: desk.revoked })
+}
+
+/// Returns the accounts that the actor sees neither themselves nor by a role that they hold. For whoever passes a role on without another
+/// right, the role says which accounts are within reach.
+async fn unseen(
+    tx: &mut Tx,
+    model: &RoleModel,
+    actor: &Actor,
+    held: &BTreeMap<AccountId, Vec<Assignment>>,
+    accounts: &BTreeMap<AccountId, AccountRow>,
+) -> Result<BTreeSet<AccountId>, DbError> {
+    let seen = places::<ReadAccounts>(actor, model).or_else(|_| places::<GrantAssignments>(actor, model));
+    let Ok(seen @ Places::Only(_)) = seen else { return Ok(BTreeSet::new()) };
+    let listed = places_or_nowhere::<ReadAssignments>(actor, model);
+    let is_listed = |id: &AccountId| held.get(id).into_iter().flatten().any(|held| listed.contains(held.holding.organization));
+    let asked: Vec<AccountId> = accounts.keys().filter(|id| actor.account_id() != Some(**id) && !is_listed(id)).copied().collect();
+    let visible = db::people::list_visible(tx, model.tenant, &seen, &asked).await?;
+    Ok(asked.into_iter().filter(|id| !visible.contains(id)).collect())
 }
 
 fn is_external(held: &BTreeMap<AccountId, Vec<Assignment>>, request: &Request) -> bool {
@@ -264,6 +285,8 @@ impl Subject {
 struct Desk<'a> {
     model: &'a RoleModel,
     people: BTreeMap<AccountId, Subject>,
+    /// Accounts that the actor does not see. Nothing is granted to them.
+    unseen: BTreeSet<AccountId>,
     owners: Vec<OwnerRow>,
     /// Whoever is asked for, as the owner that they would be.
     as_owners: BTreeMap<AccountId, OwnerRow>,
@@ -285,7 +308,8 @@ impl Desk<'_> {
 
     /// The account, once the actor may do this to it. Who may not is told so before whether there is such an account.
     fn authorized(&self, actor: &Actor, request: &Request) -> Result<&Subject, AssignRefusal> {
-        let subject = self.people.get(&request.account);
+        let is_hidden = request.wish != Wish::Revoke && self.unseen.contains(&request.account);
+        let subject = self.people.get(&request.account).filter(|_| !is_hidden);
         let live = subject.map(Subject::live).unwrap_or_default();
         let nobodys = BTreeSet::new();
         let target = Target { assignments: &live, groups: subject.map_or(&nobodys, |subject| &subject.groups) };

@@ -53,6 +53,13 @@ fn words(note: &Note) -> (&'static str, Option<RuleId>, Option<&'static str>) {
             Some(*rule),
             Some("the rule names an organization outside the connection's: an owner at the root has to publish it"),
         ),
+        Note::HomeOutsideAnchor { rule } => (
+            "home_outside_anchor",
+            Some(*rule),
+            Some(
+                "the rule sets the home of an account at home outside the connection's organization: an owner at the root has to publish the rule",
+            ),
+        ),
         Note::UnknownOrganization { rule, .. } => {
             ("unknown_organization", Some(*rule), Some("the rule names an organization that is no more: correct the rule"))
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Precondition, ProvisionError, record::Record};
 use crate::{
-    db::{self, DbError, Tx, local_group::LocalGroup, people::Asked},
+    db::{self, DbError, Tx, local_group::LocalGroup},
     domain::{
         actor::{Actor, Occasion},
         id::{AccountId, GroupId, OrganizationId},
@@ -150,13 +150,7 @@ pub async fn change_members(
 /// Those of the accounts that the actor sees. Whom one does not see, there is not.
 async fn visible(tx: &mut Tx, model: &RoleModel, actor: &Actor, ids: &[AccountId]) -> Result<BTreeSet<AccountId>, GroupError> {
     let seen = places::<ReadAccounts>(actor, model).or_else(|_| places::<UpdateGroups>(actor, model))?;
-    let mut found = BTreeSet::new();
-    for chunk in ids.chunks(db::SET_LIMIT) {
-        let asked = Asked { places: &seen, condition: None, lacking: None, ids: Some(chunk) };
-        let most = i64::try_from(chunk.len()).expect("a chunk is small");
-        found.extend(db::people::list_people(&mut *tx, model.tenant, &asked, None, most).await?.into_iter().map(|row| row.id));
-    }
-    Ok(found)
+    Ok(db::people::list_visible(tx, model.tenant, &seen, ids).await?)
 }
 
 /// The group, locked, where the actor may change this group.

@@ -5,6 +5,7 @@ mod keys;
 mod matrix;
 mod metadata;
 pub mod people;
-mod routes;
+pub mod routes;
 mod sessions;
 pub mod things;
+mod worlds;

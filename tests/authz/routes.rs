@@ -39,7 +39,7 @@ async fn call(browser: &mut Browser<'_>, listed: &Listed, token: Option<&str>) -
     ask(browser, listed, &path_of(listed), "{}", token).await.status
 }
 
-async fn ask(browser: &mut Browser<'_>, listed: &Listed, path: &str, body: &str, token: Option<&str>) -> Answer {
+pub(super) async fn ask(browser: &mut Browser<'_>, listed: &Listed, path: &str, body: &str, token: Option<&str>) -> Answer {
     let csrf = browser.clone().csrf_token().await;
     let bearer = token.map(|token| format!("Bearer {token}"));
     let mut headers = vec![("content-type", "application/json"), ("accept", "application/json"), ("x-csrf-token", csrf.as_str())];
@@ -50,29 +50,29 @@ async fn ask(browser: &mut Browser<'_>, listed: &Listed, path: &str, body: &str,
 }
 
 /// A tenant that can have something of everything.
-fn full(slug: &str) -> String {
+pub(super) fn full(slug: &str) -> String {
     tenant(slug, "owner-member").replace("min_owners = 1", "min_owners = 1, custom_roles = true, self_service_org_registration = true")
 }
 
 /// What is asked with real ids of a tenant, and the same with ids that nobody has.
-struct Asked {
-    path: String,
-    body: String,
+pub(super) struct Asked {
+    pub path: String,
+    pub body: String,
 }
 
 impl Asked {
-    fn real(things: &Things, listed: &Listed) -> Self {
+    pub fn real(things: &Things, listed: &Listed) -> Self {
         // Names that are given are others than those that are there.
         Self { path: things.path(listed), body: things.body(listed).to_string().replace(MARK, "okapi") }
     }
 
-    fn unreal(&self, things: &Things) -> Self {
+    pub fn unreal(&self, things: &Things) -> Self {
         Self { path: unreal(things, &self.path), body: unreal(things, &self.body) }
     }
 }
 
 /// The same words about things that are nowhere.
-fn unreal(things: &Things, text: &str) -> String {
+pub(super) fn unreal(things: &Things, text: &str) -> String {
     let ids = things.ids().enumerate();
     let text = ids.fold(text.to_owned(), |text, (n, id)| text.replace(id, &format!("01900000-0000-7000-8000-{n:012}")));
     text.replace("acme", "nope").replace(MARK, "okapi")

@@ -222,6 +222,7 @@ impl Things {
             ("PATCH", "/organizations/{slug}" | "/organizations/{slug}/scopes/{id}" | "/groups/{id}") => {
                 json!({ "name": format!("{MARK} renamed") })
             }
+            ("POST", "/organizations/{slug}/move") => json!({ "parent": self.slug, "preview": true }),
             ("PATCH", "/organizations/{slug}/settings") => json!({ "language": "de" }),
             ("POST", "/organizations/{slug}/domains") => json!({ "domain": format!("{MARK}-two.example") }),
             ("POST", "/organizations/{slug}/scopes") => json!({ "kind": "sign_in", "name": format!("{MARK} two") }),

@@ -136,7 +136,7 @@ async fn another_node_answers_by_the_last_commit(#[values(Engine::Sqlite, Engine
     let ask = async |entity: &str, organization: &str| {
         let question = Question { entity, action: "update", organization: at(&model, organization), resource_scope: None };
         let asked = permit(&Actor::HostOperator, &model, account, &question).unwrap();
-        let answers = answer(&node.db, &node.published, &node.checks, model.tenant, &[asked]).await.unwrap();
+        let answers = answer(&node.db, &node.published, &node.checks, model.tenant, &Actor::HostOperator, &[asked]).await.unwrap();
         answers[0].because.code
     };
     assert_eq!(ask("user_management", "acme-eu-west").await, "granted");
@@ -188,7 +188,7 @@ async fn a_batch_is_of_one_state_where_something_of_it_was_kept(#[values(Engine:
         let at = at(&model, "acme-eu");
         let question = Question { entity: "account_management", action: "read", organization: at, resource_scope: None };
         let asked: Vec<_> = accounts.iter().map(|account| permit(&Actor::HostOperator, &model, *account, &question).unwrap()).collect();
-        let answers = answer(&node.db, &node.published, &node.checks, model.tenant, &asked).await.unwrap();
+        let answers = answer(&node.db, &node.published, &node.checks, model.tenant, &Actor::HostOperator, &asked).await.unwrap();
         answers.into_iter().map(|answer| answer.because.assignment.map(|held| held.id)).collect::<Vec<_>>()
     };
     let named = |at: usize| Some(given[at].to_string());

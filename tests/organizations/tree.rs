@@ -182,7 +182,7 @@ async fn org_admin_makes_no_child_while_self_service_registration_is_off(#[value
     let on = call(&mut owner, Method::PATCH, &settings, Some(&json!({ "self_service_registration": true })), &[]).await;
     assert_eq!((on.status, &on.json()["self_service_registration"]), (StatusCode::OK, &json!(true)), "{}", on.text());
     assert_eq!(admin.post_json(PATH, &new("lab", "acme-eu")).await.status, StatusCode::CREATED);
-    refused(&admin.post_json(PATH, &new("lab-2", "acme-us")).await, StatusCode::FORBIDDEN, "not_permitted");
+    refused(&admin.post_json(PATH, &new("lab-2", "acme-us")).await, StatusCode::UNPROCESSABLE_ENTITY, "unknown_organization");
     // A file that does not speak of the switch leaves it as people set it.
     gateway.apply(&super::file("org-admin")).await;
     assert!(now(&gateway).await.settings.self_service_org_registration);
@@ -202,10 +202,11 @@ async fn rights_below_do_not_reach_beside_or_above(#[values(Engine::Sqlite, Engi
     let mut partner = somebody_at(&gateway, "Partner admin", "acme-eu").await;
     assert_eq!(partner.post_json(PATH, &new("lab", "acme-eu-west")).await.status, StatusCode::CREATED);
     assert_eq!(patch(&mut partner, "lab", json!({ "parent": "acme-eu" })).await.status, StatusCode::OK);
-    refused(&patch(&mut partner, "lab", json!({ "parent": "acme-us" })).await, StatusCode::FORBIDDEN, "not_permitted");
+    let unreadable = patch(&mut partner, "lab", json!({ "parent": "acme-us" })).await;
+    refused(&unreadable, StatusCode::UNPROCESSABLE_ENTITY, "unknown_organization");
     refused(&patch(&mut partner, "acme-eu", json!({ "parent": "acme-eu-west" })).await, StatusCode::FORBIDDEN, "not_permitted");
-    refused(&patch(&mut partner, "acme-us", json!({ "name": "x" })).await, StatusCode::FORBIDDEN, "not_permitted");
-    refused(&call(&mut partner, Method::DELETE, &one("acme-us"), None, &[]).await, StatusCode::FORBIDDEN, "not_permitted");
+    assert_eq!(patch(&mut partner, "acme-us", json!({ "name": "x" })).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(call(&mut partner, Method::DELETE, &one("acme-us"), None, &[]).await.status, StatusCode::NOT_FOUND);
     let listed = partner.get_json(PATH).await.json();
     let mut slugs: Vec<_> = listed["items"].as_array().unwrap().iter().map(|item| item["slug"].as_str().unwrap()).collect();
     slugs.sort_unstable();

@@ -314,9 +314,10 @@ async fn link(
     // The right at the root, or where the caller is an owner: before anything of the body is looked at.
     places::<ConfigureSignIn>(&caller.actor, &caller.model)?;
     let sent: NewIdentity = body.read()?;
-    let unknown = |_| Problem::unprocessable("tenant_mismatch", "The connection is not one of this tenant.").at("connection");
-    let connection = caller.connection(&sent.connection).await.map_err(unknown)?;
-    let grant = caller.authorize::<ConfigureSignIn>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ConfigureSignIn>(&sent.connection).await.map_err(|problem| {
+        let unknown = || Problem::unprocessable("tenant_mismatch", "The connection is not one of this tenant.").at("connection");
+        if problem.is_not_found() { unknown() } else { problem }
+    })?;
     let subject = sent.subject.trim();
     if subject.is_empty() || subject.chars().count() > SUBJECT || subject.chars().any(char::is_control) {
         return Err(Problem::unprocessable(

@@ -19,6 +19,7 @@ use crate::{
     admin::{
         assign::{self, LINES, Mode},
         listing::rule_names,
+        person,
     },
     db::{
         self,
@@ -35,8 +36,8 @@ use crate::{
         routes::Routes,
     },
     policy::{
-        action::{GrantAssignments, ReadAssignments, RevokeAssignments},
-        places::places,
+        action::{GrantAssignments, ReadAccounts, ReadAssignments, ReadOrganizations, RevokeAssignments},
+        places::{places, places_or_nowhere},
     },
     provision::assign::{AssignRefusal, Cause, Outcome, Request, Wish},
 };
@@ -170,8 +171,11 @@ async fn of_account(
     Query(sent): Query<PageParameters>,
 ) -> Result<Json<Paged<ShownAssignment>>, Problem> {
     let asked = Asked { accounts: Some(&[id]), ..Asked::default() };
-    let known = db::people::find_person(caller.db(), caller.tenant, id).await?.is_some();
-    list_shown(&caller, &format!("assignments of account {id}"), sent, asked, known).await.map(Json)
+    let seen = places_or_nowhere::<ReadAccounts>(&caller.actor, &caller.model);
+    let known = person::find(&seen, caller.db(), caller.tenant, id).await?.is_some();
+    let page = list_shown(&caller, &format!("assignments of account {id}"), sent, asked, true).await?;
+    // An account without assignments that the caller may see exists for whom sees the account itself.
+    if known || !page.items.is_empty() { Ok(Json(page)) } else { Err(Problem::not_found()) }
 }
 
 async fn of_organization(
@@ -179,12 +183,10 @@ async fn of_organization(
     Path(id): Path<OrganizationId>,
     Query(sent): Query<PageParameters>,
 ) -> Result<Json<Paged<ShownAssignment>>, Problem> {
-    let known = caller.model.organizations.find(id).is_some();
-    if known {
-        caller.authorize_at::<ReadAssignments>(id)?;
-    }
+    let known = caller.model.organizations.find(id).map(|organization| organization.id);
+    caller.authorize_named::<ReadAssignments, ReadOrganizations>(known, Problem::not_found)?;
     let asked = Asked { organization: Some(id), ..Asked::default() };
-    list_shown(&caller, &format!("assignments at {id}"), sent, asked, known).await.map(Json)
+    list_shown(&caller, &format!("assignments at {id}"), sent, asked, true).await.map(Json)
 }
 
 /// Of something that has to be there; who may not look at assignments anywhere is not told whether it is.

@@ -78,8 +78,7 @@ impl From<RotationError> for Problem {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ReadCertificates>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ReadCertificates>(&slug).await?;
     let rows = certificate::list(&grant, caller.db(), &connection).await?;
     let body = CertificateList { certificates: rows.iter().map(ShownCertificate::of).collect() };
     // Read before them: never a newer version than that of what is shown.
@@ -100,8 +99,7 @@ async fn add(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<RotateCertificates>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<RotateCertificates>(&slug).await?;
     let sent: NewCertificate = body.read()?;
     let new = Certificate::parse(&sent.certificate)
         .map_err(|error| Problem::invalid("certificate", format!("certificate: {error}.")).at("certificate"))?;
@@ -124,8 +122,7 @@ async fn retire(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<RotateCertificates>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<RotateCertificates>(&slug).await?;
     let sent: Retirement = body.read_or_default()?;
     let (row, version) =
         certificate::retire(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;

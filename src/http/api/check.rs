@@ -130,7 +130,7 @@ async fn explain(caller: Caller, Path(account): Path<AccountId>, Query(sent): Qu
 }
 
 async fn answer(caller: &Caller, questions: &[Permitted]) -> Result<Vec<check::Answer>, Problem> {
-    Ok(check::answer(caller.db(), &caller.app.published, &caller.app.checks, caller.tenant, questions).await?)
+    Ok(check::answer(caller.db(), &caller.app.published, &caller.app.checks, caller.tenant, &caller.actor, questions).await?)
 }
 
 fn respond<T: Serialize>(answer: &T) -> Response {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::Path,
-    organizations::{find, store},
+    organizations::store,
     precondition::{IfMatch, etag},
     value::Moment,
 };
@@ -24,7 +24,7 @@ use crate::{
         operation::Operation,
         routes::Routes,
     },
-    policy::action::{EnableConnections, ReadOrganizations},
+    policy::action::{EnableConnections, ReadConnections, ReadOrganizations},
 };
 
 const ONE: &str = "/api/v1/organizations/{slug}/connections/{connection}";
@@ -71,7 +71,7 @@ impl From<UseError> for Problem {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ReadOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ReadOrganizations>(&slug)?;
     Ok(shown(&connection_use::list(&grant, store(&caller)).await?))
 }
 
@@ -80,8 +80,9 @@ async fn enable(
     Path((slug, connection)): Path<(String, String)>,
     IfMatch(precondition): IfMatch,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<EnableConnections>(find(&caller, &slug)?.id)?;
-    let connection = caller.connection(&connection).await?;
+    let grant = caller.authorize_organization::<EnableConnections>(&slug)?;
+    // To callers who may not read the connection at its own organization, it does not exist.
+    let (connection, _) = caller.authorize_connection::<ReadConnections>(&connection).await?;
     let used = connection_use::enable(&grant, store(&caller), &mut caller.occasion(), &precondition, &connection).await?;
     caller.committed();
     Ok(shown(&used))
@@ -92,7 +93,7 @@ async fn disable(
     Path((slug, connection)): Path<(String, String)>,
     IfMatch(precondition): IfMatch,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<EnableConnections>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<EnableConnections>(&slug)?;
     let connection = caller.connection(&connection).await?;
     let version = connection_use::disable(&grant, store(&caller), &mut caller.occasion(), &precondition, &connection).await?;
     caller.committed();

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path},
-    organizations::{find, store},
+    organizations::store,
     value::Moment,
 };
 use crate::{
@@ -82,7 +82,7 @@ impl From<DomainError> for Problem {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ReadOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ReadOrganizations>(&slug)?;
     let rows = domain::list(&grant, store(&caller)).await?;
     let body = DomainList { domains: rows.iter().map(Shown::of).collect() };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
@@ -97,7 +97,7 @@ struct New {
 }
 
 async fn claim(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Body) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<UpdateOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<UpdateOrganizations>(&slug)?;
     let sent: New = body.read()?;
     let name = DomainName::parse(&sent.domain).map_err(|error| Problem::invalid("domain", format!("{error}.")).at("domain"))?;
     let (row, new) = domain::claim(&grant, store(&caller), &mut caller.occasion(), &name, caller.app.random.bytes()).await?;
@@ -108,7 +108,7 @@ async fn claim(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>,
 
 /// The look-up may take seconds and stands before the transaction.
 async fn verify(ChangingCaller(caller): ChangingCaller, Path((slug, domain)): Path<(String, String)>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<UpdateOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<UpdateOrganizations>(&slug)?;
     let name = DomainName::parse(&domain).map_err(|_| Problem::not_found())?;
     domain::find(&grant, store(&caller), &name).await?;
     let texts = caller.app.dns.texts(&name.challenge_name()).await.map_err(|error| {
@@ -121,7 +121,7 @@ async fn verify(ChangingCaller(caller): ChangingCaller, Path((slug, domain)): Pa
 }
 
 async fn remove(ChangingCaller(caller): ChangingCaller, Path((slug, domain)): Path<(String, String)>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<UpdateOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<UpdateOrganizations>(&slug)?;
     let name = DomainName::parse(&domain).map_err(|_| Problem::not_found())?;
     domain::remove(&grant, store(&caller), &mut caller.occasion(), &name).await?;
     caller.committed();

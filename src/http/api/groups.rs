@@ -194,9 +194,10 @@ struct NewGroup {
 async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Response, Problem> {
     places::<UpdateGroups>(&caller.actor, &caller.model)?;
     let sent: NewGroup = body.read()?;
-    if caller.model.organizations.find(sent.organization).is_none() {
-        return Err(Problem::unprocessable("tenant_mismatch", "The organization is not one of this tenant.").at("organization"));
-    }
+    let known = caller.model.organizations.find(sent.organization).map(|organization| organization.id);
+    caller.authorize_named::<UpdateGroups, ReadGroups>(known, || {
+        Problem::unprocessable("tenant_mismatch", "The organization is not one of this tenant.").at("organization")
+    })?;
     let name = title(&sent.name)?;
     let (mut tx, model) = begin(&caller).await?;
     let id = local_group::create(&mut tx, &model, &mut caller.occasion(), sent.organization, name).await?;

@@ -108,8 +108,7 @@ impl From<SpKeyError> for Problem {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ReadCertificates>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ReadCertificates>(&slug).await?;
     let rows = sp_key::list(&grant, caller.db(), &connection).await?;
     let body = KeyList { keys: rows.iter().map(ShownKey::of).collect() };
     // Read before them: never a newer version than that of what is shown.
@@ -166,8 +165,7 @@ async fn add(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageKeys>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageKeys>(&slug).await?;
     let sent: NewKey = body.read_or_default()?;
     let wanted = sent.read()?;
     let (now, serial) = (caller.app.now(), u64::from_be_bytes(caller.app.random.bytes()) >> 1);
@@ -209,8 +207,7 @@ async fn activate(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageKeys>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageKeys>(&slug).await?;
     let sent: Step = body.read_or_default()?;
     let (row, version) =
         sp_key::activate(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;
@@ -224,8 +221,7 @@ async fn retire(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageKeys>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageKeys>(&slug).await?;
     let sent: Step = body.read_or_default()?;
     let (row, version) = sp_key::retire(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;
     caller.committed();
@@ -238,8 +234,7 @@ async fn remove(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageKeys>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageKeys>(&slug).await?;
     let sent: Step = body.read_or_default()?;
     let version = sp_key::remove(&grant, caller.db(), &mut caller.occasion(), &connection, &precondition, id, sent.confirm).await?;
     caller.committed();

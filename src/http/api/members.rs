@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path, Query},
-    organizations::{find, store},
+    organizations::store,
     paging::{Page, PageParameters, Paged},
     precondition::{IfMatch, etag},
     value::Moment,
@@ -85,7 +85,7 @@ impl From<MemberError> for Problem {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<PageParameters>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ReadAccounts>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ReadAccounts>(&slug)?;
     let page = Page::<AccountId>::read(&caller, &format!("members of {}", grant.at()), &sent.into(), &[])?;
     let rows = member::list(&grant, store(&caller), page.after, page.ask()).await?;
     let body = page.finish(&caller, rows, |row| row.account, Shown::from);
@@ -109,7 +109,7 @@ async fn put(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<UpdateAccounts>(&slug)?;
     let sent: Put = body.read_or_default()?;
     let standing = Standing { status: sent.status, home: sent.home };
     let (row, version) = member::put(store(&caller), &mut caller.occasion(), grant.at(), id, &precondition, standing).await?;
@@ -122,7 +122,7 @@ async fn remove(
     Path((slug, id)): Path<(String, AccountId)>,
     IfMatch(precondition): IfMatch,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<UpdateAccounts>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<UpdateAccounts>(&slug)?;
     let version = member::remove(store(&caller), &mut caller.occasion(), grant.at(), id, &precondition).await?;
     caller.committed();
     Ok((StatusCode::NO_CONTENT, [etag(version)]).into_response())

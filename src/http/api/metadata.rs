@@ -107,8 +107,7 @@ impl From<ReadingError> for Problem {
 }
 
 async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ReadCertificates>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ReadCertificates>(&slug).await?;
     // Read before them: never a newer version than that of what is shown.
     let version = connection.version;
     let (row, proposals) = metadata::show(&grant, caller.db(), &connection).await?;
@@ -148,8 +147,7 @@ async fn put(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<UpdateMetadata>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<UpdateMetadata>(&slug).await?;
     let sent: Import = body.read()?;
     let (document, url) = match (sent.xml, sent.url) {
         (Some(xml), None) => (reading::parse(xml.into_bytes()).await?, None),
@@ -166,8 +164,7 @@ async fn put(
 }
 
 async fn refresh(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<UpdateMetadata>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<UpdateMetadata>(&slug).await?;
     let source = metadata::find_source(&grant, caller.db(), &connection).await?;
     let source = source.ok_or_else(|| {
         Problem::conflict("no_url", "The metadata of this connection was uploaded: import it with a url to have it read again.")
@@ -197,8 +194,7 @@ async fn decline(
 }
 
 async fn decide(caller: &Caller, (slug, id): (String, EventId), precondition: &Precondition, accepted: bool) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<UpdateMetadata>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<UpdateMetadata>(&slug).await?;
     let (row, version) = metadata::decide(&grant, caller.db(), &mut caller.occasion(), &connection, precondition, id, accepted).await?;
     caller.committed();
     Ok(([etag(version)], Json(ShownProposal::of(row))).into_response())

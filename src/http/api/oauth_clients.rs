@@ -83,8 +83,7 @@ impl From<OauthClientError> for Problem {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageScimTokens>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageScimTokens>(&slug).await?;
     let rows = oauth_client::list(&grant, caller.db(), &connection).await?;
     let body = ClientList { oauth_clients: rows.iter().map(ShownClient::of).collect() };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
@@ -98,8 +97,7 @@ struct NewClient {
 }
 
 async fn create(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>, body: Body) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageScimTokens>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageScimTokens>(&slug).await?;
     let sent: NewClient = body.read()?;
     let name = Title::parse("name", &sent.name).map_err(|error| Problem::invalid("name", format!("{error}.")).at("name"))?;
     let made =
@@ -109,8 +107,7 @@ async fn create(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>
 }
 
 async fn add_secret(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, OauthClientId)>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageScimTokens>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageScimTokens>(&slug).await?;
     let made = oauth_client::add_secret(&grant, caller.db(), &mut caller.occasion(), &connection, id, caller.app.random.bytes()).await?;
     caller.committed();
     Ok(once(&made, caller.app.config.public_url.join(&format!("/connections/{slug}/oauth/token"))))
@@ -120,16 +117,14 @@ async fn revoke_secret(
     ChangingCaller(caller): ChangingCaller,
     Path((slug, id, secret)): Path<(String, OauthClientId, OauthSecretId)>,
 ) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageScimTokens>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageScimTokens>(&slug).await?;
     oauth_client::revoke_secret(&grant, caller.db(), &mut caller.occasion(), &connection, id, secret).await?;
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn revoke(ChangingCaller(caller): ChangingCaller, Path((slug, id)): Path<(String, OauthClientId)>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ManageScimTokens>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ManageScimTokens>(&slug).await?;
     oauth_client::revoke(&grant, caller.db(), &mut caller.occasion(), &connection, id).await?;
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path},
-    organizations::{find, movement, named, store},
+    organizations::{movement, store},
     precondition::{IfMatch, etag},
 };
 use crate::{
@@ -86,10 +86,9 @@ async fn relocate(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let current = find(&caller, &at)?;
-    let grant = caller.authorize_at::<UpdateOrganizations>(current.id)?;
+    let grant = caller.authorize_organization::<UpdateOrganizations>(&at)?;
     let sent: Request = body.read()?;
-    let moved = movement(&caller, current, named(&caller, &sent.parent)?)?;
+    let moved = movement(&caller, grant.at(), &sent.parent)?;
     let done = organization::relocate(&grant, store(&caller), &mut caller.occasion(), precondition, moved, sent.preview).await?;
     let tag = done.as_ref().and_then(|done| done.version).map(|version| [etag(version)]);
     if tag.is_some() {
@@ -109,8 +108,8 @@ struct ShownMove {
     lost: Vec<ShownRole>,
     /// Whether the lists are complete, as far as the caller may see assignments.
     complete: bool,
-    /// What else is different after the move: `security_settings`, `app_tokens` (which tokens read the organization) and `rules` (which
-    /// connections have rules that can name it).
+    /// Names other differences: `security_settings`, `app_tokens` (which tokens read the organization), `rules` (which connections have rules
+    /// that can name it).
     also_different: Vec<&'static str>,
     /// Why the caller may not make the move. Only a preview has it.
     refusal: Option<Refusal>,

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path},
-    organizations::{find, store},
+    organizations::store,
     precondition::{IfMatch, etag},
 };
 use crate::{
@@ -70,7 +70,7 @@ impl From<SettingsError> for Problem {
 }
 
 async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ReadOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ReadOrganizations>(&slug)?;
     let found = organization_settings::get(&grant, store(&caller), &caller.model).await?;
     Ok(shown(&found))
 }
@@ -142,8 +142,8 @@ async fn patch(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let at = find(&caller, &slug)?.id;
-    let grant = caller.authorize_at::<UpdateOrganizationSettings>(at)?;
+    let grant = caller.authorize_organization::<UpdateOrganizationSettings>(&slug)?;
+    let at = grant.at();
     let sent: Patch = body.read()?;
     let security = match sent.security()? {
         Some(security) => Some((caller.authorize_at(at)?, security)),

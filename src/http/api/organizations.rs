@@ -31,7 +31,8 @@ use crate::{
         routes::Routes,
     },
     policy::{
-        action::{CreateOrganizations, DeleteOrganizations, ReadOrganizations, UpdateOrganizations},
+        access::Grant,
+        action::{Action, CreateOrganizations, DeleteOrganizations, ReadOrganizations, UpdateOrganizations},
         places::places,
     },
 };
@@ -123,10 +124,10 @@ pub(super) fn store(caller: &Caller) -> Store<'_> {
     Store { db: caller.db(), published: &caller.app.published, tenant: caller.tenant }
 }
 
-/// A field of the body that names an organization by its slug.
-pub(super) fn named(caller: &Caller, slug: &str) -> Result<OrganizationId, Problem> {
-    let found = caller.model.organizations.find_slug(slug);
-    found.map(|organization| organization.id).ok_or_else(|| {
+/// The right at the parent that the body names by its slug.
+fn authorize_parent<A: Action>(caller: &Caller, slug: &str) -> Result<Grant<A>, Problem> {
+    let found = caller.model.organizations.find_slug(slug).map(|organization| organization.id);
+    caller.authorize_named::<A, ReadOrganizations>(found, || {
         let slug: String = slug.chars().take(80).collect();
         Problem::unprocessable("unknown_organization", format!("The tenant has no organization {slug:?}: name one by its slug."))
             .at("parent")
@@ -152,7 +153,7 @@ async fn list(caller: Caller, Query(sent): Query<PageParameters>) -> Result<Resp
 }
 
 async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ReadOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ReadOrganizations>(&slug)?;
     let found = organization::get(&grant, store(&caller)).await?;
     Ok(shown(StatusCode::OK, &found, &caller))
 }
@@ -173,7 +174,7 @@ struct New {
 async fn create(ChangingCaller(caller): ChangingCaller, body: Body) -> Result<Response, Problem> {
     places::<CreateOrganizations>(&caller.actor, &caller.model)?;
     let sent: New = body.read()?;
-    let grant = caller.authorize_at::<CreateOrganizations>(named(&caller, &sent.parent)?)?;
+    let grant = authorize_parent::<CreateOrganizations>(&caller, &sent.parent)?;
     let (slug, name) = (slug(&sent.slug)?, title(&sent.name)?);
     let made = organization::create(&grant, store(&caller), &mut caller.occasion(), slug, name).await?;
     caller.committed();
@@ -196,11 +197,11 @@ async fn patch(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let current = find(&caller, &at)?;
-    let grant = caller.authorize_at::<UpdateOrganizations>(current.id)?;
+    let grant = caller.authorize_organization::<UpdateOrganizations>(&at)?;
     let sent: Patch = body.read()?;
-    let wanted = sent.parent.as_deref().map(|slug| named(&caller, slug)).transpose()?;
-    let moved = wanted.filter(|parent| Some(*parent) != current.parent).map(|parent| movement(&caller, current, parent));
+    let parent = find(&caller, &at)?.parent.and_then(|parent| caller.model.organizations.find(parent));
+    let is_other = |slug: &&str| parent.is_none_or(|parent| parent.slug.as_str() != *slug);
+    let moved = sent.parent.as_deref().filter(is_other).map(|parent| movement(&caller, grant.at(), parent));
     let changed = Changed {
         slug: sent.slug.as_deref().map(slug).transpose()?,
         name: sent.name.as_deref().map(title).transpose()?,
@@ -212,9 +213,9 @@ async fn patch(
 }
 
 /// The rights at both ends. The root has no parent: the tree refuses its move.
-pub(super) fn movement(caller: &Caller, organization: &Organization, parent: OrganizationId) -> Result<Move, Problem> {
-    let from = caller.authorize_at(organization.parent.unwrap_or(organization.id))?;
-    Ok(Move { from, to: caller.authorize_at(parent)? })
+pub(super) fn movement(caller: &Caller, organization: OrganizationId, parent: &str) -> Result<Move, Problem> {
+    let from = caller.model.organizations.find(organization).and_then(|organization| organization.parent);
+    Ok(Move { from: caller.authorize_at(from.unwrap_or(organization))?, to: authorize_parent(caller, parent)? })
 }
 
 async fn delete(
@@ -222,7 +223,7 @@ async fn delete(
     Path(slug): Path<String>,
     IfMatch(precondition): IfMatch,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<DeleteOrganizations>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<DeleteOrganizations>(&slug)?;
     organization::delete(&grant, store(&caller), &mut caller.occasion(), precondition).await?;
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())

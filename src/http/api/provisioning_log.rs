@@ -32,8 +32,7 @@ pub fn routes() -> Routes {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<PageParameters>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ReadLogs>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ReadLogs>(&slug).await?;
     let page = Page::<EventId>::read(&caller, &format!("provisioning-log {slug}"), &sent.into(), &[])?;
     let rows = provisioning_log::list(&grant, &caller.app.provisioning_log, caller.db(), &connection, page.after, page.ask()).await?;
     let body = page.finish(&caller, rows, |row| row.id, ShownEntry::of);

@@ -108,7 +108,7 @@ pub fn routes() -> Routes {
     )
     .document(
         Operation::delete(ONE, "Delete a role")
-            .about("One that nobody holds and no rule or default mapping names. The refusal has the members `assignments`, `holders`, `rules` and `defaults`.")
+            .about("One that nobody holds and no rule or default mapping names. The refusal has the members `assignments`, `holders`, `rules` and `defaults`, as far as the caller may see them; `others` says that there is more.")
             .needs::<DeleteRoles>()
             .versioned()
             .answers_nothing("It is gone")
@@ -408,7 +408,10 @@ struct ShownReplacement {
     plan: String,
     /// Whether it was done.
     applied: bool,
+    /// Of assignments that the caller may see.
     moves: Vec<ShownMove>,
+    /// Whether assignments that the caller may not see are moved too.
+    others: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -436,7 +439,7 @@ async fn replace(ChangingCaller(caller): ChangingCaller, Path(id): Path<RoleId>,
         organization: one.holding.organization_slug,
         result: LineResult::of(at, &one.outcome),
     });
-    Ok(Json(ShownReplacement { plan: done.plan, applied: done.applied, moves: moves.collect() }))
+    Ok(Json(ShownReplacement { plan: done.plan, applied: done.applied, moves: moves.collect(), others: done.others }))
 }
 
 async fn assignments(

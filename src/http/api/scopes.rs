@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Body, Path},
-    organizations::{find, store},
+    organizations::store,
     precondition::{IfMatch, etag},
 };
 use crate::{
@@ -88,7 +88,7 @@ impl From<ScopeError> for Problem {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ReadScopes>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ReadScopes>(&slug)?;
     let kinds = caller.model.settings.scope_kinds.iter();
     let kinds = kinds.map(|kind| Choice { kind: kind.key.clone(), class: kind.kind.clone(), name: kind.name.clone() });
     let (scopes, version) = scope::list(&grant, store(&caller)).await?;
@@ -113,7 +113,7 @@ async fn create(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ManageScopes>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ManageScopes>(&slug)?;
     let sent: New = body.read()?;
     let name = title(&sent.name)?;
     let (made, version) = scope::create(&grant, store(&caller), &mut caller.occasion(), &precondition, &sent.kind, name).await?;
@@ -134,7 +134,7 @@ async fn rename(
     IfMatch(precondition): IfMatch,
     body: Body,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ManageScopes>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ManageScopes>(&slug)?;
     let sent: Patch = body.read()?;
     let name = title(&sent.name)?;
     let (scope, version) = scope::rename(&grant, store(&caller), &mut caller.occasion(), &precondition, id, name).await?;
@@ -147,7 +147,7 @@ async fn delete(
     Path((slug, id)): Path<(String, ScopeId)>,
     IfMatch(precondition): IfMatch,
 ) -> Result<Response, Problem> {
-    let grant = caller.authorize_at::<ManageScopes>(find(&caller, &slug)?.id)?;
+    let grant = caller.authorize_organization::<ManageScopes>(&slug)?;
     let version = scope::delete(&grant, store(&caller), &mut caller.occasion(), &precondition, id).await?;
     caller.committed();
     Ok((StatusCode::NO_CONTENT, [etag(version)]).into_response())

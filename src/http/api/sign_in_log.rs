@@ -69,8 +69,7 @@ struct LogParameters {
 }
 
 async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<LogParameters>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ReadLogs>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ReadLogs>(&slug).await?;
     let account = sent.account.as_deref().map(AccountId::parse).transpose();
     let account = account.map_err(|error| Problem::invalid("account", format!("account: {error}.")).at("account"))?;
     let filter = LogFilter {
@@ -89,8 +88,7 @@ async fn list(caller: Caller, Path(slug): Path<String>, Query(sent): Query<LogPa
 }
 
 async fn get(caller: Caller, Path((slug, reference)): Path<(String, EventId)>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ReadLogs>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ReadLogs>(&slug).await?;
     let row = sign_in_log::find(&grant, &caller.app.sign_in_log, caller.db(), &connection, reference).await?;
     let body = row.map(ShownSignIn::of).ok_or_else(Problem::not_found)?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())

@@ -54,8 +54,7 @@ struct StartedTest {
 }
 
 async fn start(ChangingCaller(caller): ChangingCaller, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let connection = caller.connection(&slug).await?;
-    let grant = caller.authorize::<ConfigureSignIn>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ConfigureSignIn>(&slug).await?;
     let saml = &connection.saml;
     if saml.idp_entity_id.is_empty() || (saml.sso_url.is_none() && saml.sso_post_url.is_none()) {
         return Err(Problem::conflict("no_metadata", "The connection knows no identity provider yet: import its metadata first."));
@@ -76,8 +75,7 @@ async fn get(caller: Caller, Path((slug, id)): Path<(String, EventId)>) -> Resul
 
 /// The test, for those who may see it.
 pub(in crate::http) async fn find(caller: &Caller, slug: &str, id: EventId) -> Result<TestRow, Problem> {
-    let connection = caller.connection(slug).await?;
-    let grant = caller.authorize::<ConfigureSignIn>(&connection)?;
+    let (connection, grant) = caller.authorize_connection::<ConfigureSignIn>(slug).await?;
     test_sign_in::find(&grant, caller.db(), &connection, id, caller.app.now()).await?.ok_or_else(Problem::not_found)
 }
 

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     admin::{
         api_token::{self, ApiTokenError, Asked, MAX_TTL_SECS, TTL_SECS},
+        person,
         session::find_holder,
     },
     db::{self, api_token::ApiTokenRow},
@@ -34,7 +35,8 @@ use crate::{
     },
     policy::{
         access::{Grant, Target, authorize_over_account, within_token},
-        action::{Action, ReadTokens, RevokeTokens},
+        action::{Action, ReadAccounts, ReadTokens, RevokeTokens},
+        places::places_or_nowhere,
     },
 };
 
@@ -150,7 +152,7 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenI
     let own = caller.person()?;
     match api_token::find_holder(caller.db(), caller.tenant, id).await? {
         Some(account) if account != own.account => {
-            let (grant, _) = over::<RevokeTokens>(&caller, account).await?;
+            let grant = over_seen(&caller, account).await?;
             api_token::revoke_of(&grant, caller.db(), &mut caller.occasion(), caller.tenant, account, id).await?;
         }
         Some(_) | None => {
@@ -160,6 +162,17 @@ async fn revoke(ChangingCaller(caller): ChangingCaller, Path(id): Path<ApiTokenI
     }
     caller.committed();
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The right to revoke tokens of an account. A token of an account that the caller does not see is answered as one that does not exist.
+async fn over_seen(caller: &Caller, account: AccountId) -> Result<Grant<RevokeTokens>, Problem> {
+    let refused = match over::<RevokeTokens>(caller, account).await {
+        Ok((grant, _)) => return Ok(grant),
+        Err(refused) => refused,
+    };
+    let seen = places_or_nowhere::<ReadAccounts>(&caller.actor, &caller.model);
+    let is_seen = person::find(&seen, caller.db(), caller.tenant, account).await?.is_some();
+    Err(if is_seen { refused } else { Problem::not_found() })
 }
 
 /// The right over somebody else's account: at its home organization, by a role that manages all that it holds. Who has the right nowhere

@@ -33,8 +33,9 @@ use crate::{
     },
     keys,
     policy::{
-        access::{Grant, authorize},
-        action::Action,
+        access::{Grant, authorize, permit},
+        action::{Action, ReadConnections, ReadOrganizations},
+        places::places,
     },
 };
 
@@ -78,9 +79,38 @@ impl Caller {
         connection.ok_or_else(Problem::not_found)
     }
 
-    /// The right to do `A` at the organization of a connection.
-    pub fn authorize<A: Action>(&self, connection: &Connection) -> Result<Grant<A>, Problem> {
-        self.authorize_at(connection.organization)
+    /// The connection of this slug, with the right to do `A` at its organization.
+    ///
+    /// Callers who may do it nowhere are refused before the connection is looked for. To callers who may do it elsewhere, a connection that
+    /// they may not read does not exist.
+    pub async fn authorize_connection<A: Action>(&self, slug: &str) -> Result<(Connection, Grant<A>), Problem> {
+        places::<A>(&self.actor, &self.model)?;
+        let connection = self.connection(slug).await?;
+        let grant = self.authorize_named::<A, ReadConnections>(Some(connection.organization), Problem::not_found)?;
+        Ok((connection, grant))
+    }
+
+    /// The right to do `A` at the organization of this slug. See [`Self::authorize_named`].
+    pub fn authorize_organization<A: Action>(&self, slug: &str) -> Result<Grant<A>, Problem> {
+        let found = self.model.organizations.find_slug(slug).map(|organization| organization.id);
+        self.authorize_named::<A, ReadOrganizations>(found, Problem::not_found)
+    }
+
+    /// The right to do `A` at an organization that the request names.
+    ///
+    /// The answer depends only on what the caller may read. Callers who may do `A` nowhere get the same refusal whatever they name. Other
+    /// callers get `unknown` if the organization does not exist, or if they may neither do `A` nor `Read` there.
+    pub fn authorize_named<A: Action, Read: Action>(
+        &self,
+        at: Option<OrganizationId>,
+        unknown: impl FnOnce() -> Problem,
+    ) -> Result<Grant<A>, Problem> {
+        places::<A>(&self.actor, &self.model)?;
+        let Some(at) = at else { return Err(unknown()) };
+        authorize(&self.actor, &self.model, at).map_err(|denied| {
+            let is_readable = permit(&self.actor, &self.model, Read::CAPABILITY, at).is_ok();
+            if is_readable { Problem::from(denied) } else { unknown() }
+        })
     }
 
     /// The right to do `A` at an organization.

@@ -166,11 +166,18 @@ struct Evaluation<'a> {
 impl Evaluation<'_> {
     fn home(&mut self, matched: &[&Rule]) -> Option<OrganizationId> {
         let mut homes = BTreeSet::new();
+        // The home decides which settings hold for an account and who manages it: a rule of this connection takes no account from elsewhere.
+        let anchor = self.sight.connection.organization;
+        let is_within = self.sight.home.is_some_and(|home| self.sight.model.organizations.is_within(home, anchor));
         for rule in matched {
             for effect in &rule.effects {
-                if let Effect::SetHomeOrganization { template } = effect {
-                    homes.extend(self.place(rule, &Place::Template(template.clone())));
+                let Effect::SetHomeOrganization { template } = effect else { continue };
+                let home = self.place(rule, &Place::Template(template.clone()));
+                if home.is_some() && home != self.sight.home && !is_within && !rule.root_published {
+                    self.notes.insert(Note::HomeOutsideAnchor { rule: rule.id });
+                    continue;
                 }
+                homes.extend(home);
             }
         }
         if homes.len() > 1 {

@@ -359,6 +359,24 @@ fn a_home_is_set_by_template_and_stays_when_rules_disagree() {
 }
 
 #[test]
+fn a_rule_takes_no_account_home_from_outside_its_connections_organization() {
+    let (model, connection) = (model(), connection(EU));
+    let person = identity(json!({"department": "acme-eu-west"}), &[]);
+    let home = rule(1, "active eq true", &[json!({"set_home_organization": {"template": "{department}"}})]);
+    let from = |home: Option<u128>, rule: &Rule| {
+        let sight = Sight { home: home.map(id), ..sight(&model, &connection) };
+        let desired = evaluate(&mapping(vec![rule.clone()]), &person, &sight);
+        (desired.home_organization, desired.notes)
+    };
+    assert_eq!(from(Some(EU), &home), (Some(organization(EU_WEST)), BTreeSet::new()));
+    for elsewhere in [Some(US), Some(ROOT), None] {
+        assert_eq!(from(elsewhere, &home), (None, BTreeSet::from([Note::HomeOutsideAnchor { rule: rule_id(1) }])), "{elsewhere:?}");
+        let published = Rule { root_published: true, ..home.clone() };
+        assert_eq!(from(elsewhere, &published), (Some(organization(EU_WEST)), BTreeSet::new()));
+    }
+}
+
+#[test]
 fn an_exclusive_family_keeps_its_highest_rank_per_organization() {
     let rules = vec![
         rule(1, "active eq true", &[grant(BRONZE, EU), grant(BRONZE, US)]),
